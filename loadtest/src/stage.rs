@@ -1,0 +1,104 @@
+//! A broker with people on it: reps at consoles, customers in sessions, a channel between them.
+
+use crate::{Failure, child::Ready, lean::Lean, process::Measured};
+use equipoise::{
+    ids::ChannelId,
+    limits, relay,
+    wire::{
+        Frame,
+        control::{Ask, Class, ClientInfo, Credential, Do, Done, Ev, Hello, Open, Role, Value},
+    },
+};
+use tempfile::TempDir;
+
+pub struct Stage {
+    pub broker: Measured,
+    pub ready: Ready,
+    data: TempDir,
+    reps: usize,
+    teams: usize,
+}
+
+/// One end of a channel: its connection, where it is and what it may.
+pub struct End {
+    pub lean: Lean,
+    pub at: u64,
+    pub limit: u64,
+}
+
+/// A session whose customer sends a file to its rep.
+pub struct Pair {
+    pub writer: End,
+    pub reader: End,
+    pub channel: ChannelId,
+}
+
+impl Stage {
+    pub async fn start(reps: usize, teams: usize) -> Result<Self, Failure> {
+        let data = tempfile::tempdir()?;
+        let broker = start_broker(&data, reps, teams)?;
+        let ready = serde_json::from_str(&broker.hello)?;
+        Ok(Self { broker, ready, data, reps, teams })
+    }
+
+    /// Starts the broker again on what the one before left behind.
+    pub async fn restart(&mut self) -> Result<(), Failure> {
+        self.broker = start_broker(&self.data, self.reps, self.teams)?;
+        self.ready = serde_json::from_str(&self.broker.hello)?;
+        Ok(())
+    }
+
+    pub async fn rep(&self, number: usize) -> Result<Lean, Failure> {
+        let token = self.ready.tokens.get(number).ok_or_else(|| Failure::Run(format!("there is no rep {number}")))?;
+        Lean::connect(self.ready.address, hello(Role::Rep, Credential::Token(token.clone()))).await
+    }
+
+    pub async fn service(&self) -> Result<Lean, Failure> {
+        let key = Credential::Key(self.ready.service_key.clone());
+        Lean::connect(self.ready.address, hello(Role::Service, key)).await
+    }
+
+    /// A rep, a customer, a session between them and a file on its way.
+    pub async fn pair(&self, number: usize) -> Result<Pair, Failure> {
+        let mut rep = self.rep(number).await?;
+        let mut service = self.service().await?;
+        let ask = Ask { queue: format!("rep:r{number}"), ..Ask::default() };
+        let Done::Asked { session, join } = service.act(Do::Ask(ask)).await? else {
+            return Err(Failure::Run("an ask was not answered with a session".into()));
+        };
+        let mut customer = Lean::connect(self.ready.address, hello(Role::Customer, Credential::Key(join))).await?;
+        rep.act(Do::Take { session }).await?;
+        let args = [("direction", "download"), ("path", "/load")];
+        let args = args.into_iter().map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned()))).collect();
+        rep.act(Do::Open(Open { session, tool: "file_transfer".into(), args })).await?;
+        let open = customer
+            .until(|ev| match ev {
+                Ev::Requested { open, .. } => Some(*open),
+                _ => None,
+            })
+            .await?;
+        customer.act(Do::AcceptOpen { session, open, facts: Default::default() }).await?;
+        let opened = |ev: &Ev| match ev {
+            Ev::Opened(opened) => opened.channels.first().map(|channel| ChannelId(channel.channel)),
+            _ => None,
+        };
+        let channel = customer.until(opened).await?;
+        rep.until(opened).await?;
+        // The reader's first word: as much as the protocol lets it grant.
+        rep.send_frame(&Frame::credit(channel, 0, limits::WINDOW_BYTES_MAX));
+        let writer = End { lean: customer, at: 0, limit: relay::window(Class::File) };
+        let reader = End { lean: rep, at: 0, limit: limits::WINDOW_BYTES_MAX };
+        Ok(Pair { writer, reader, channel })
+    }
+}
+
+fn start_broker(data: &TempDir, reps: usize, teams: usize) -> Result<Measured, Failure> {
+    let folder = data.path().join("data").display().to_string();
+    let (reps, teams) = (reps.to_string(), teams.to_string());
+    Ok(Measured::start(&["broker", "--data", &folder, "--reps", &reps, "--teams", &teams])?)
+}
+
+pub fn hello(role: Role, credential: Credential) -> Hello {
+    let client = ClientInfo { name: "loadtest".into(), os: "linux".into(), present: true, ..ClientInfo::default() };
+    Hello { role, site: None, credential, client, features: Vec::new(), seen: None }
+}

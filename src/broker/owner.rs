@@ -1,0 +1,646 @@
+//! The one task that owns a site's engine: takes bounded batches, decides, makes the turn durable, then lets it be seen.
+
+use super::{
+    Connection, Denied, Follower, Origin, Settings, Shared, StartError, denied, perform::Performer, port::refused_by,
+    resolve,
+};
+use crate::{
+    clock::{self, EngineClock},
+    engine::{Actor, Command, Engine, Outcome, Reason, Refusal, Request, State, Turn, command::Customer},
+    identity::Secret,
+    ids::*,
+    journal::{Appended, DataFolder, Journal, OpenError, Options, Recovered, SqliteJournal},
+    limits,
+    policy::Tool,
+    relay::Outbox,
+    time::Time,
+    wire::{
+        CloseCode,
+        control::{Do, Done, FromBroker, Hello, Refused, Role, Value},
+    },
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, oneshot};
+
+/// One site for each broker so far; its folder below the data folder.
+const SITE: &str = "main";
+
+/// What the owner is asked.
+pub(super) enum Mail {
+    /// A request of an attached connection; the answer goes to its outbox.
+    Act { from: Arc<Connection>, id: u64, act: Box<Do> },
+    /// Somebody who said hello.
+    Enter(Box<Enter>),
+    /// A command of the broker's own.
+    Command { request: Box<Request>, reply: oneshot::Sender<Result<Outcome, Refusal>> },
+    /// A look at the state between two turns.
+    Look(Box<dyn FnOnce(&State) + Send>),
+}
+
+pub(super) struct Enter {
+    pub way: Way,
+    pub hello: Hello,
+    pub origin: Origin,
+    pub outbox: Arc<Outbox>,
+    pub resume: Secret,
+    pub reply: oneshot::Sender<Result<Arc<Connection>, Denied>>,
+}
+
+/// What somebody presented, as far as it was proven outside.
+pub(super) enum Way {
+    /// A password was right, against this version of the credential (W5.7).
+    User {
+        user: UserId,
+        version: u32,
+    },
+    Key(SecretHash),
+    Service(SecretHash),
+    Resume(SecretHash),
+}
+
+/// What is owed to whoever asked, once the turn is durable.
+enum Owed {
+    Reply { to: Arc<Connection>, id: u64, answer: Result<Answer, Refusal> },
+    Entered { enter: Box<Enter>, outcome: Result<(Actor, AttachEpoch), Denied> },
+    Command { reply: oneshot::Sender<Result<Outcome, Refusal>>, outcome: Result<Outcome, Refusal> },
+}
+
+/// An answer that is finished from the state after the turn.
+enum Answer {
+    Outcome { outcome: Outcome, secret: Option<Secret>, expires_at_ms: u64 },
+    Look(resolve::Look),
+}
+
+pub(super) struct Owner {
+    engine: Engine,
+    journal: SqliteJournal,
+    head: Seq,
+    epoch: u64,
+    clock: EngineClock,
+    mailbox: mpsc::Receiver<Mail>,
+    performer: Performer,
+    follower: Follower,
+    refusals: Refusals,
+    /// Ends that the journal did not take: at most one for each connection and channel that lived, for nobody enters
+    /// and nothing opens meanwhile. Lost, they would be attached and open for ever.
+    put_off: Vec<Command>,
+    /// Deciding panicked: the engine is not to be trusted until it is folded anew (W5.2).
+    broken: bool,
+    shared: Arc<Shared>,
+}
+
+/// Refused requests for tools since the last record of them (P6.3): one record for each person and tool a second.
+#[derive(Default)]
+struct Refusals(BTreeMap<(SessionId, ParticipantId, Tool), (u32, String)>);
+
+impl Refusals {
+    fn note(&mut self, session: SessionId, participant: ParticipantId, tool: Tool, source: &str) {
+        let (count, _) = self.0.entry((session, participant, tool)).or_insert_with(|| (0, source.to_owned()));
+        *count = count.saturating_add(1);
+    }
+
+    fn take(&mut self) -> impl Iterator<Item = Mail> + use<> {
+        std::mem::take(&mut self.0).into_iter().map(|((session, participant, tool), (count, source))| {
+            own_mail(Command::Refusals { session, participant, tool, count, source })
+        })
+    }
+}
+
+impl Owner {
+    /// Opens the journal and folds it; takes ownership; imports the site where there is none.
+    pub async fn open(
+        settings: Settings,
+        shared: Arc<Shared>,
+        mailbox: mpsc::Receiver<Mail>,
+        follower: Follower,
+    ) -> Result<Self, StartError> {
+        let path = settings.data.clone();
+        let options = Options { disk_reserve_bytes: settings.disk_reserve_bytes, ..Options::default() };
+        let opened = tokio::task::spawn_blocking(move || {
+            let folder = DataFolder::open(&path)?;
+            let (journal, recovered) = SqliteJournal::open(&folder, SITE, options, fold)?;
+            let head = recovered.head;
+            let state = folded(&journal, recovered)?;
+            Ok::<_, StartError>((journal, head, state))
+        });
+        let (journal, head, state) = opened.await.expect("opening a journal does not panic")?;
+        let clock = EngineClock::start(state.now);
+        let epoch = state.owner_epoch + 1;
+        let empty = head == Seq(0);
+        let mut owner = Self {
+            engine: Engine::from_state(state),
+            journal,
+            head,
+            epoch,
+            clock,
+            mailbox,
+            performer: Performer::new(shared.clone()),
+            follower,
+            refusals: Refusals::default(),
+            put_off: Vec::new(),
+            broken: false,
+            shared,
+        };
+        let mut first = vec![Command::TakeOwnership { epoch }, Command::CivilTime { ms: clock::wall_ms() }];
+        if empty {
+            first.push(Command::ApplySite(Box::new(settings.site)));
+        } else {
+            first.push(Command::LoseConnections);
+        }
+        for command in first {
+            owner.own_command(command).await?;
+        }
+        owner.performer.recover(owner.engine.state());
+        Ok(owner)
+    }
+
+    /// A command of the owner itself, in a turn of its own.
+    async fn own_command(&mut self, command: Command) -> Result<Outcome, StartError> {
+        let request = Request { actor: Actor::System, id: None, command };
+        let mut turn = Turn::default();
+        let now = self.clock.now();
+        let outcome = self.engine.handle(now, &request, &mut turn.events)?;
+        turn.requests.push((now, request));
+        self.commit(&turn).await.map_err(StartError::Refused)?;
+        (self.follower)(&turn.events, self.engine.state());
+        Ok(outcome)
+    }
+
+    pub async fn run(mut self) {
+        let shutdown = self.shared.shutdown.clone();
+        let mut batch = Vec::with_capacity(limits::COMMANDS_PER_TURN);
+        let mut second = tokio::time::interval(Duration::from_millis(limits::CHANNEL_TICK.0));
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut civil = tokio::time::interval(Duration::from_millis(limits::CIVIL_TIME_INTERVAL.0));
+        loop {
+            let timer = self.engine.next_deadline().map(|due| self.clock.instant(due));
+            // While the disk is full no timer can fire; then look again in a while.
+            let retry = std::time::Instant::now() + Duration::from_millis(limits::JOURNAL_RETRY.0);
+            let timer = timer.map(|due| if self.journal.has_room() { due } else { due.max(retry) });
+            let views = self.performer.views.next_flush();
+            let wake = [timer, views].into_iter().flatten().min();
+            // What comes once a second goes first, or a mailbox that is never empty would put it off for ever; other
+            // timers follow every batch anyway. The end comes last, so that what was accepted before it is answered.
+            tokio::select! {
+                biased;
+                _ = second.tick() => {
+                    self.performer.tick();
+                    batch.extend(self.refusals.take());
+                    batch.extend(std::mem::take(&mut self.put_off).into_iter().map(own_mail));
+                }
+                _ = civil.tick() => {
+                    self.shared.attempts.retain_recent();
+                    batch.push(Self::civil_time());
+                }
+                taken = self.mailbox.recv_many(&mut batch, limits::COMMANDS_PER_TURN) => if taken == 0 { break },
+                () = sleep_until(wake) => {}
+                () = shutdown.cancelled() => {
+                    self.mailbox.close();
+                    while let Ok(mail) = self.mailbox.try_recv() { batch.push(mail) }
+                    self.turn(&mut batch).await;
+                    break;
+                }
+            }
+            self.turn(&mut batch).await;
+        }
+        self.journal.close();
+    }
+
+    fn civil_time() -> Mail {
+        own_mail(Command::CivilTime { ms: clock::wall_ms() })
+    }
+
+    /// Decides a batch, makes it durable, and only then lets anyone hear of it. A batch that gives more events, or
+    /// brings more text, than a row holds is several turns: one sender's long notes may not make a row too large.
+    async fn turn(&mut self, batch: &mut Vec<Mail>) {
+        let mut batch = batch.drain(..).peekable();
+        loop {
+            let now = self.clock.now();
+            let began = std::time::Instant::now();
+            let mut turn = Turn::default();
+            let mut owed = Vec::with_capacity(batch.len());
+            let room = self.journal.has_room();
+            if room && guarded(|| self.engine.advance(now, &mut turn.events)).is_none() {
+                self.broken = true;
+                batch.by_ref().for_each(|mail| self.refuse(mail, &broken()));
+                self.finish(turn, owed).await;
+                // The same timer may well panic again.
+                return tokio::time::sleep(Duration::from_millis(limits::JOURNAL_RETRY.0)).await;
+            }
+            let mut text = 0;
+            while !self.broken
+                && turn.events.len() < limits::EVENTS_PER_TURN
+                && let Some(mail) =
+                    batch.next_if(|mail| text == 0 || text + text_bytes(mail) <= limits::TEXT_PER_TURN_BYTES)
+            {
+                text += text_bytes(&mail);
+                match mail {
+                    Mail::Look(look) => look(self.engine.state()),
+                    mail if !room && !is_a_look(&mail) => self.refuse(mail, &storage_full()),
+                    Mail::Act { from, id, act } => {
+                        let answer = self.act(now, &from, id, *act, &mut turn);
+                        owed.push(Owed::Reply { to: from, id, answer });
+                    }
+                    Mail::Enter(enter) => {
+                        let outcome = self.enter(now, &enter, &mut turn);
+                        owed.push(Owed::Entered { enter, outcome });
+                    }
+                    Mail::Command { request, reply } => {
+                        let outcome = self.decide(now, *request, &mut turn);
+                        owed.push(Owed::Command { reply, outcome });
+                    }
+                }
+            }
+            let durable = !turn.events.is_empty();
+            self.finish(turn, owed).await;
+            if durable {
+                metrics::histogram!("equipoise_journal_lag_seconds").record(began.elapsed().as_secs_f64());
+            }
+            if batch.peek().is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn finish(&mut self, turn: Turn, owed: Vec<Owed>) {
+        if std::mem::take(&mut self.broken) {
+            tracing::error!("deciding a turn panicked; nothing of it stays; rebuilding from the journal");
+            return self.abandon(turn, owed, &broken()).await;
+        }
+        // Rights that end are closed before the turn is durable, rights that begin are opened after it (W2.2).
+        let finals = self.performer.narrow(&turn.events);
+        if !turn.events.is_empty()
+            && let Err(refusal) = self.commit(&turn).await
+        {
+            metrics::counter!("equipoise_journal_failures_total").increment(1);
+            tracing::error!(error = %refusal, "a turn could not be made durable; rebuilding from the journal");
+            return self.abandon(turn, owed, &refusal).await;
+        }
+        (self.follower)(&turn.events, self.engine.state());
+        for owed in owed {
+            self.pay(owed, &finals);
+        }
+        self.performer.perform(&turn.events, self.engine.state(), self.head);
+    }
+
+    /// A turn that is not to be: whoever waits is refused, and the engine is folded anew without it.
+    async fn abandon(&mut self, turn: Turn, owed: Vec<Owed>, refusal: &Refusal) {
+        for owed in owed {
+            refuse_owed(owed, refusal);
+        }
+        self.put_off.extend(turn.requests.into_iter().map(|(_, request)| request.command).filter(is_an_end));
+        self.rebuild().await;
+    }
+
+    /// Appends a turn; `Err` when it is not, or perhaps not, durable.
+    async fn commit(&mut self, turn: &Turn) -> Result<(), Refusal> {
+        let started = std::time::Instant::now();
+        let answer = match self.journal.append(Seq(self.head.0 + 1), self.epoch, turn).await {
+            Appended::Durable(head) => {
+                self.head = head;
+                Ok(())
+            }
+            Appended::Fenced => Err(Refusal::new(Reason::StorageFull, "W5.6", "another broker owns this site")),
+            Appended::TooLarge { bytes } => Err(Refusal::new(
+                Reason::LimitReached,
+                "W5.6",
+                format!("this would be a record of {bytes} bytes, more than the journal takes; split it"),
+            )),
+            Appended::Unknown => Err(storage_full()),
+        };
+        metrics::histogram!("equipoise_journal_commit_seconds").record(started.elapsed().as_secs_f64());
+        answer
+    }
+
+    /// Drops the engine and folds the journal again (W5.2, I-J5). Tries until it works: without it nothing may be
+    /// acknowledged.
+    async fn rebuild(&mut self) {
+        loop {
+            let reopened = tokio::task::block_in_place(|| {
+                let recovered = self.journal.reopen()?;
+                let head = recovered.head;
+                Ok::<_, StartError>((head, folded(&self.journal, recovered)?))
+            });
+            match reopened {
+                Ok((head, state)) => {
+                    self.head = head;
+                    self.engine = Engine::from_state(state);
+                    self.performer.recover(self.engine.state());
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the journal cannot be opened again");
+                    while let Ok(mail) = self.mailbox.try_recv() {
+                        self.refuse(mail, &storage_full());
+                    }
+                    tokio::time::sleep(Duration::from_millis(limits::JOURNAL_RETRY.0)).await;
+                }
+            }
+        }
+    }
+
+    /// Answers what cannot be done; that somebody or something has ended is only put off.
+    fn refuse(&mut self, mail: Mail, refusal: &Refusal) {
+        match mail {
+            Mail::Command { request, .. } if is_an_end(&request.command) => self.put_off.push(request.command),
+            mail => refuse_mail(mail, refusal),
+        }
+    }
+
+    /// One request of the owner's turn; it stands in the journal if something came of it.
+    fn decide(&mut self, now: Time, request: Request, turn: &mut Turn) -> Result<Outcome, Refusal> {
+        let before = turn.events.len();
+        let Some(outcome) = guarded(|| self.engine.handle(now, &request, &mut turn.events)) else {
+            self.broken = true;
+            return Err(broken());
+        };
+        let outcome = outcome?;
+        if turn.events.len() > before {
+            turn.requests.push((now, request));
+        }
+        Ok(outcome)
+    }
+
+    fn act(&mut self, now: Time, from: &Connection, id: u64, act: Do, turn: &mut Turn) -> Result<Answer, Refusal> {
+        // A connection that was replaced says nothing any more (W3.1).
+        if from.outbox.closing().is_some() {
+            return Err(Refusal::new(Reason::Stale, "W3.1", "this connection was replaced by a newer one"));
+        }
+        let secret = match act {
+            Do::MakeKey { kind: crate::wire::control::KeyKind::Code, .. } => Some(Secret::code()),
+            Do::MakeKey { .. } | Do::Ask(_) => Some(Secret::link()),
+            Do::MakeServiceKey { .. } => Some(Secret::token()),
+            _ => None,
+        };
+        // The answer to an earlier one was lost with its secret, of which only the hash is known: another is made.
+        let known = |party| self.engine.state().parties.remembered(party, id).is_some();
+        let again = secret.is_some() && from.party().is_some_and(known);
+        let hash = secret.as_ref().map_or(SecretHash([0; 32]), Secret::hash);
+        match resolve::resolve(act, from.actor, self.engine.state(), now, hash)? {
+            resolve::Resolved::Look(look) => Ok(Answer::Look(look)),
+            resolve::Resolved::Command(command) => {
+                let command = *command;
+                let expires_at_ms = match &command {
+                    Command::MakeKey { expires, .. } => expires.0,
+                    _ => 0,
+                };
+                let asked = match &command {
+                    Command::Open { session, tool, .. } => Some((*session, *tool)),
+                    _ => None,
+                };
+                let request = Request { actor: from.actor, id: (!again).then_some(id), command };
+                let outcome = self.decide(now, request, turn).inspect_err(|refusal| {
+                    if let (Some((session, tool)), Some(source)) = (asked, &refusal.source)
+                        && let Some(participant) = from.seat(session)
+                    {
+                        self.refusals.note(session, participant, tool, source);
+                    }
+                })?;
+                Ok(Answer::Outcome { outcome, secret, expires_at_ms })
+            }
+        }
+    }
+
+    /// Who somebody is from this turn on, with the epoch of the new connection.
+    fn enter(&mut self, now: Time, enter: &Enter, turn: &mut Turn) -> Result<(Actor, AttachEpoch), Denied> {
+        let resume = enter.resume.hash();
+        let client = resolve::client(enter.hello.client.clone())
+            .map_err(|refusal| Denied { code: CloseCode::BadMessage, refused: refused_by(refusal) })?;
+        let state = self.engine.state();
+        let command = match &enter.way {
+            Way::User { user, version } if enter.hello.role == Role::Admin => {
+                let administrator = state.accounts.credential(*user).is_some_and(|found| found.version == *version)
+                    && resolve::is_administrator(state, *user);
+                return if administrator {
+                    Ok((Actor::Admin(*user), AttachEpoch(0)))
+                } else {
+                    Err(denied(CloseCode::Forbidden, "not_permitted", "this account is no administrator"))
+                };
+            }
+            Way::User { user, version } => Command::Login { user: *user, version: *version, resume, client },
+            Way::Service(token) => {
+                let service = state.accounts.service_of(*token);
+                return service.map(|service| (Actor::Service(service), AttachEpoch(0))).ok_or_else(|| {
+                    denied(CloseCode::Unauthenticated, "unauthenticated", "this credential is not good here")
+                });
+            }
+            Way::Key(key) => {
+                let host = enter.origin.host.as_deref();
+                let customer = Customer { client, ..Customer::default() };
+                Command::Redeem { key: *key, portal: resolve::portal(&state.site, host), customer, resume }
+            }
+            Way::Resume(presented) => Command::Reattach { presented: *presented, resume },
+        };
+        let request = Request { actor: Actor::System, id: None, command };
+        match self.decide(now, request, turn).map_err(|refusal| {
+            let code = match refusal.reason {
+                Reason::KeyGone | Reason::TokenGone => CloseCode::Gone,
+                Reason::SessionEnded => CloseCode::SessionEnded,
+                Reason::Stale => CloseCode::Unauthenticated,
+                Reason::StorageFull => CloseCode::Storage,
+                Reason::LimitReached => CloseCode::Overloaded,
+                _ => CloseCode::Forbidden,
+            };
+            Denied { code, refused: refused_by(refusal) }
+        })? {
+            Outcome::Attached { party, epoch } => Ok((Actor::Party(party), epoch)),
+            // H-56: recorded, and nobody comes in by it.
+            _ => Err(denied(CloseCode::Gone, "token_gone", "this token was used before")),
+        }
+    }
+
+    /// Gives whoever asked what is owed, the turn being durable.
+    fn pay(&mut self, owed: Owed, finals: &super::perform::Finals) {
+        match owed {
+            Owed::Command { reply, outcome } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(outcome);
+            }
+            Owed::Reply { to, id, answer } => {
+                if let (Actor::Service(_), Ok(Answer::Outcome { outcome: Outcome::Session(session), .. })) =
+                    (to.actor, &answer)
+                {
+                    self.performer.watch(*session, &to);
+                }
+                let answer = answer
+                    .map(|answer| Box::new(self.done(&to, answer, finals)))
+                    .map_err(|refusal| Box::new(refused_by(refusal)));
+                to.say(&FromBroker::Reply { re: id, answer });
+            }
+            Owed::Entered { enter, outcome } => {
+                let Enter { hello, origin, outbox, resume, reply, .. } = *enter;
+                let connection = outcome.map(|(actor, epoch)| {
+                    let state = self.engine.state();
+                    self.performer.enter(actor, epoch, outbox, origin.transport, hello, resume, state, self.head)
+                });
+                if let Err(Ok(orphan)) = reply.send(connection) {
+                    // The transport gave up while the turn was made durable: the party is lost at once.
+                    if self.shared.directory.leave(&orphan)
+                        && let Some(party) = orphan.party()
+                    {
+                        self.shared.tell_owner(Command::Lost { party, epoch: orphan.epoch });
+                    }
+                }
+            }
+        }
+    }
+
+    fn done(&self, to: &Connection, answer: Answer, finals: &super::perform::Finals) -> Done {
+        let state = self.engine.state();
+        match answer {
+            Answer::Look(look) => self.performer.look(look, state),
+            Answer::Outcome { outcome, secret, expires_at_ms } => match (outcome, secret) {
+                (Outcome::Session(session), Some(join)) => {
+                    Done::Asked { session: session.0, join: join.reveal().to_owned() }
+                }
+                (Outcome::Session(session), None) => match state.session(session) {
+                    Some(_) => Done::Session(Box::new(self.performer.session_view(state, session))),
+                    None => Done::Yes {},
+                },
+                (Outcome::Done | Outcome::Service(_), Some(key)) => {
+                    Done::Key { key: key.reveal().to_owned(), expires_at_ms }
+                }
+                (Outcome::Opening { open, prompt }, _) => {
+                    Done::Opening { open: open.0, prompt: prompt.map(|prompt| prompt.0) }
+                }
+                (Outcome::Revoked { epoch, legs }, _) => Done::Revoked { epoch: epoch.0, finals: finals.of(&legs, to) },
+                _ => Done::Yes {},
+            },
+        }
+    }
+}
+
+/// The state that a journal's snapshot and turns add up to. A snapshot of another version is passed over: the turns
+/// alone give the same state, only later.
+fn folded(journal: &SqliteJournal, recovered: Recovered) -> Result<State, StartError> {
+    let (mut state, turns) = match recovered.snapshot.map(|(seq, bytes)| (seq, read_state(&bytes))) {
+        None => (State::default(), recovered.turns),
+        Some((_, Ok(state))) => (state, recovered.turns),
+        Some((seq, Err(why))) => {
+            tracing::warn!(%seq, why, "the snapshot is of another version; folding the journal from its beginning");
+            (State::default(), journal.read_from(Seq(1)).map_err(OpenError::from)?)
+        }
+    };
+    for row in turns {
+        for stamped in &row.map_err(OpenError::from)?.turn.events {
+            Engine::apply(&mut state, stamped);
+        }
+    }
+    Ok(state)
+}
+
+/// Folds turns into a snapshot, for the journal's background thread (W5.5).
+fn fold(snapshot: Option<&[u8]>, turns: &mut dyn Iterator<Item = Turn>) -> Result<Vec<u8>, String> {
+    let mut state = snapshot.map_or_else(|| Ok(State::default()), read_state)?;
+    for turn in turns {
+        for stamped in &turn.events {
+            Engine::apply(&mut state, stamped);
+        }
+    }
+    rmp_serde::to_vec_named(&state).map_err(|error| error.to_string())
+}
+
+fn read_state(bytes: &[u8]) -> Result<State, String> {
+    let mut state: State = rmp_serde::from_slice(bytes).map_err(|error| error.to_string())?;
+    state.rebuild();
+    Ok(state)
+}
+
+fn storage_full() -> Refusal {
+    Refusal::new(
+        Reason::StorageFull,
+        "W5.2",
+        "the broker's disk takes no more; what was acknowledged is safe; free space and try again",
+    )
+}
+
+/// Bytes of a mail whose number its sender chooses.
+fn text_bytes(mail: &Mail) -> usize {
+    let facts = |facts: &BTreeMap<String, Value>| -> usize {
+        let one = |value: &Value| match value {
+            Value::Text(text) => text.len(),
+            Value::List(texts) => texts.iter().map(|text| text.len() + 8).sum(),
+            Value::Bool(_) | Value::Int(_) => 8,
+        };
+        facts.iter().map(|(name, value)| name.len() + one(value) + 8).sum()
+    };
+    match mail {
+        Mail::Act { act, .. } => match &**act {
+            Do::Open(open) => facts(&open.args),
+            Do::AcceptOpen { facts: given, .. } | Do::Note { facts: given, .. } => facts(given),
+            Do::Ask(ask) => ask.customer_name.len() + ask.details.len() + ask.external_key.len(),
+            _ => 0,
+        },
+        Mail::Enter(enter) => {
+            let client = &enter.hello.client;
+            client.name.len() + client.version.len() + client.display_name.len() + client.locale.len()
+        }
+        Mail::Command { .. } | Mail::Look(_) => 0,
+    }
+}
+
+/// `None` where it panicked. The panic hook has said where; what it left half done is dropped by the caller.
+fn guarded<T>(act: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).ok()
+}
+
+fn broken() -> Refusal {
+    Refusal::new(Reason::Overloaded, "W5.2", "the broker made a mistake and starts afresh from its journal; try again")
+}
+
+/// What has happened already, and only has to become known.
+fn is_an_end(command: &Command) -> bool {
+    matches!(command, Command::Lost { .. } | Command::ChannelEnded { .. })
+}
+
+/// A command of the broker's own, whose answer nobody waits for.
+fn own_mail(command: Command) -> Mail {
+    let (reply, _) = oneshot::channel();
+    Mail::Command { request: Box::new(Request { actor: Actor::System, id: None, command }), reply }
+}
+
+/// Changes nothing, so a full disk does not hinder it (W5.2).
+fn is_a_look(mail: &Mail) -> bool {
+    matches!(mail, Mail::Act { act, .. } if matches!(**act, Do::Explain { .. } | Do::Site {}))
+}
+
+fn refuse_mail(mail: Mail, refusal: &Refusal) {
+    match mail {
+        Mail::Look(_) => {}
+        Mail::Act { from, id, .. } => {
+            from.say(&FromBroker::Reply { re: id, answer: Err(Box::new(refused_by(refusal.clone()))) });
+        }
+        Mail::Enter(enter) => {
+            let _ = enter.reply.send(Err(storage_denied(refusal)));
+        }
+        Mail::Command { reply, .. } => {
+            let _ = reply.send(Err(refusal.clone()));
+        }
+    }
+}
+
+fn refuse_owed(owed: Owed, refusal: &Refusal) {
+    match owed {
+        Owed::Reply { to, id, .. } => {
+            to.say(&FromBroker::Reply { re: id, answer: Err(Box::new(refused_by(refusal.clone()))) });
+        }
+        Owed::Entered { enter, .. } => {
+            let _ = enter.reply.send(Err(storage_denied(refusal)));
+        }
+        Owed::Command { reply, .. } => {
+            let _ = reply.send(Err(refusal.clone()));
+        }
+    }
+}
+
+fn storage_denied(refusal: &Refusal) -> Denied {
+    let refused = Refused { retry_after_ms: Some(limits::JOURNAL_RETRY.0), ..refused_by(refusal.clone()) };
+    Denied { code: CloseCode::Storage, refused }
+}
+
+async fn sleep_until(wake: Option<std::time::Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,161 @@
+//! One attached connection, as the transport holds it: messages go to the owner, frames straight to their channel.
+
+use super::{Broker, Connection, directory::Routed, owner::Mail, refused};
+use crate::{
+    engine::{Actor, Command, Refusal},
+    ids::*,
+    limits,
+    relay::{Outbox, Passed},
+    wire::{
+        CloseCode, Frame,
+        control::{Do, FromBroker, FromClient, Refused},
+    },
+};
+use parking_lot::Mutex;
+use std::{collections::HashMap, sync::Arc};
+use tokio::time::Instant;
+
+/// How many control messages a connection may send (W4.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MessageClass {
+    Person,
+    Service,
+}
+
+/// Dropping it detaches the connection.
+pub struct Port {
+    broker: Broker,
+    connection: Arc<Connection>,
+    /// Channels this connection has used. Its seat is asked each time: who leaves a session and joins it again has
+    /// another.
+    known: Mutex<HashMap<ChannelId, Arc<Routed>>>,
+    dropped: Mutex<Dropped>,
+}
+
+/// How many frames that go nowhere a connection may still send: those that crossed the end of their channel are
+/// forgiven, a flood of them is not (H-74).
+#[derive(Debug)]
+struct Dropped {
+    left: f64,
+    filled: Instant,
+}
+
+impl Dropped {
+    fn forgives(&mut self, now: Instant) -> bool {
+        let rested = now.saturating_duration_since(self.filled).as_secs_f64();
+        let most = f64::from(limits::DROPPED_FRAMES_BURST);
+        self.left = (self.left + rested * f64::from(limits::DROPPED_FRAMES_PER_S)).min(most) - 1.0;
+        self.filled = now;
+        self.left >= 0.0
+    }
+}
+
+impl Port {
+    pub(super) fn new(broker: Broker, connection: Arc<Connection>) -> Self {
+        let dropped = Dropped { left: limits::DROPPED_FRAMES_BURST.into(), filled: Instant::now() };
+        Self { broker, connection, known: Mutex::default(), dropped: Mutex::new(dropped) }
+    }
+
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.connection.outbox
+    }
+
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    pub fn class(&self) -> MessageClass {
+        match self.connection.actor {
+            Actor::Service(_) | Actor::System => MessageClass::Service,
+            Actor::Admin(_) | Actor::Party(_) => MessageClass::Person,
+        }
+    }
+
+    /// Takes one control message. Waits while the owner's mailbox is full, so a flood slows itself.
+    pub async fn message(&self, message: FromClient) {
+        match message {
+            FromClient::Request { id, act } => match *act {
+                Do::SetPassword { username, password } => self.set_password(id, username, password).await,
+                act => {
+                    let mail = Mail::Act { from: self.connection.clone(), id, act: Box::new(act) };
+                    if self.broker.send(mail).await.is_err() {
+                        self.answer(id, Err(refused("draining", "the broker is about to restart")));
+                    }
+                }
+            },
+            FromClient::Unknown { id, name } => {
+                self.answer(id, Err(refused("unknown_request", &format!("there is no request called “{name}”"))));
+            }
+            FromClient::Ping(n) => self.connection.say(&FromBroker::Pong(n)),
+            FromClient::Pong(_) => {}
+            // The transport takes the first hello; a second says nothing about who this is.
+            FromClient::Hello(_) => self.connection.close(CloseCode::BadMessage, "a second hello"),
+        }
+    }
+
+    async fn set_password(&self, id: u64, username: String, password: String) {
+        let answer = match self.connection.actor {
+            Actor::Admin(_) => self.broker.set_password(self.connection.actor, &username, password).await,
+            _ => Err(refused("not_permitted", "only an administrator sets passwords here")),
+        };
+        self.answer(id, answer.map(|()| crate::wire::Done::Yes {}));
+    }
+
+    fn answer(&self, re: u64, answer: Result<crate::wire::Done, Refused>) {
+        self.connection.say(&FromBroker::Reply { re, answer: answer.map(Box::new).map_err(Box::new) });
+    }
+
+    /// Takes one frame, data or steering. A channel this connection has no part in answers as one that does not
+    /// exist: with nothing (H-42), for its last frames may cross its end. The first fault closes its channel, the
+    /// connection lives (I-P12).
+    ///
+    /// # Errors
+    /// More frames than can have crossed an end went nowhere: the connection closes (H-74).
+    pub fn frame(&self, frame: Frame) -> Result<(), CloseCode> {
+        let now = Instant::now();
+        let taken = self.routed(frame.header.channel).is_some_and(|(routed, seat)| {
+            routed.channel.receive(seat, self.connection.epoch, frame, now) == Ok(Passed::Taken)
+        });
+        if taken || self.dropped.lock().forgives(now) { Ok(()) } else { Err(CloseCode::RateLimited) }
+    }
+
+    fn routed(&self, id: ChannelId) -> Option<(Arc<Routed>, ParticipantId)> {
+        let known = self.known.lock().get(&id).cloned();
+        if let Some(routed) = known {
+            let seat = self.connection.seat(routed.session)?;
+            return Some((routed, seat));
+        }
+        let routed = self.broker.shared.directory.channel(id)?;
+        let seat = self.connection.seat(routed.session)?;
+        let mut known = self.known.lock();
+        if known.len() >= limits::CHANNELS_REMEMBERED {
+            known.clear();
+        }
+        known.insert(id, routed.clone());
+        Some((routed, seat))
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        if !self.broker.shared.directory.leave(connection) {
+            return;
+        }
+        let Some(party) = connection.party() else { return };
+        self.broker.shared.tell_owner(Command::Lost { party, epoch: connection.epoch });
+    }
+}
+
+/// A refusal of the engine, as the wire says it.
+pub(super) fn refused_by(refusal: Refusal) -> Refused {
+    Refused {
+        code: refusal.reason.name().to_owned(),
+        rule: refusal.rule,
+        message: refusal.message,
+        at: None,
+        tool: refusal.tool.map(|tool| tool.name().to_owned()),
+        source: refusal.source,
+        retry_after_ms: None,
+    }
+}

@@ -1,0 +1,312 @@
+//! From what a message says to what the engine understands: names to ids, seconds to spans, secrets to hashes.
+
+use crate::{
+    engine::{Actor, Command, Entry, Queue, Reason, Refusal, State, command},
+    ids::*,
+    limits,
+    policy::Tool,
+    site::{SessionKind, Site, UserPermission},
+    time::{Span, Time},
+    wire::control::{Ask, ClientInfo, Do, KeyKind, Open},
+};
+
+/// What a request turned out to be.
+pub enum Resolved {
+    /// To be decided by the engine.
+    Command(Box<Command>),
+    /// Answered from the state as it is after this turn.
+    Look(Look),
+}
+
+pub enum Look {
+    Explain(SessionId),
+    Site,
+}
+
+/// Resolves one request. `hash` is of a fresh secret, used where the request makes a key.
+pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash) -> Result<Resolved, Refusal> {
+    let site = &state.site;
+    let session = |session: u64| SessionId(session);
+    // Who belongs to one session is told nothing of any other, ended ones included (H-42).
+    if let Actor::Party(Party::Customer(own) | Party::External(own, _)) = actor
+        && names(&act).is_some_and(|named| named != own.0)
+    {
+        return Err(Refusal::new(Reason::UnknownSession, "", "no such session"));
+    }
+    let command = match act {
+        Do::Status { code } => Command::Status { code: bounded("code", code, limits::NAME_BYTES_MAX)? },
+        Do::OptIn {} => Command::OptIn,
+        Do::OptOut {} => Command::OptOut,
+        Do::Idle { for_s } => Command::Idle { since: now - Span::seconds(for_s) },
+        Do::Active {} => Command::Active,
+        Do::Logout {} => Command::Logout { user: rep(actor)? },
+        Do::Ask(ask) => Command::Ask(resolve_ask(ask, site, hash)?),
+        Do::MakeKey { queue, kind, lives_s } => {
+            let entry = match (queue, actor) {
+                (Some(queue), _) => entry(site, &queue)?,
+                (None, Actor::Party(Party::Rep(user))) => Entry::Queue(Queue::Personal(user)),
+                (None, _) => return Err(malformed("queue", "say which queue the key leads to")),
+            };
+            let (code, longest) = match kind {
+                KeyKind::Code => (true, limits::JOIN_CODE),
+                KeyKind::Link => (false, limits::JOIN_LINK),
+            };
+            let lives = lives_s.map_or(longest, |lives_s| Span::seconds(lives_s).min(longest));
+            Command::MakeKey { entry, key: hash, code, expires: now + lives }
+        }
+        Do::Accept { session: s } => Command::Accept { session: session(s) },
+        Do::Reject { session: s } => Command::Reject { session: session(s) },
+        Do::Take { session: s } => Command::Take { session: session(s) },
+        Do::GetNext {} => Command::GetNext,
+        Do::Transfer { session: s, to } => Command::Transfer { session: session(s), to: queue(site, &to)? },
+        Do::Share { session: s, to } => Command::Share { session: session(s), to: queue(site, &to)? },
+        Do::Join { session: s } => Command::Join { session: session(s) },
+        Do::Depart { session: s } => Command::Depart { session: session(s) },
+        Do::TakeOver { session: s } => Command::TakeOver { session: session(s) },
+        Do::Hold { session: s } => Command::Hold { session: session(s) },
+        Do::Resume { session: s } => Command::Resume { session: session(s) },
+        Do::End { session: s } => Command::End { session: session(s) },
+        Do::Open(open) => Command::Open { session: session(open.session), tool: tool(&open.tool)?, args: open.args },
+        Do::AcceptOpen { session: s, open, facts } => {
+            Command::AcceptOpen { session: session(s), open: OpenId(open), facts }
+        }
+        Do::RefuseOpen { session: s, open, reason } => Command::RefuseOpen {
+            session: session(s),
+            open: OpenId(open),
+            reason: bounded("reason", reason, limits::NAME_BYTES_MAX)?,
+        },
+        Do::Note { session: s, channel, facts } => {
+            Command::Note { session: session(s), channel: ChannelId(channel), facts }
+        }
+        Do::Answer { session: s, prompt, allow } => {
+            Command::Answer { session: session(s), prompt: PromptId(prompt), allow }
+        }
+        Do::TakeBack { session: s, tool: name } => {
+            Command::TakeBack { session: session(s), tool: name.as_deref().map(tool).transpose()? }
+        }
+        Do::MakeServiceKey { name } => {
+            Command::MakeServiceKey { name: bounded("name", name, limits::NAME_BYTES_MAX)?, token: hash }
+        }
+        Do::Explain { session: s } => {
+            may_look_at(state, actor, session(s))?;
+            return Ok(Resolved::Look(Look::Explain(session(s))));
+        }
+        Do::Site {} if matches!(actor, Actor::Admin(user) if is_administrator(state, user)) => {
+            return Ok(Resolved::Look(Look::Site));
+        }
+        Do::Site {} => return Err(Refusal::new(Reason::NotPermitted, "", "only an administrator may read the site")),
+        // A password is hashed before it comes to the owner, as `SetCredential`.
+        Do::SetPassword { .. } => return Err(malformed("set_password", "the password was not hashed")),
+    };
+    Ok(Resolved::Command(Box::new(command)))
+}
+
+/// The session that a request is about.
+fn names(act: &Do) -> Option<u64> {
+    match act {
+        Do::Accept { session }
+        | Do::Reject { session }
+        | Do::Take { session }
+        | Do::Transfer { session, .. }
+        | Do::Share { session, .. }
+        | Do::Join { session }
+        | Do::Depart { session }
+        | Do::TakeOver { session }
+        | Do::Hold { session }
+        | Do::Resume { session }
+        | Do::End { session }
+        | Do::Open(Open { session, .. })
+        | Do::AcceptOpen { session, .. }
+        | Do::RefuseOpen { session, .. }
+        | Do::Note { session, .. }
+        | Do::Answer { session, .. }
+        | Do::TakeBack { session, .. }
+        | Do::Explain { session } => Some(*session),
+        Do::Status { .. }
+        | Do::OptIn {}
+        | Do::OptOut {}
+        | Do::Idle { .. }
+        | Do::Active {}
+        | Do::Logout {}
+        | Do::Ask(_)
+        | Do::MakeKey { .. }
+        | Do::GetNext {}
+        | Do::SetPassword { .. }
+        | Do::MakeServiceKey { .. }
+        | Do::Site {} => None,
+    }
+}
+
+/// At this moment, whatever was true when the connection entered (I-A10).
+pub fn is_administrator(state: &State, user: UserId) -> bool {
+    let found = state.site.users.get(&user);
+    found.is_some_and(|user| user.enabled && user.permissions.contains(&UserPermission::Administrator))
+}
+
+/// A session one may not see answers as one that does not exist (H-42).
+fn may_look_at(state: &State, actor: Actor, id: SessionId) -> Result<(), Refusal> {
+    let unknown = || Refusal::new(Reason::UnknownSession, "R9.1", "there is no such session");
+    let session = state.session(id).ok_or_else(unknown)?;
+    let may = match actor {
+        Actor::System | Actor::Service(_) => true,
+        Actor::Admin(user) => is_administrator(state, user),
+        Actor::Party(Party::Rep(user)) => super::view::audience(state, session).contains(&user),
+        Actor::Party(_) => false,
+    };
+    if may { Ok(()) } else { Err(unknown()) }
+}
+
+fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, Refusal> {
+    let kind = match ask.kind.as_deref() {
+        None | Some("support") => SessionKind::Support,
+        Some("cobrowse") => SessionKind::Cobrowse,
+        Some("chat") => SessionKind::Chat,
+        Some("lens") => SessionKind::Lens,
+        Some(other) => return Err(malformed("kind", format!("a customer cannot ask for a session of kind “{other}”"))),
+    };
+    let skills = ask
+        .skills
+        .iter()
+        .map(|code| {
+            let known = site.codes.skills.get(&code.to_lowercase()).copied();
+            known.ok_or_else(|| Refusal::new(Reason::UnknownSkill, "R1.5", format!("no skill has the code “{code}”")))
+        })
+        .collect::<Result<_, _>>()?;
+    let preferred = match ask.preferred {
+        Some(preferred) => Some((user(site, &preferred.rep)?, Span::seconds(preferred.window_s))),
+        None => None,
+    };
+    if ask.priority.is_some_and(|priority| priority > 100) {
+        return Err(malformed("priority", "a priority is 0 to 100"));
+    }
+    Ok(command::Ask {
+        entry: entry(site, &ask.queue)?,
+        kind,
+        portal: None,
+        item: None,
+        skills,
+        priority: ask.priority,
+        relax_after: ask.relax_after_s.map(Span::seconds),
+        preferred,
+        customer: command::Customer {
+            name: bounded("customer_name", ask.customer_name, limits::NAME_BYTES_MAX)?,
+            details: bounded("details", ask.details, limits::TEXT_BYTES_MAX)?,
+            external_key: bounded("external_key", ask.external_key, limits::NAME_BYTES_MAX)?,
+            client: Default::default(),
+        },
+        join: Some(join),
+    })
+}
+
+/// R2.5: `team:<code>`, `rep:<username>`, `issue:<code>` or `general`.
+pub fn entry(site: &Site, address: &str) -> Result<Entry, Refusal> {
+    if let Some(code) = address.strip_prefix("issue:") {
+        let known = site.codes.issues.get(&code.to_lowercase()).copied();
+        return known
+            .map(Entry::Issue)
+            .ok_or_else(|| Refusal::new(Reason::UnknownIssue, "R2.5", format!("no issue has the code “{code}”")));
+    }
+    queue(site, address).map(Entry::Queue)
+}
+
+pub fn queue(site: &Site, address: &str) -> Result<Queue, Refusal> {
+    let team = |code: &str| {
+        let known = site.codes.teams.get(&code.to_lowercase()).copied();
+        known
+            .map(Queue::Team)
+            .ok_or_else(|| Refusal::new(Reason::UnknownTeam, "R2.5", format!("no team has the code “{code}”")))
+    };
+    match address.split_once(':') {
+        Some(("team", code)) => team(code),
+        Some(("rep", username)) => user(site, username).map(Queue::Personal),
+        None if address == "general" => team("general"),
+        _ => Err(Refusal::new(
+            Reason::UnknownQueue,
+            "R2.5",
+            format!("“{address}” is not an address: use team:CODE, rep:USERNAME, issue:CODE or general"),
+        )),
+    }
+}
+
+fn user(site: &Site, username: &str) -> Result<UserId, Refusal> {
+    let known = site.codes.users.get(&username.to_lowercase()).copied();
+    known.ok_or_else(|| Refusal::new(Reason::UnknownRep, "R2.5", format!("nobody is called “{username}”")))
+}
+
+fn tool(name: &str) -> Result<Tool, Refusal> {
+    Tool::from_name(name)
+        .ok_or_else(|| Refusal::new(Reason::UnknownTool, "P3", format!("there is no tool called “{name}”")))
+}
+
+fn rep(actor: Actor) -> Result<UserId, Refusal> {
+    match actor {
+        Actor::Party(Party::Rep(user)) => Ok(user),
+        _ => Err(Refusal::new(Reason::NotPermitted, "", "only a rep's console can do this")),
+    }
+}
+
+/// Untrusted text: bounded, no control or bidirectional characters (H-78).
+pub fn bounded(field: &str, text: String, bytes_max: usize) -> Result<String, Refusal> {
+    if text.len() > bytes_max {
+        return Err(malformed(field, format!("longer than {bytes_max} bytes")));
+    }
+    let unfit = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}')
+    };
+    match text.chars().find(|c| unfit(*c)) {
+        Some(c) => Err(malformed(field, format!("holds the character U+{:04X}, which may not stand here", c as u32))),
+        None => Ok(text),
+    }
+}
+
+fn malformed(field: &str, message: impl Into<String>) -> Refusal {
+    Refusal::new(Reason::Malformed, "W4.1", format!("{field}: {}", message.into()))
+}
+
+/// An address as people and messages write it.
+pub fn address(site: &Site, queue: Queue) -> String {
+    match queue {
+        Queue::Team(team) => match site.teams.get(&team) {
+            Some(team) => format!("team:{}", team.code),
+            None => format!("team:#{team}"),
+        },
+        Queue::Personal(user) => format!("rep:{}", username(site, user)),
+    }
+}
+
+pub fn username(site: &Site, user: UserId) -> String {
+    site.users.get(&user).map_or_else(|| format!("#{user}"), |user| user.username.clone())
+}
+
+/// The operating system an endpoint says it has, as path rules want it (P5).
+pub fn known_os(os: &str) -> &'static str {
+    match os {
+        "linux" => "linux",
+        "macos" => "macos",
+        "windows" => "windows",
+        "android" => "android",
+        "ios" => "ios",
+        _ => "other",
+    }
+}
+
+/// What an endpoint says of itself, bounded; an unknown system becomes `other`.
+pub fn client(client: ClientInfo) -> Result<ClientInfo, Refusal> {
+    let name = |field, text| bounded(field, text, limits::NAME_BYTES_MAX);
+    Ok(ClientInfo {
+        name: name("client.name", client.name)?,
+        version: name("client.version", client.version)?,
+        os: known_os(&client.os).to_owned(),
+        display_name: name("client.display_name", client.display_name)?,
+        locale: name("client.locale", client.locale)?,
+        present: client.present,
+    })
+}
+
+/// The portal that serves this host name (R2.4).
+pub fn portal(site: &Site, host: Option<&str>) -> Option<PortalId> {
+    let host = host?;
+    let serves = |hosts: &[String]| hosts.iter().any(|known| known.eq_ignore_ascii_case(host));
+    site.portals.iter().find(|(_, portal)| serves(&portal.hosts)).map(|(id, _)| *id)
+}

@@ -1,0 +1,264 @@
+//! What each side may see of the site (W4.4, R10.2): whole objects, made from the state, names as the viewer may know
+//! them.
+
+use super::resolve::{address, username};
+use crate::{
+    engine::{
+        Queue, Session, State,
+        event::ChannelSpec,
+        session::{Role, Stage},
+    },
+    ids::*,
+    limits,
+    policy::{Tool, ToolValue},
+    site::{SessionKind, Site},
+    time::Time,
+    wire::{
+        Kind,
+        control::{ChannelView, Ev, Explained, ParticipantView, RepView, SessionView, TeamView, ToolView, Value},
+    },
+};
+use std::collections::BTreeSet;
+
+/// A session as reps see it.
+pub fn session(state: &State, session: &Session, attached: impl Fn(Party) -> bool) -> SessionView {
+    let site = &state.site;
+    let (name, queue, offered_to, overdue) = match &session.stage {
+        Stage::Waiting(waiting) => {
+            let offered_to = waiting.offer.as_ref().map(|offer| username(site, offer.rep));
+            let name = if offered_to.is_some() { "offered" } else { "waiting" };
+            (name, Some(address(site, waiting.queue)), offered_to, waiting.overdue)
+        }
+        Stage::Active { .. } if !session.customer_attached && session.customer_came => {
+            ("reconnecting", None, None, false)
+        }
+        Stage::Active { .. } => ("active", None, None, false),
+        Stage::Held { .. } => ("held", None, None, false),
+    };
+    let participants = session.participants.iter().map(|participant| ParticipantView {
+        participant: participant.id.0,
+        name: match participant.party {
+            Party::Rep(user) => site.users.get(&user).map(|user| user.private_name.clone()).unwrap_or_default(),
+            Party::Customer(_) => customer_name(session),
+            Party::External(..) => "external".to_owned(),
+        },
+        role: role_name(participant.role).to_owned(),
+        attached: attached(participant.party),
+    });
+    SessionView {
+        session: session.id.0,
+        kind: kind_name(session.ask.kind).to_owned(),
+        state: name.to_owned(),
+        queue,
+        owner: session.owner().map(|owner| username(site, owner)),
+        offered_to,
+        participants: participants.collect(),
+        customer: customer_name(session),
+        customer_os: session.ask.customer.client.os.clone(),
+        priority: session.priority,
+        skills: session
+            .skills
+            .iter()
+            .filter_map(|skill| site.skills.get(skill).map(|skill| skill.code.clone()))
+            .collect(),
+        details: session.ask.customer.details.clone(),
+        queued_at_ms: session.first_queued.0,
+        overdue,
+    }
+}
+
+/// Who serves a session, by the names the customer may know (R10.2).
+pub fn serving(state: &State, session: &Session, attached: impl Fn(Party) -> bool) -> Ev {
+    let site = &state.site;
+    let participants = session.participants.iter().map(|participant| ParticipantView {
+        participant: participant.id.0,
+        name: match participant.party {
+            Party::Rep(user) => public_name(site, user),
+            Party::Customer(_) => customer_name(session),
+            Party::External(..) => site.options.rep_alias.clone(),
+        },
+        role: role_name(participant.role).to_owned(),
+        attached: attached(participant.party),
+    });
+    Ev::Serving { session: session.id.0, participants: participants.collect() }
+}
+
+/// A rep as customers may know them.
+pub fn public_name(site: &Site, user: UserId) -> String {
+    match site.users.get(&user) {
+        Some(_) if !site.options.show_rep_names => site.options.rep_alias.clone(),
+        Some(user) => user.public_name.clone(),
+        None => site.options.rep_alias.clone(),
+    }
+}
+
+/// Untrusted: as given, shown as unverified.
+fn customer_name(session: &Session) -> String {
+    let customer = &session.ask.customer;
+    let name = if customer.name.is_empty() { &customer.client.display_name } else { &customer.name };
+    if name.is_empty() { "customer".to_owned() } else { name.clone() }
+}
+
+/// Everybody whose console may show something of this session.
+pub fn audience(state: &State, session: &Session) -> BTreeSet<UserId> {
+    let mut users: BTreeSet<UserId> = session
+        .participants
+        .iter()
+        .filter_map(|participant| match participant.party {
+            Party::Rep(user) => Some(user),
+            _ => None,
+        })
+        .collect();
+    let queue = session.waiting().map(|waiting| waiting.queue).or(session.last_queue);
+    match queue {
+        Some(Queue::Team(team)) => {
+            if let Some(team) = state.site.teams.get(&team) {
+                users.extend(team.members.keys().copied());
+            }
+        }
+        Some(Queue::Personal(user)) => {
+            users.insert(user);
+        }
+        None => {}
+    }
+    users
+}
+
+/// A rep as colleagues see it.
+pub fn rep(state: &State, user: UserId) -> RepView {
+    let found = state.site.users.get(&user);
+    let console = state.console(user);
+    RepView {
+        rep: found.map(|user| user.username.clone()).unwrap_or_default(),
+        name: found.map(|user| user.private_name.clone()).unwrap_or_default(),
+        status: console.map_or_else(|| "offline".to_owned(), |console| console.status.clone()),
+        sessions: console.map_or(0, |console| console.sessions),
+        opted_in: console.is_some_and(|console| !console.opted_out),
+    }
+}
+
+/// The first view of a console, in parts that each fit a message: its sessions, its teams and the people in them.
+pub fn snapshot(state: &State, user: UserId, attached: impl Fn(Party) -> bool) -> Vec<Ev> {
+    let site = &state.site;
+    let own_teams = || site.users.get(&user).into_iter().flat_map(|user| user.teams.keys());
+    let mut shown: BTreeSet<SessionId> = state.sessions_of(user).collect();
+    shown.extend(state.waiting_in(Queue::Personal(user)));
+    for team in own_teams() {
+        let left = limits::SNAPSHOT_SESSIONS.saturating_sub(shown.len());
+        shown.extend(state.waiting_in(Queue::Team(*team)).take(left));
+    }
+    // What colleagues serve, as its changes are told (see [`audience`]).
+    let colleagues: BTreeSet<UserId> =
+        own_teams().filter_map(|id| site.teams.get(id)).flat_map(|team| team.members.keys().copied()).collect();
+    let served = colleagues.into_iter().flat_map(|colleague| state.sessions_of(colleague));
+    let left = limits::SNAPSHOT_SESSIONS.saturating_sub(shown.len());
+    let visible = |id: &SessionId| state.session(*id).is_some_and(|session| audience(state, session).contains(&user));
+    let served: Vec<SessionId> = served.filter(visible).take(left).collect();
+    shown.extend(served);
+    let sessions: Vec<SessionView> =
+        shown.iter().filter_map(|id| state.session(*id)).map(|found| session(state, found, &attached)).collect();
+    let teams: Vec<TeamView> = own_teams()
+        .filter_map(|id| site.teams.get(id).map(|team| (id, team)))
+        .map(|(id, team)| TeamView {
+            team: team.code.clone(),
+            name: team.name.clone(),
+            waiting: u32::try_from(state.waiting_in(Queue::Team(*id)).len()).unwrap_or(u32::MAX),
+            reps: state.logged_in(*id),
+        })
+        .collect();
+    let mates: BTreeSet<UserId> =
+        own_teams().filter_map(|id| site.teams.get(id)).flat_map(|team| team.members.keys().copied()).collect();
+    let reps: Vec<RepView> = mates.into_iter().map(|mate| rep(state, mate)).collect();
+    let parts = sessions.len().max(reps.len()).max(teams.len()).div_ceil(limits::SNAPSHOT_PART).max(1);
+    (0..parts)
+        .map(|part| Ev::Snapshot {
+            sessions: nth_part(&sessions, part),
+            reps: nth_part(&reps, part),
+            teams: nth_part(&teams, part),
+            last: part + 1 == parts,
+        })
+        .collect()
+}
+
+fn nth_part<T: Clone>(all: &[T], part: usize) -> Vec<T> {
+    all.chunks(limits::SNAPSHOT_PART).nth(part).unwrap_or_default().to_vec()
+}
+
+/// What one participant may do in a session, each tool with its source (P1.3); none for the customer.
+pub fn permissions(state: &State, session: &Session, participant: ParticipantId) -> Option<Ev> {
+    let party = session.participant(participant)?.party;
+    if matches!(party, Party::Customer(_)) {
+        return None;
+    }
+    let granted = state.granted(session, party);
+    let tools = Tool::ALL.iter().map(|tool| {
+        let value = match granted.value(*tool) {
+            ToolValue::List(entries) => Value::List(entries.to_vec()),
+            one => Value::Text(one.to_string()),
+        };
+        let prompt = granted.prompt(*tool).name().to_owned();
+        (tool.name().to_owned(), ToolView { value, source: granted.source(*tool), prompt })
+    });
+    Some(Ev::Permissions { session: session.id.0, epoch: state.tools.epoch(session.id).0, tools: tools.collect() })
+}
+
+/// R9.1 as the wire says it; a session that does not wait has nothing to explain.
+pub fn explained(state: &State, now: Time, id: SessionId) -> Explained {
+    let site = &state.site;
+    let Some(found) = state.explain(now, id) else { return Explained { session: id.0, ..Explained::default() } };
+    let skill = |skill: &SkillId| site.skills.get(skill).map(|skill| skill.code.clone());
+    let name = |user: &UserId| username(site, *user);
+    Explained {
+        session: id.0,
+        queue: address(site, found.queue),
+        skills: found.skills.iter().filter_map(skill).collect(),
+        step: found.step,
+        candidates: found.candidates.iter().map(name).collect(),
+        rejected: found.rejected.iter().map(|(user, test)| (name(user), test.name().to_owned())).collect(),
+        chosen: found.chosen.as_ref().map(name),
+        moved_by: found.moved_by.as_ref().map(name_of).unwrap_or_default(),
+    }
+}
+
+/// A channel as its ends are told of it.
+pub fn channel(spec: &ChannelSpec, start: u64) -> ChannelView {
+    let kinds = Kind::DATA.into_iter().filter(|kind| spec.kinds & kind.bit() != 0);
+    ChannelView {
+        channel: spec.channel.0,
+        kinds: kinds.map(|kind| kind.name().to_owned()).collect(),
+        class: spec.class,
+        writer: spec.writer.0,
+        readers: spec.readers.iter().map(|reader| reader.0).collect(),
+        start,
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Customer => "customer",
+        Role::Owner => "owner",
+        Role::Sharer => "sharer",
+        Role::Monitor => "monitor",
+        Role::External => "external",
+    }
+}
+
+fn kind_name(kind: SessionKind) -> &'static str {
+    match kind {
+        SessionKind::Support => "support",
+        SessionKind::Jump => "jump",
+        SessionKind::Cobrowse => "cobrowse",
+        SessionKind::Chat => "chat",
+        SessionKind::RepToRep => "rep_to_rep",
+        SessionKind::Lens => "lens",
+        SessionKind::Presentation => "presentation",
+    }
+}
+
+/// The name serde gives a unit variant: the same in journal, scenario and wire.
+pub fn name_of(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}

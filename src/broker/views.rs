@@ -1,0 +1,214 @@
+//! What consoles and waiting customers see change (W4.4, R10.1): gathered for a moment, then each object once to those who
+//! may see it, with a ring for consoles that come back.
+
+use super::{Connection, Shared, view};
+use crate::{
+    engine::{Queue, State},
+    ids::*,
+    limits,
+    time::Span,
+    wire::control::{Ev, FromBroker},
+};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub(super) struct Views {
+    shared: Arc<Shared>,
+    /// Whose consoles show a session.
+    shown: HashMap<SessionId, BTreeSet<UserId>>,
+    changed_sessions: BTreeSet<SessionId>,
+    changed_reps: BTreeSet<UserId>,
+    flush_at: Option<Instant>,
+    /// Colleagues' states go out less often than sessions: nobody acts on them within a second.
+    reps_at: Instant,
+    positions_at: Instant,
+    /// Queues have moved since positions were told.
+    positions_due: bool,
+    positions: HashMap<SessionId, u32>,
+    /// Deltas for consoles that come back: the turn, who may see it, the push.
+    ring: VecDeque<(Seq, BTreeSet<UserId>, Bytes)>,
+}
+
+impl Views {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            shown: HashMap::new(),
+            changed_sessions: BTreeSet::new(),
+            changed_reps: BTreeSet::new(),
+            flush_at: None,
+            reps_at: Instant::now(),
+            positions_at: Instant::now(),
+            positions_due: false,
+            positions: HashMap::new(),
+            ring: VecDeque::new(),
+        }
+    }
+
+    pub fn session_changed(&mut self, session: SessionId) {
+        self.changed_sessions.insert(session);
+        self.positions_due = true;
+        self.flush_by(Instant::now() + duration(limits::VIEW_INTERVAL));
+    }
+
+    pub fn rep_changed(&mut self, user: UserId) {
+        self.changed_reps.insert(user);
+        self.flush_by(self.reps_at.max(Instant::now() + duration(limits::VIEW_INTERVAL)));
+    }
+
+    /// A customer whose connection is new has not heard its position.
+    pub fn customer_came(&mut self, session: SessionId) {
+        self.positions.remove(&session);
+        self.positions_due = true;
+        self.flush_by(Instant::now() + duration(limits::VIEW_INTERVAL));
+    }
+
+    /// An ended session: gives back whose consoles show it.
+    pub fn forget(&mut self, session: SessionId) -> BTreeSet<UserId> {
+        self.positions.remove(&session);
+        self.positions_due = true;
+        self.changed_sessions.remove(&session);
+        self.shown.remove(&session).unwrap_or_default()
+    }
+
+    /// When the gathered changes are to be sent next.
+    pub fn next_flush(&self) -> Option<Instant> {
+        self.flush_at
+    }
+
+    fn flush_by(&mut self, at: Instant) {
+        self.flush_at = Some(self.flush_at.map_or(at, |set| set.min(at)));
+    }
+
+    pub fn flush_if_due(&mut self, state: &State, head: Seq) {
+        let now = Instant::now();
+        if self.flush_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.flush_at = None;
+        self.flush_sessions(state, head);
+        if !self.changed_reps.is_empty() {
+            if now >= self.reps_at {
+                self.reps_at = now + duration(limits::REP_VIEW_INTERVAL);
+                self.flush_reps(state, head);
+            } else {
+                self.flush_by(self.reps_at);
+            }
+        }
+        if self.positions_due {
+            if now >= self.positions_at {
+                self.positions_at = now + duration(limits::POSITION_INTERVAL);
+                self.positions_due = false;
+                self.tell_positions(state, head);
+            } else {
+                self.flush_by(self.positions_at);
+            }
+        }
+    }
+
+    fn flush_sessions(&mut self, state: &State, head: Seq) {
+        for session in std::mem::take(&mut self.changed_sessions) {
+            let Some(found) = state.session(session) else { continue };
+            let audience = view::audience(state, found);
+            let ev = Ev::Session(Box::new(view::session(state, found, |party| self.shared.directory.attached(party))));
+            let before = self.shown.insert(session, audience.clone()).unwrap_or_default();
+            let lost: BTreeSet<UserId> = before.difference(&audience).copied().collect();
+            self.deliver(lost, &Ev::SessionGone { session: session.0, reason: "moved".to_owned() }, head);
+            self.deliver(audience, &ev, head);
+        }
+    }
+
+    fn flush_reps(&mut self, state: &State, head: Seq) {
+        for user in std::mem::take(&mut self.changed_reps) {
+            let Some(found) = state.site.users.get(&user) else { continue };
+            let teams = found.teams.keys().filter_map(|team| state.site.teams.get(team));
+            let mut audience: BTreeSet<UserId> = teams.flat_map(|team| team.members.keys().copied()).collect();
+            audience.insert(user);
+            self.deliver(audience, &Ev::Rep(view::rep(state, user)), head);
+        }
+    }
+
+    /// R10.1, at most every five seconds.
+    fn tell_positions(&mut self, state: &State, head: Seq) {
+        let connections = self.shared.directory.connections();
+        let customers = || {
+            connections.iter().filter_map(|connection| match connection.party() {
+                Some(Party::Customer(session)) => Some((connection, session)),
+                _ => None,
+            })
+        };
+        let queues: BTreeSet<Queue> =
+            customers().filter_map(|(_, session)| Some(state.session(session)?.waiting()?.queue)).collect();
+        let mut places = HashMap::new();
+        for queue in queues {
+            for (ahead, session) in state.in_order(queue).into_iter().enumerate() {
+                places.insert(session, u32::try_from(ahead + 1).unwrap_or(u32::MAX));
+            }
+        }
+        for (connection, session) in customers() {
+            let Some(position) = places.get(&session).copied() else {
+                self.positions.remove(&session);
+                continue;
+            };
+            if self.positions.insert(session, position) != Some(position) {
+                push(connection, head, Ev::Waiting { session: session.0, position, wait_s: None });
+            }
+        }
+    }
+
+    /// Tells everybody in the audience who is connected, and remembers it for those who come back.
+    pub fn deliver(&mut self, audience: BTreeSet<UserId>, ev: &Ev, head: Seq) {
+        if audience.is_empty() {
+            return;
+        }
+        let message = FromBroker::Push { seq: head.0, ev: Some(Box::new(ev.clone())) }.encode();
+        for user in &audience {
+            if let Some(connection) = self.shared.directory.connection(Party::Rep(*user)) {
+                connection.say_encoded(message.clone());
+            }
+        }
+        if self.ring.len() == limits::DELTAS_KEPT {
+            self.ring.pop_front();
+        }
+        self.ring.push_back((head, audience, message));
+    }
+
+    /// Whether the ring still holds everything that came with `seen` or after it: of its oldest turn some may be gone.
+    pub fn goes_on_from(&self, seen: Seq, head: Seq) -> bool {
+        self.ring.front().is_some_and(|(oldest, ..)| *oldest < seen) && seen <= head
+    }
+
+    /// Sends again what came with `seen` or after it; whole objects, so once too often does no harm.
+    pub fn replay(&self, connection: &Connection, user: UserId, seen: Seq) {
+        for (seq, audience, message) in &self.ring {
+            if *seq >= seen && audience.contains(&user) {
+                connection.say_encoded(message.clone());
+            }
+        }
+    }
+
+    pub fn snapshot(&mut self, connection: &Connection, user: UserId, state: &State, head: Seq) {
+        for part in view::snapshot(state, user, |party| self.shared.directory.attached(party)) {
+            if let Ev::Snapshot { sessions, .. } = &part {
+                // Whoever was shown a session is told when it goes, though it may never change before.
+                for session in sessions {
+                    self.shown.entry(SessionId(session.session)).or_default().insert(user);
+                }
+            }
+            push(connection, head, part);
+        }
+    }
+}
+
+/// Tells one connection what happened.
+pub(super) fn push(connection: &Connection, head: Seq, ev: Ev) {
+    connection.say(&FromBroker::Push { seq: head.0, ev: Some(Box::new(ev)) });
+}
+
+fn duration(span: Span) -> Duration {
+    Duration::from_millis(span.0)
+}

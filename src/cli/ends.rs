@@ -1,0 +1,143 @@
+//! `agent` and `rep`: the two ends of a session.
+
+use super::{
+    out::{Failure, chain},
+    runtime,
+};
+use crate::{
+    agent::{self, AgentError, Allow},
+    client::{Target, Transport, parse_pin},
+    rep::{self, RepError},
+};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use url::Url;
+
+/// Which broker, and how it is reached.
+#[derive(Args, Debug)]
+pub(super) struct Broker {
+    /// The broker's address
+    #[arg(long, value_name = "URL", env = "EQUIPOISE_SERVER")]
+    server: Url,
+    /// How to speak to it
+    #[arg(long, value_enum, default_value_t = Speak::Ws)]
+    transport: Speak,
+    /// Take exactly the certificate with this fingerprint, as the broker printed it; else the system's roots decide
+    #[arg(long, value_name = "sha256:…", value_parser = pin)]
+    pin: Option<Pin>,
+}
+
+#[derive(Clone, Copy, ValueEnum, Debug)]
+enum Speak {
+    Ws,
+    Quic,
+}
+
+#[derive(Clone, Debug)]
+struct Pin([u8; 32]);
+
+fn pin(text: &str) -> Result<Pin, &'static str> {
+    parse_pin(text).map(Pin).ok_or("expected sha256: and 64 hexadecimal digits")
+}
+
+impl Broker {
+    pub(super) fn target(self) -> Target {
+        let transport = match self.transport {
+            Speak::Ws => Transport::Ws,
+            Speak::Quic => Transport::Quic,
+        };
+        Target { url: self.server, transport, pin: self.pin.map(|pin| pin.0) }
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  equipoise agent --server https://help.example.org --key KR7W-M2PQ\n  \
+                  equipoise agent --server https://localhost:8443 --pin sha256:… --key KR7W-M2PQ --allow chat,system_info\n\n\
+                  While it runs, `stop` takes back everything that was allowed, `who` says who can do what, Ctrl-C \
+                  ends the session, and any other line is a chat message.")]
+pub(super) struct AgentArgs {
+    #[command(flatten)]
+    broker: Broker,
+    /// The session key a rep read out, or a whole join link
+    #[arg(long, value_name = "KEY", env = "EQUIPOISE_KEY", hide_env_values = true)]
+    key: String,
+    /// Allow these tools without asking, such as shell,file_transfer
+    #[arg(long, value_name = "TOOL,…", conflicts_with = "allow_all")]
+    allow: Option<String>,
+    /// Allow everything without asking
+    #[arg(long)]
+    allow_all: bool,
+    /// Only files below this directory may be reached; may be given several times
+    #[arg(long = "root", value_name = "DIR")]
+    roots: Vec<PathBuf>,
+    /// How you want to be called
+    #[arg(long, value_name = "NAME", default_value = "")]
+    name: String,
+    /// The shell to start; your own if left out
+    #[arg(long, value_name = "PROGRAM")]
+    shell: Option<String>,
+    /// What to show as this machine's screen
+    #[arg(long, value_enum, default_value_t = ScreenKind::Demo)]
+    screen: ScreenKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+enum ScreenKind {
+    /// A generated moving picture that shows the input it gets
+    Demo,
+    None,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  equipoise rep --server https://help.example.org --login ana\n  \
+                  equipoise rep --server https://localhost:8443 --pin sha256:… --login ana -c 'accept; shell: uname -a; end'\n\n\
+                  The password comes from EQUIPOISE_PASSWORD, or is asked for. `help` lists the console's commands.")]
+pub(super) struct RepArgs {
+    #[command(flatten)]
+    broker: Broker,
+    /// Your username
+    #[arg(long, value_name = "NAME")]
+    login: String,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    json: bool,
+    /// Commands between semicolons; then the console ends
+    #[arg(short = 'c', long = "command", value_name = "COMMANDS")]
+    script: Option<String>,
+}
+
+pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
+    let allow = match (args.allow_all, args.allow) {
+        (true, _) => Allow::All,
+        (false, Some(tools)) => Allow::tools(&tools),
+        (false, None) => Allow::Ask,
+    };
+    let options = agent::Options {
+        target: args.broker.target(),
+        key: args.key,
+        allow,
+        roots: args.roots,
+        name: args.name,
+        shell: args.shell,
+        screen: args.screen == ScreenKind::Demo,
+    };
+    let runtime = runtime(0)?;
+    let left = runtime.block_on(agent::run(options));
+    runtime.shutdown_background();
+    left.map_err(|error| match error {
+        AgentError::Root(_) => Failure::usage(&error),
+        error => Failure::Failed(chain(&error)),
+    })
+}
+
+pub(super) fn rep(args: RepArgs) -> Result<(), Failure> {
+    let options =
+        rep::Options { target: args.broker.target(), login: args.login, json: args.json, script: args.script };
+    let runtime = runtime(0)?;
+    let left = runtime.block_on(rep::run(options));
+    runtime.shutdown_background();
+    left.map_err(|error| match error {
+        RepError::Script(_) => Failure::usage(&error),
+        error => Failure::Failed(chain(&error)),
+    })
+}

@@ -1,0 +1,571 @@
+//! The two ends of a channel as a client has them. The writer keeps what is not acknowledged and sends it again from
+//! wherever it is asked to; the reader takes each byte once, in order, and grants credit as its bytes are taken.
+
+use super::state::{Shared, State};
+use crate::{
+    ids::ChannelId,
+    limits, relay,
+    wire::{
+        Flags, Frame, Header, Kind,
+        control::{ChannelView, Class},
+        frame::CloseReason,
+    },
+};
+use bytes::Bytes;
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+/// Bytes of a channel as they were written, with what the writer said about them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chunk {
+    pub kind: Kind,
+    pub flags: Flags,
+    pub offset: u64,
+    pub bytes: Bytes,
+}
+
+/// The channel ended before its writer was done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the channel ended at {at}: {reason:?}")]
+pub struct ChannelEnd {
+    pub reason: CloseReason,
+    pub at: u64,
+}
+
+/// Where and why a channel ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Ended {
+    pub(super) at: u64,
+    pub(super) reason: CloseReason,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    Unclaimed,
+    Reader,
+    Writer,
+}
+
+#[derive(Debug)]
+pub(super) struct Channel {
+    id: ChannelId,
+    pub(super) session: u64,
+    pub(super) class: Class,
+    part: Part,
+    reading: Reading,
+    writing: Writing,
+    ended: Option<Ended>,
+    /// The connection on which the broker last said that the channel is there.
+    confirmed: u32,
+    /// The broker has said that it is over.
+    over: bool,
+    /// Its reader or writer was dropped.
+    released: bool,
+    /// What we end it with, and whether that was said on this connection.
+    closing: Option<CloseReason>,
+    closing_said: bool,
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Reading {
+    /// The next byte to come, and the next to be taken.
+    next: u64,
+    taken: u64,
+    acked_said: u64,
+    granted: u64,
+    window: u64,
+    granted_at: Instant,
+    chunks: VecDeque<Chunk>,
+    finished: bool,
+    finish_taken: bool,
+    /// A RESUME is to be said.
+    resume: bool,
+    /// Where a gap made us ask again.
+    asked: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Writing {
+    /// Not acknowledged yet, oldest first; the first `sent` of them are on their way.
+    kept: VecDeque<Frame>,
+    sent: usize,
+    end: u64,
+    acked: u64,
+    limit: u64,
+    /// The broker has said where to go on, on this connection.
+    live: bool,
+    refresh: bool,
+    listed: bool,
+}
+
+impl Channel {
+    pub(super) fn new(view: &ChannelView, session: u64, link: u32) -> Self {
+        let (start, window) = (view.start, relay::window(view.class));
+        Self {
+            id: ChannelId(view.channel),
+            session,
+            class: view.class,
+            part: Part::Unclaimed,
+            reading: Reading {
+                next: start,
+                taken: start,
+                acked_said: start,
+                granted: start + window,
+                window,
+                granted_at: Instant::now(),
+                chunks: VecDeque::new(),
+                finished: false,
+                finish_taken: false,
+                resume: false,
+                asked: None,
+            },
+            writing: Writing {
+                kept: VecDeque::new(),
+                sent: 0,
+                end: start,
+                acked: start,
+                limit: start + window,
+                live: true,
+                refresh: false,
+                listed: false,
+            },
+            ended: None,
+            confirmed: link,
+            over: false,
+            released: false,
+            closing: None,
+            closing_said: false,
+            changed: Arc::default(),
+        }
+    }
+
+    /// Still of use: not over, or not yet read to its end by whoever will read it.
+    pub(super) fn is_wanted(&self) -> bool {
+        !(self.over && self.released)
+    }
+
+    /// Over before anybody asked for its reader.
+    pub(super) fn is_unclaimed_rest(&self) -> bool {
+        self.over && self.part == Part::Unclaimed
+    }
+
+    // ---- what arrives ----
+
+    pub(super) fn data(&mut self, frame: Frame) {
+        let reading = &mut self.reading;
+        if self.part == Part::Writer || self.closing.is_some() {
+            return;
+        }
+        let Header { kind, flags, offset, .. } = frame.header;
+        let mut bytes = frame.payload;
+        if offset > reading.next && self.class != Class::Picture {
+            // Something is missing; it is asked for once, and what follows comes again with it.
+            reading.resume |= reading.asked.replace(reading.next) != Some(reading.next);
+            return;
+        }
+        let mut offset = offset;
+        if let Some(had) = reading.next.checked_sub(offset).filter(|had| *had > 0) {
+            let fresh_end = flags.has(Flags::FIN) && !reading.finished;
+            if had > bytes.len() as u64 || (had == bytes.len() as u64 && !fresh_end) {
+                return;
+            }
+            bytes = bytes.slice(had as usize..);
+            offset = reading.next;
+        }
+        if bytes.is_empty() && (!flags.has(Flags::FIN) || reading.finished) {
+            return;
+        }
+        reading.finished |= flags.has(Flags::FIN);
+        reading.next = offset + bytes.len() as u64;
+        reading.chunks.push_back(Chunk { kind, flags, offset, bytes });
+        self.changed.notify_one();
+    }
+
+    pub(super) fn credit(&mut self, acked: u64, limit: u64) {
+        let writing = &mut self.writing;
+        writing.acked = writing.acked.max(acked.min(writing.end));
+        writing.limit = writing.limit.max(limit);
+        while writing.sent > 0
+            && writing.kept.front().is_some_and(|frame| frame.end() <= writing.acked && !frame.payload.is_empty())
+        {
+            writing.kept.pop_front();
+            writing.sent -= 1;
+        }
+        self.changed.notify_one();
+    }
+
+    /// The broker says where the writer goes on (W3.3). Its credit is a first window from there.
+    pub(super) fn resume(&mut self, at: u64) {
+        let writing = &mut self.writing;
+        let first = writing.kept.front().map_or(writing.end, |frame| frame.header.offset);
+        if at < first || at > writing.end {
+            self.ended = Some(Ended { at: writing.acked, reason: CloseReason::Gap });
+            self.closing = Some(CloseReason::Gap);
+            self.closing_said = false;
+            self.changed.notify_one();
+            return;
+        }
+        writing.live = true;
+        writing.limit = at + relay::window(self.class);
+        writing.sent = writing
+            .kept
+            .iter()
+            .position(|frame| frame.end() > at || frame.payload.is_empty())
+            .unwrap_or(writing.kept.len());
+        if let Some(frame) = writing.kept.get_mut(writing.sent)
+            && let Some(had) = at.checked_sub(frame.header.offset).filter(|had| *had > 0)
+            && !frame.payload.is_empty()
+        {
+            let begin = Frame { header: frame.header, payload: frame.payload.split_to(had as usize) };
+            frame.header.offset = at;
+            writing.kept.insert(writing.sent, begin);
+            writing.sent += 1;
+        }
+        self.closing_said = false;
+        self.changed.notify_one();
+    }
+
+    pub(super) fn refresh(&mut self) {
+        self.writing.refresh = true;
+        self.changed.notify_one();
+    }
+
+    /// The broker's CLOSE. One that says that the writer is done is not the end for a reader: the broker keeps the
+    /// channel until everything is acknowledged, across connections.
+    pub(super) fn closed(&mut self, ended: Ended) {
+        self.over |= ended.reason != CloseReason::Finished || self.part == Part::Writer;
+        self.ended.get_or_insert(ended);
+        self.changed.notify_one();
+    }
+
+    /// The broker's word, as an event, that the channel is no more. Frames may have said so before.
+    pub(super) fn told_closed(&mut self, at: Option<u64>, reason: CloseReason) {
+        self.over = true;
+        self.closed(Ended { at: at.unwrap_or(self.reading.next), reason });
+    }
+
+    pub(super) fn confirmed(&mut self, session: u64, link: u32) {
+        self.session = session;
+        self.confirmed = link;
+    }
+
+    /// All channels there are were named on this connection.
+    pub(super) fn missed(&mut self, link: u32) {
+        if self.confirmed < link {
+            // A channel that its writer had ended is over because everything arrived.
+            let finished = self.closing == Some(CloseReason::Finished) && self.writing.sent == self.writing.kept.len();
+            let reason = if finished { CloseReason::Finished } else { CloseReason::SessionEnded };
+            self.told_closed(None, reason);
+        }
+    }
+
+    /// Early data was dropped: the reader asks for it.
+    pub(super) fn ask_again(&mut self) {
+        self.reading.resume = true;
+    }
+
+    // ---- what leaves ----
+
+    /// What this end has to say, in order.
+    pub(super) fn steering(&mut self, _link: u32, round_trip: Duration) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        if self.part == Part::Unclaimed {
+            return frames;
+        }
+        if self.over {
+            return frames;
+        }
+        if let Some(reason) = self.closing {
+            let at = if self.part == Part::Reader { self.reading.taken } else { self.writing.end };
+            let all_sent = self.writing.live && self.writing.sent == self.writing.kept.len();
+            if !self.closing_said && (self.part == Part::Reader || all_sent || reason == CloseReason::Gap) {
+                self.closing_said = true;
+                frames.push(Frame::close(self.id, at, reason));
+            }
+            return frames;
+        }
+        if self.part == Part::Reader {
+            if std::mem::take(&mut self.reading.resume) {
+                frames.push(Frame::resume(self.id, self.reading.next));
+                // The broker grants a first window anew.
+                self.reading.granted = self.reading.next + relay::window(self.class);
+                self.reading.acked_said = self.reading.next;
+            }
+            frames.extend(self.grant(round_trip));
+        }
+        frames
+    }
+
+    /// Credit is due at half a window (W1.5), and when the end was taken.
+    fn grant(&mut self, round_trip: Duration) -> Option<Frame> {
+        let reading = &mut self.reading;
+        let due = (reading.taken + reading.window).saturating_sub(reading.granted) >= reading.window / 2;
+        let last = reading.finish_taken || self.ended.is_some_and(|ended| reading.taken >= ended.at);
+        let last_word_due = last && reading.acked_said < reading.taken;
+        if !(due || last_word_due) {
+            return None;
+        }
+        let now = Instant::now();
+        let grows = matches!(self.class, Class::File | Class::Picture);
+        // Half a window went by within two round trips: the window, not the line, is what holds the writer back.
+        if due && grows && now.saturating_duration_since(reading.granted_at) < 2 * round_trip {
+            reading.window = (2 * reading.window).min(limits::WINDOW_BYTES_MAX);
+        }
+        reading.granted_at = now;
+        reading.granted = reading.granted.max(reading.taken + reading.window);
+        reading.acked_said = reading.taken;
+        Some(Frame::credit(self.id, reading.taken, reading.granted))
+    }
+
+    /// The next frame, within credit.
+    pub(super) fn next_frame(&mut self) -> Option<Frame> {
+        let writing = &mut self.writing;
+        if !writing.sendable() {
+            return None;
+        }
+        let frame = writing.kept.get(writing.sent).cloned();
+        writing.sent += 1;
+        frame
+    }
+
+    /// Takes a place among those with something to send; true if it had none.
+    pub(super) fn list(&mut self) -> bool {
+        !self.over && self.writing.sendable() && !std::mem::replace(&mut self.writing.listed, true)
+    }
+
+    pub(super) fn unlist(&mut self) {
+        self.writing.listed = false;
+    }
+
+    /// A fresh connection: readers say where they are, writers wait until they are told where to go on.
+    pub(super) fn attached(&mut self) {
+        self.reading.resume = true;
+        self.reading.asked = None;
+        self.writing.live = false;
+        self.writing.listed = false;
+        self.closing_said = false;
+    }
+}
+
+impl Writing {
+    fn sendable(&self) -> bool {
+        self.live && self.kept.get(self.sent).is_some_and(|frame| frame.end() <= self.limit)
+    }
+
+    fn push(&mut self, header: Header, payload: Bytes) {
+        self.end += payload.len() as u64;
+        self.kept.push_back(Frame { header, payload });
+    }
+}
+
+// ---- handles --------------------------------------------------------------------------------------------------------
+
+/// What a reader and a writer share: a place in the client's state.
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    id: ChannelId,
+    changed: Arc<Notify>,
+}
+
+impl Handle {
+    fn claim(shared: Arc<Shared>, view: &ChannelView, part: Part) -> Self {
+        let id = ChannelId(view.channel);
+        let changed = {
+            let mut state = shared.state();
+            let channel = state.channel(view, 0);
+            channel.part = part;
+            let changed = channel.changed.clone();
+            state.serve(id);
+            changed
+        };
+        shared.work.notify_one();
+        Self { shared, id, changed }
+    }
+
+    /// Looks at the channel and does something to it; what follows from that is sent.
+    fn with<T>(&self, act: impl FnOnce(&mut Channel) -> T) -> Option<T> {
+        let mut state = self.shared.state();
+        let done = state.channels.get_mut(&self.id).map(act)?;
+        self.served(&mut state);
+        Some(done)
+    }
+
+    fn served(&self, state: &mut State) {
+        state.serve(self.id);
+        if state.has_work() {
+            self.shared.work.notify_one();
+        }
+    }
+
+    fn close(&self, reason: CloseReason) {
+        self.with(|channel| {
+            let all_taken = |ended: Ended| ended.reason == CloseReason::Finished && channel.reading.taken >= ended.at;
+            let read = channel.part == Part::Reader && channel.ended.is_some_and(all_taken);
+            if channel.closing.is_some() || channel.over || read {
+                return;
+            }
+            channel.closing = Some(reason);
+            if channel.part == Part::Writer && reason != CloseReason::Finished {
+                let writing = &mut channel.writing;
+                writing.kept.truncate(writing.sent);
+                writing.end = writing.kept.back().map_or(writing.acked, Frame::end);
+            }
+            if reason != CloseReason::Finished {
+                channel.reading.chunks.clear();
+                channel.ended.get_or_insert(Ended { at: channel.writing.end, reason });
+            }
+        });
+    }
+
+    fn release(&self) {
+        self.close(CloseReason::Cancelled);
+        let mut state = self.shared.state();
+        let Some(channel) = state.channels.get_mut(&self.id) else { return };
+        channel.released = true;
+        if !channel.is_wanted() {
+            state.channels.remove(&self.id);
+        }
+    }
+}
+
+const GONE: ChannelEnd = ChannelEnd { reason: CloseReason::SessionEnded, at: 0 };
+
+/// The reading end of a channel. Dropping it before the end cancels it.
+#[derive(Debug)]
+pub struct Reader(Handle);
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>, view: &ChannelView) -> Self {
+        Self(Handle::claim(shared, view, Part::Reader))
+    }
+
+    /// The next bytes, each once and in order; `None` when the writer is done and everything was taken. Taking them
+    /// is what grants the writer more.
+    pub async fn read(&mut self) -> Result<Option<Chunk>, ChannelEnd> {
+        loop {
+            let taken = self.0.with(|channel| {
+                if let Some(chunk) = channel.reading.chunks.pop_front() {
+                    channel.reading.taken = chunk.offset + chunk.bytes.len() as u64;
+                    channel.reading.finish_taken |= chunk.flags.has(Flags::FIN);
+                    return Some(Ok(Some(chunk)));
+                }
+                match channel.ended? {
+                    Ended { reason: CloseReason::Finished, at } if channel.reading.next < at => None,
+                    Ended { reason: CloseReason::Finished, .. } => Some(Ok(None)),
+                    Ended { reason, at } => Some(Err(ChannelEnd { reason, at })),
+                }
+            });
+            match taken {
+                Some(Some(taken)) => return taken,
+                Some(None) => self.0.changed.notified().await,
+                None => return Err(GONE),
+            }
+        }
+    }
+
+    /// Wants no more of it.
+    pub async fn cancel(&mut self, reason: CloseReason) {
+        self.0.close(reason);
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// The writing end of a channel. Dropping it without [`Writer::finish`] cancels the channel.
+#[derive(Debug)]
+pub struct Writer(Handle);
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, view: &ChannelView) -> Self {
+        Self(Handle::claim(shared, view, Part::Writer))
+    }
+
+    /// Sends bytes in frames of at most 16 KiB; waits while the reader has granted no room for them. START stands on
+    /// the first of them, END and FIN on the last. Nothing but FIN can be sent without bytes.
+    pub async fn write(&mut self, kind: Kind, flags: Flags, mut bytes: Bytes) -> Result<(), ChannelEnd> {
+        let (first, last) = (Flags(Flags::START.0), Flags(Flags::END.0 | Flags::FIN.0));
+        let mut flags = flags;
+        loop {
+            let piece = bytes.split_to(bytes.len().min(limits::FRAME_PAYLOAD_BYTES));
+            let these = if bytes.is_empty() { flags } else { Flags(flags.0 & !last.0) };
+            if !piece.is_empty() || these.has(Flags::FIN) {
+                self.push(kind, these, piece).await?;
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            flags = Flags(flags.0 & !first.0);
+        }
+    }
+
+    async fn push(&mut self, kind: Kind, flags: Flags, piece: Bytes) -> Result<(), ChannelEnd> {
+        loop {
+            let pushed = self.0.with(|channel| {
+                if let Some(Ended { at, reason }) = channel.ended {
+                    return Some(Err(ChannelEnd { reason, at }));
+                }
+                let writing = &mut channel.writing;
+                if channel.closing.is_some() {
+                    return Some(Err(ChannelEnd { reason: CloseReason::Finished, at: writing.end }));
+                }
+                if writing.end + piece.len() as u64 > writing.limit {
+                    return None;
+                }
+                writing.push(Header { kind, flags, channel: channel.id, offset: writing.end }, piece.clone());
+                Some(Ok(()))
+            });
+            match pushed {
+                Some(Some(pushed)) => return pushed,
+                Some(None) => self.0.changed.notified().await,
+                None => return Err(GONE),
+            }
+        }
+    }
+
+    /// Ends the channel after all that was written, and waits until it has arrived.
+    pub async fn finish(&mut self) -> Result<(), ChannelEnd> {
+        self.0.close(CloseReason::Finished);
+        loop {
+            let done = self.0.with(|channel| {
+                let writing = &channel.writing;
+                match channel.ended {
+                    Some(Ended { reason: CloseReason::Finished, .. }) => Some(Ok(())),
+                    Some(Ended { reason, at }) => Some(Err(ChannelEnd { reason, at })),
+                    None if writing.acked >= writing.end && channel.closing_said => Some(Ok(())),
+                    None => None,
+                }
+            });
+            match done {
+                Some(Some(done)) => return done,
+                Some(None) => self.0.changed.notified().await,
+                None => return Err(GONE),
+            }
+        }
+    }
+
+    /// Stops here; what was not sent is dropped.
+    pub async fn cancel(&mut self, reason: CloseReason) {
+        self.0.close(reason);
+    }
+
+    /// Somebody asked for a key picture, or a whole screen, since this was last called.
+    pub fn refresh_wanted(&mut self) -> bool {
+        self.0.with(|channel| std::mem::take(&mut channel.writing.refresh)).unwrap_or(false)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}

@@ -1,0 +1,219 @@
+//! Credentials, the first administrator and service keys. Passwords are hashed outside; here they are versioned texts.
+
+use super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped};
+use crate::{
+    ids::*,
+    limits,
+    site::{Site, UserPermission, raw::RawUser},
+    time::Time,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Accounts {
+    credentials: BTreeMap<UserId, Credential>,
+    services: BTreeMap<ServiceId, Service>,
+    service_tokens: BTreeMap<SecretHash, ServiceId>,
+}
+
+/// What proves a user: a PHC string, and how often it was set (W5.7).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Credential {
+    pub phc: String,
+    pub version: u32,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Service {
+    pub name: String,
+    pub made: Time,
+    token: SecretHash,
+}
+
+impl Accounts {
+    pub fn credential(&self, user: UserId) -> Option<&Credential> {
+        self.credentials.get(&user)
+    }
+
+    /// Whose token this is.
+    pub fn service_of(&self, token: SecretHash) -> Option<ServiceId> {
+        self.service_tokens.get(&token).copied()
+    }
+
+    pub fn service(&self, id: ServiceId) -> Option<&Service> {
+        self.services.get(&id)
+    }
+
+    pub(super) fn apply(&mut self, at: Time, event: &Event) {
+        match event {
+            Event::CredentialSet { user, phc, version } => {
+                self.credentials.insert(*user, Credential { phc: phc.clone(), version: *version });
+            }
+            Event::ServiceKeyMade { service, name, token } => {
+                let entry = Service { name: name.clone(), made: at, token: *token };
+                if let Some(old) = self.services.insert(*service, entry) {
+                    self.service_tokens.remove(&old.token);
+                }
+                self.service_tokens.insert(*token, *service);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        None
+    }
+}
+
+impl Engine {
+    /// Sets a user's password hash in place of that of `version`, 0 for none yet; a stale one changes nothing (W5.7).
+    /// An administrator may for everybody, a rep for itself, a service account for nobody (I-A9). Who was connected or
+    /// could come back with a token has to sign in again, the requester excepted (I-A5).
+    pub(super) fn set_credential(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        user: UserId,
+        phc: &str,
+        version: u32,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        let own = actor == Actor::Party(Party::Rep(user));
+        if !own && !self.administers(actor) {
+            return Err(Refusal::new(Reason::NotPermitted, "P1.1", "only an administrator sets another's password"));
+        }
+        if !self.state.site.users.contains_key(&user) {
+            return Err(Refusal::new(Reason::UnknownRep, "", format!("there is no user {user}")));
+        }
+        let current = self.credential_version(user);
+        if version != current {
+            let message =
+                format!("the password was changed meanwhile: version {version} was expected, {current} is set");
+            return Err(Refusal::new(Reason::Stale, "W5.7", message));
+        }
+        self.emit(now, Event::CredentialSet { user, phc: phc.to_owned(), version: current + 1 }, out);
+        if !own {
+            self.revoke_tokens(now, Party::Rep(user), out);
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// I-A8: from none to one, once. The site file may name the account already, without a password.
+    pub(super) fn create_first_admin(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        username: &str,
+        phc: &str,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        if actor != Actor::System {
+            return Err(Refusal::new(Reason::NotPermitted, "", "only the set-up makes the first administrator"));
+        }
+        if self.has_admin() {
+            return Err(Refusal::new(Reason::SetupDone, "", "there is an administrator already: sign in as one"));
+        }
+        let user = self.make_admin(now, username, out)?;
+        let version = self.credential_version(user) + 1;
+        self.emit(now, Event::CredentialSet { user, phc: phc.to_owned(), version }, out);
+        Ok(Outcome::Done)
+    }
+
+    /// A service account, or a new token for the one of this name: the token before it dies.
+    pub(super) fn make_service_key(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        name: &str,
+        token: SecretHash,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        if !self.administers(actor) {
+            return Err(Refusal::new(Reason::NotPermitted, "P1.1", "only an administrator makes service accounts"));
+        }
+        if name.is_empty() || name.len() > limits::NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            let message = format!("a name has 1 to {} bytes and no control characters", limits::NAME_BYTES_MAX);
+            return Err(Refusal::new(Reason::Malformed, "", message));
+        }
+        let accounts = &self.state.accounts;
+        if accounts.service_tokens.contains_key(&token) {
+            return Err(Refusal::new(Reason::Stale, "", "this token is in use already: draw another"));
+        }
+        let named = accounts.services.iter().find(|(_, service)| service.name == name).map(|(id, _)| *id);
+        if named.is_none() && accounts.services.len() >= limits::SERVICES_MAX {
+            let message = format!("a site has at most {} service accounts", limits::SERVICES_MAX);
+            return Err(Refusal::new(Reason::LimitReached, "", message));
+        }
+        let next = accounts.services.last_key_value().map_or(1, |(id, _)| id.0 + 1);
+        let service = named.unwrap_or(ServiceId(next));
+        self.emit(now, Event::ServiceKeyMade { service, name: name.to_owned(), token }, out);
+        Ok(Outcome::Service(service))
+    }
+
+    /// The credential version that a login must present (W5.7); 0 where there is none.
+    pub(super) fn credential_version(&self, user: UserId) -> u32 {
+        self.state.accounts.credential(user).map_or(0, |credential| credential.version)
+    }
+
+    /// Somebody can sign in and administer: the set-up is done.
+    pub fn has_admin(&self) -> bool {
+        let site = &self.state.site;
+        self.state.accounts.credentials.keys().any(|user| {
+            let permissions = site.users.get(user).map(|user| &user.permissions);
+            permissions.is_some_and(|all| all.contains(&UserPermission::Administrator))
+        })
+    }
+
+    /// The broker itself, or a user who has the permission at this moment (I-A10).
+    fn administers(&self, actor: Actor) -> bool {
+        match actor {
+            Actor::System => true,
+            Actor::Admin(user) | Actor::Party(Party::Rep(user)) => self.user_may(user, UserPermission::Administrator),
+            Actor::Service(_) | Actor::Party(_) => false,
+        }
+    }
+
+    /// The account exists, is enabled, and may do this in the product (P1.1).
+    pub(super) fn user_may(&self, user: UserId, permission: UserPermission) -> bool {
+        let user = self.state.site.users.get(&user);
+        user.is_some_and(|user| user.enabled && user.permissions.contains(&permission))
+    }
+
+    /// The user of this name as an administrator, through the site's own text, so that an export shows it.
+    fn make_admin(&mut self, now: Time, username: &str, out: &mut Vec<Stamped>) -> Result<UserId, Refusal> {
+        let username = username.to_ascii_lowercase();
+        let mut raw = self.state.site.raw.clone();
+        let administrator = UserPermission::Administrator.name().to_owned();
+        match raw.user.iter_mut().find(|user| user.username.eq_ignore_ascii_case(&username)) {
+            Some(user) => {
+                user.enabled = true;
+                if !user.permissions.contains(&administrator) {
+                    user.permissions.push(administrator);
+                }
+            }
+            None => {
+                let permissions = vec![administrator];
+                raw.user.push(RawUser { username: username.clone(), permissions, ..RawUser::default() });
+            }
+        }
+        let site = Site::check(raw.clone(), Some(&self.state.site)).map_err(|problems| {
+            let problem = problems.first().map(ToString::to_string).unwrap_or_default();
+            Refusal::new(Reason::BadSite, "", problem)
+        })?;
+        // A group policy may say otherwise, and wins over the user's own (P2.2).
+        let user = site.codes.users.get(&username).copied();
+        let user = user.filter(|user| {
+            let user = site.users.get(user);
+            user.is_some_and(|user| user.permissions.contains(&UserPermission::Administrator))
+        });
+        let Some(user) = user else {
+            let message = "a group policy keeps this user from being an administrator";
+            return Err(Refusal::new(Reason::BadSite, "P2.2", message));
+        };
+        if raw != self.state.site.raw {
+            self.emit(now, Event::SiteApplied { site: Box::new(raw) }, out);
+        }
+        Ok(user)
+    }
+}

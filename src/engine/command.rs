@@ -1,0 +1,276 @@
+//! What may be asked of a site's state machine. Everything is resolved here: ids, not names; hashes, not secrets.
+
+use crate::{
+    ids::*,
+    limits,
+    policy::Tool,
+    site::{SessionKind, raw::RawSite},
+    time::{Span, Time},
+    wire::control::{ClientInfo, Value},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A journal row: what one turn of the owner decided, and what came of it (W5.1).
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Turn {
+    pub requests: Vec<(Time, Request)>,
+    pub events: Vec<super::Stamped>,
+}
+
+impl Turn {
+    /// What its record may take (W5.6). A site is imported whole, and alone in its turn.
+    pub fn bytes_max(&self) -> usize {
+        match self.requests.as_slice() {
+            [(_, Request { command: Command::ApplySite(_), .. })] => limits::IMPORT_BYTES_MAX,
+            _ => limits::TURN_BYTES_MAX,
+        }
+    }
+}
+
+/// Who asks. Added by the broker from what the handshake proved; a message never names its sender.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// The broker itself: connections lost, time, recovery.
+    System,
+    Admin(UserId),
+    Service(ServiceId),
+    Party(Party),
+}
+
+/// A command as it stands in a journal row (W5.1).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Request {
+    pub actor: Actor,
+    /// The requester's own number, by which a repetition is known (W3.5); none where nothing repeats.
+    pub id: Option<u64>,
+    pub command: Command,
+}
+
+/// Where a session is asked to wait (R2.5).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Queue {
+    Team(TeamId),
+    Personal(UserId),
+}
+
+/// What a customer may ask for or a key leads to: a queue, or an issue that names one (R2.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    Queue(Queue),
+    Issue(IssueId),
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Ask {
+    pub entry: Entry,
+    pub kind: SessionKind,
+    pub portal: Option<PortalId>,
+    /// The enrolled endpoint it was started on (R2.3).
+    #[serde(default)]
+    pub item: Option<JumpItemId>,
+    /// In the customer's order; of an issue if empty.
+    pub skills: Vec<SkillId>,
+    pub priority: Option<u8>,
+    pub relax_after: Option<Span>,
+    pub preferred: Option<(UserId, Span)>,
+    pub customer: Customer,
+    /// The way in for the customer's own connection; none where a scenario has no connections.
+    pub join: Option<SecretHash>,
+}
+
+/// What a customer says of themselves: shown as unverified.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Customer {
+    pub name: String,
+    pub details: String,
+    pub external_key: String,
+    pub client: ClientInfo,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    // ---- the broker itself ----
+    /// Timers that are due fire; nothing else. Every other command does this first.
+    Tick,
+    /// The first record of an owner: fences those before it (W5.6).
+    TakeOwnership {
+        epoch: u64,
+    },
+    /// After a restart nobody is connected; graces start anew (W3.4, W5.3).
+    LoseConnections,
+    /// The wall clock, for schedules and expiries (W5.3): milliseconds since 1970 UTC.
+    CivilTime {
+        ms: u64,
+    },
+
+    // ---- the site and its accounts ----
+    /// Import at the first start, edit later (contract C1).
+    ApplySite(Box<RawSite>),
+    /// A PHC string; replaces the one of `version` (W5.7), 0 for none yet.
+    SetCredential {
+        user: UserId,
+        phc: String,
+        version: u32,
+    },
+    /// The first administrator (I-A8): refused once there is one.
+    CreateFirstAdmin {
+        username: String,
+        phc: String,
+    },
+    MakeServiceKey {
+        name: String,
+        token: SecretHash,
+    },
+    /// Closes the account's connections and runs the fallback rules (R8.1).
+    DisableUser {
+        user: UserId,
+    },
+    DeleteTeam {
+        team: TeamId,
+    },
+
+    // ---- a rep's console ----
+    /// A password or token of credential `version` was proven outside (W5.7).
+    Login {
+        user: UserId,
+        version: u32,
+        resume: SecretHash,
+        client: ClientInfo,
+    },
+    Logout {
+        user: UserId,
+    },
+    /// The connection of this epoch ended without a goodbye.
+    Lost {
+        party: Party,
+        epoch: AttachEpoch,
+    },
+    /// In a scenario: lost, and the grace is over (contract C2).
+    LoseForGood {
+        user: UserId,
+    },
+    OptIn,
+    OptOut,
+    Status {
+        code: String,
+    },
+    /// Untouched since `since`.
+    Idle {
+        since: Time,
+    },
+    Active,
+
+    // ---- ways in ----
+    MakeKey {
+        entry: Entry,
+        key: SecretHash,
+        code: bool,
+        expires: Time,
+    },
+    /// A customer came with a key or a session's join token; the broker bound the portal by host (R2.4).
+    Redeem {
+        key: SecretHash,
+        portal: Option<PortalId>,
+        customer: Customer,
+        resume: SecretHash,
+    },
+    /// Anybody comes back with the token of the last welcome (W3.4).
+    Reattach {
+        presented: SecretHash,
+        resume: SecretHash,
+    },
+
+    // ---- sessions ----
+    Ask(Ask),
+    /// A rep starts a session on an enrolled endpoint (R2.3).
+    Jump {
+        item: JumpItemId,
+        join: Option<SecretHash>,
+    },
+    Accept {
+        session: SessionId,
+    },
+    Reject {
+        session: SessionId,
+    },
+    Take {
+        session: SessionId,
+    },
+    GetNext,
+    Transfer {
+        session: SessionId,
+        to: Queue,
+    },
+    Share {
+        session: SessionId,
+        to: Queue,
+    },
+    Join {
+        session: SessionId,
+    },
+    Depart {
+        session: SessionId,
+    },
+    TakeOver {
+        session: SessionId,
+    },
+    Hold {
+        session: SessionId,
+    },
+    Resume {
+        session: SessionId,
+    },
+    End {
+        session: SessionId,
+    },
+
+    // ---- tools ----
+    Open {
+        session: SessionId,
+        tool: Tool,
+        args: BTreeMap<String, Value>,
+    },
+    AcceptOpen {
+        session: SessionId,
+        open: OpenId,
+        facts: BTreeMap<String, Value>,
+    },
+    RefuseOpen {
+        session: SessionId,
+        open: OpenId,
+        reason: String,
+    },
+    Note {
+        session: SessionId,
+        channel: ChannelId,
+        facts: BTreeMap<String, Value>,
+    },
+    Answer {
+        session: SessionId,
+        prompt: PromptId,
+        allow: bool,
+    },
+    /// The customer takes back one tool's grant or all (P4.6).
+    TakeBack {
+        session: SessionId,
+        tool: Option<Tool>,
+    },
+    /// Requests for a tool that were refused since the last such record (P6.3): the broker counts, the journal keeps.
+    Refusals {
+        session: SessionId,
+        participant: ParticipantId,
+        tool: Tool,
+        count: u32,
+        source: String,
+    },
+    /// The relay saw a channel end: finished, cancelled, at fault, lagged.
+    ChannelEnded {
+        channel: ChannelId,
+        reason: String,
+    },
+}

@@ -1,0 +1,435 @@
+//! What happened: the only truth. State is the fold of these; journal, views, gates and metrics follow them.
+//! Released events are for ever: fields are added with defaults, never renamed (golden journals hold this).
+
+use super::command::{Ask, Entry, Queue};
+use crate::{
+    ids::*,
+    policy::Tool,
+    site::raw::RawSite,
+    time::Time,
+    wire::control::{Class, ClientInfo, Value},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An event and the moment it happened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Stamped {
+    pub at: Time,
+    pub event: Event,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    // ---- the broker itself ----
+    OwnerTook {
+        epoch: u64,
+    },
+    ConnectionsLost,
+    CivilTime {
+        ms: u64,
+    },
+    /// This request was done with this outcome; a repetition gets the same (W3.5).
+    Acted {
+        party: Party,
+        id: u64,
+        outcome: Outcome,
+    },
+
+    // ---- site and accounts ----
+    SiteApplied {
+        site: Box<RawSite>,
+    },
+    CredentialSet {
+        user: UserId,
+        phc: String,
+        version: u32,
+    },
+    ServiceKeyMade {
+        service: ServiceId,
+        name: String,
+        token: SecretHash,
+    },
+    UserDisabled {
+        user: UserId,
+    },
+    TeamDeleted {
+        team: TeamId,
+    },
+
+    // ---- consoles ----
+    LoggedIn {
+        user: UserId,
+    },
+    LoggedOut {
+        user: UserId,
+        reason: LogoutReason,
+    },
+    /// Minutes left before a forced logout (R11.2).
+    LogoutNotice {
+        user: UserId,
+        minutes: u32,
+    },
+    OptedIn {
+        user: UserId,
+    },
+    OptedOut {
+        user: UserId,
+    },
+    StatusSet {
+        user: UserId,
+        code: String,
+    },
+    WentIdle {
+        user: UserId,
+        since: Time,
+    },
+    WentActive {
+        user: UserId,
+    },
+    /// Untouched for as long as the user's idle limit (R3.6).
+    ReachedIdleLimit {
+        user: UserId,
+    },
+    /// A wait that kept a rep from assignment is over (wrap-up, deferral): someone may be eligible now.
+    BecameReady {
+        user: UserId,
+    },
+
+    // ---- connections ----
+    Attached {
+        party: Party,
+        epoch: AttachEpoch,
+        token: SecretHash,
+        client: ClientInfo,
+        /// The resume token that was shown; none where a password or a key came first.
+        #[serde(default)]
+        presented: Option<SecretHash>,
+    },
+    Detached {
+        party: Party,
+        epoch: AttachEpoch,
+    },
+    /// A resume token was used again after it was replaced: none of this party's is good any more (H-56).
+    TokensRevoked {
+        party: Party,
+    },
+
+    // ---- ways in ----
+    KeyMade {
+        by: Actor,
+        entry: Entry,
+        key: SecretHash,
+        code: bool,
+        expires: Time,
+    },
+    KeyUsed {
+        key: SecretHash,
+    },
+    KeyExpired {
+        key: SecretHash,
+    },
+
+    // ---- sessions ----
+    /// A session begins to be; `queued` or `accepted` follows.
+    Asked {
+        session: SessionId,
+        ask: Box<Ask>,
+    },
+    /// The customer of an asked session came through this portal (R2.4).
+    PortalBound {
+        session: SessionId,
+        portal: PortalId,
+    },
+    Queued {
+        session: SessionId,
+        queue: Queue,
+    },
+    Offered {
+        session: SessionId,
+        rep: UserId,
+        team: TeamId,
+        expires_at: Time,
+    },
+    /// The alert is about to run out (R5.1).
+    OfferWarned {
+        session: SessionId,
+        rep: UserId,
+    },
+    Accepted {
+        session: SessionId,
+        rep: UserId,
+        participant: ParticipantId,
+        how: AcceptedHow,
+    },
+    Rejected {
+        session: SessionId,
+        rep: UserId,
+    },
+    OfferTimeout {
+        session: SessionId,
+        rep: UserId,
+    },
+    OfferWithdrawn {
+        session: SessionId,
+        rep: UserId,
+        reason: String,
+    },
+    Overdue {
+        session: SessionId,
+        queue: Queue,
+    },
+    Moved {
+        session: SessionId,
+        from: Option<Queue>,
+        to: Queue,
+        rule: MoveRule,
+    },
+    /// The next step of R4.6 may be taken (R4.7), or a preferred rep's window is over (R4.8).
+    Relaxed {
+        session: SessionId,
+        step: u32,
+    },
+    Invited {
+        session: SessionId,
+        by: UserId,
+        to: Queue,
+        expires_at: Time,
+    },
+    InviteGone {
+        session: SessionId,
+        to: Queue,
+        reason: String,
+    },
+    Joined {
+        session: SessionId,
+        rep: UserId,
+        participant: ParticipantId,
+        /// By rank, without an invitation (R7.6).
+        #[serde(default)]
+        monitor: bool,
+    },
+    Departed {
+        session: SessionId,
+        rep: UserId,
+        reason: String,
+    },
+    OwnerChanged {
+        session: SessionId,
+        from: Option<UserId>,
+        to: UserId,
+        rule: OwnerRule,
+    },
+    Held {
+        session: SessionId,
+    },
+    Resumed {
+        session: SessionId,
+    },
+    Ended {
+        session: SessionId,
+        reason: EndReason,
+    },
+
+    // ---- tools ----
+    Prompted {
+        session: SessionId,
+        prompt: PromptId,
+        tools: Vec<Tool>,
+        by: ParticipantId,
+        expires_at: Time,
+        /// What silence means (P4.3).
+        #[serde(default)]
+        silence_allows: bool,
+        /// The answer holds for what waits on it and for nothing later (P4.4).
+        #[serde(default)]
+        anew: bool,
+    },
+    PromptAnswered {
+        session: SessionId,
+        prompt: PromptId,
+        allow: bool,
+        how: AnsweredHow,
+    },
+    OpenRequested {
+        session: SessionId,
+        open: OpenId,
+        by: ParticipantId,
+        tool: Tool,
+        args: BTreeMap<String, Value>,
+        prompt: Option<PromptId>,
+    },
+    /// Policy and customer allow it: the other end is asked to take it up.
+    OpenOffered {
+        session: SessionId,
+        open: OpenId,
+        to: ParticipantId,
+    },
+    OpenRefused {
+        session: SessionId,
+        open: OpenId,
+        code: String,
+        reason: String,
+    },
+    Opened {
+        session: SessionId,
+        open: OpenId,
+        tool: Tool,
+        channels: Vec<ChannelSpec>,
+        facts: BTreeMap<String, Value>,
+    },
+    /// Somebody who came later reads along, from here on (W1.7).
+    LegOpened {
+        session: SessionId,
+        channel: ChannelId,
+        reader: ParticipantId,
+    },
+    /// This leg ends for ever; a new grant is a new channel (W2.3).
+    LegClosed {
+        session: SessionId,
+        channel: ChannelId,
+        reader: ParticipantId,
+        reason: String,
+    },
+    ChannelClosed {
+        session: SessionId,
+        channel: ChannelId,
+        reason: String,
+    },
+    Noted {
+        session: SessionId,
+        channel: ChannelId,
+        by: ParticipantId,
+        facts: BTreeMap<String, Value>,
+    },
+    TakenBack {
+        session: SessionId,
+        tool: Option<Tool>,
+    },
+    PermissionsChanged {
+        session: SessionId,
+        epoch: PermissionEpoch,
+    },
+    /// Privileged refusals, coalesced; changes no state (P6.3).
+    Refused {
+        session: SessionId,
+        participant: ParticipantId,
+        tool: Tool,
+        count: u32,
+        source: String,
+    },
+}
+
+pub use super::command::Actor;
+
+/// One directed channel of an opened tool (W1.1).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ChannelSpec {
+    pub channel: ChannelId,
+    /// Bits of [`crate::wire::Kind`]: what the writer may send on it.
+    pub kinds: u32,
+    pub class: Class,
+    /// Whole pictures may be dropped; nothing else may (W1.7).
+    pub lossy: bool,
+    pub writer: ParticipantId,
+    pub readers: Vec<ParticipantId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AcceptedHow {
+    Offer,
+    Take,
+    GetNext,
+    Jump,
+    AutoStart,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogoutReason {
+    Asked,
+    Lost,
+    Schedule,
+    TwoFactor,
+    ConsoleIdle,
+    SharedSeat,
+    Disabled,
+    Expired,
+    Deleted,
+    Replaced,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveRule {
+    Transfer,
+    Overdue,
+    #[serde(rename = "fallback_2")]
+    Fallback2,
+    #[serde(rename = "fallback_3")]
+    Fallback3,
+    #[serde(rename = "fallback_4")]
+    Fallback4,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnerRule {
+    #[serde(rename = "fallback_1")]
+    Fallback1,
+    TakeOver,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    ByRep,
+    ByCustomer,
+    LeftQueue,
+    Orphaned,
+    WaitTimeout,
+    HoldExpired,
+    Declined,
+    ByAdmin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnsweredHow {
+    Customer,
+    Timeout,
+    Disconnected,
+    Nobody,
+    /// Who asked is gone, or what was asked for is not to be had any more.
+    Withdrawn,
+}
+
+/// What a command answers with when it was done.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Done,
+    Session(SessionId),
+    Attached {
+        party: Party,
+        epoch: AttachEpoch,
+    },
+    Opening {
+        open: OpenId,
+        prompt: Option<PromptId>,
+    },
+    Opened {
+        open: OpenId,
+    },
+    Revoked {
+        epoch: PermissionEpoch,
+        legs: Vec<(ChannelId, ParticipantId)>,
+    },
+    Service(ServiceId),
+    /// The presented token was a used one: nobody is attached, and no token of this party is good any more (H-56).
+    TokensRevoked {
+        party: Party,
+    },
+}

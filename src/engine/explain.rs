@@ -1,0 +1,132 @@
+//! Why a session is offered to whom it is, or why it waits (R9). Costs nothing when nobody asks, and changes nothing.
+
+use super::{Entry, Queue, Session, State, command::Ask, event::MoveRule, index};
+use crate::{
+    ids::*,
+    routing::{
+        Demand, Test,
+        console::{SessionTests, first_failed},
+        skills,
+    },
+    site::Algorithm,
+    time::Time,
+};
+use std::collections::BTreeMap;
+
+/// An answer of R9.1.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Explanation {
+    pub queue: Queue,
+    /// The step of R4.6 at which somebody matched, and what was still asked for then.
+    pub step: u32,
+    pub skills: Vec<SkillId>,
+    /// In the order in which it would be offered to them; empty where the team has no algorithm.
+    pub candidates: Vec<UserId>,
+    /// The first failed test of R3 of each member who is left out.
+    pub rejected: BTreeMap<UserId, Test>,
+    /// On offer to this rep, or offered to next.
+    pub chosen: Option<UserId>,
+    /// The rule that brought it into this queue; none: the customer's own choice.
+    pub moved_by: Option<MoveRule>,
+}
+
+impl State {
+    /// Why this waiting session is where it is; none where it does not wait.
+    pub fn explain(&self, now: Time, id: SessionId) -> Option<Explanation> {
+        let session = self.sessions.get(&id)?;
+        session.waiting()?;
+        Some(self.explain_session(now, session))
+    }
+
+    /// R9.2, a dry run: what would become of this ask at this moment; none where its queue does not exist.
+    pub fn explain_ask(&self, now: Time, ask: &Ask) -> Option<Explanation> {
+        let queue = match ask.entry {
+            Entry::Queue(queue) => queue,
+            Entry::Issue(issue) => Queue::Team(self.site.issues.get(&issue)?.team),
+        };
+        let exists = match queue {
+            Queue::Team(team) => self.site.teams.contains_key(&team),
+            Queue::Personal(user) => self.site.users.contains_key(&user),
+        };
+        if !exists {
+            return None;
+        }
+        let mut session = Session::asked(now, SessionId(self.next_session), ask, &self.site);
+        session.place(now, queue, true);
+        Some(self.explain_session(now, &session))
+    }
+
+    fn explain_session(&self, now: Time, session: &Session) -> Explanation {
+        let waiting = session.waiting().expect("only what waits is explained");
+        let chosen = waiting.offer.as_ref().map(|offer| offer.rep);
+        let mut explanation = Explanation {
+            queue: waiting.queue,
+            step: 0,
+            skills: session.skills.clone(),
+            candidates: Vec::new(),
+            rejected: BTreeMap::new(),
+            chosen,
+            moved_by: session.moved_by,
+        };
+        let Queue::Team(team_id) = waiting.queue else { return explanation };
+        let Some(team) = self.site.teams.get(&team_id) else { return explanation };
+        for user_id in team.members.keys() {
+            let Some(user) = self.site.users.get(user_id) else { continue };
+            let tests = SessionTests {
+                rejected: session.rejected_by.contains(user_id),
+                portal_bars: index::portal_bars(&self.site, session, team_id),
+            };
+            let console = self.consoles.get(user_id);
+            if let Some(test) = first_failed(user, team_id, team, console, tests, now) {
+                explanation.rejected.insert(*user_id, test);
+            }
+        }
+        if team.algorithm == Algorithm::None {
+            return explanation;
+        }
+        let demand = index::demand(&self.site, session, waiting, team_id);
+        self.candidates(session, &demand, &mut explanation);
+        explanation.chosen = chosen.or(explanation.candidates.first().copied());
+        explanation
+    }
+
+    /// Everyone it would be offered to, as if each in turn rejected it.
+    fn candidates(&self, session: &Session, demand: &Demand, explanation: &mut Explanation) {
+        let mut first_step = None;
+        loop {
+            let may = |rep: UserId| !explanation.rejected.contains_key(&rep) && !explanation.candidates.contains(&rep);
+            let Some((rep, _, step)) = self.pick_for(session, demand, may) else { break };
+            first_step.get_or_insert(step);
+            explanation.candidates.push(rep);
+        }
+        if let Some(step) = first_step {
+            explanation.step = step;
+            let mut steps = skills::steps(&self.site.skills, &session.skills);
+            if (step as usize) < steps.len() {
+                explanation.skills = steps.swap_remove(step as usize);
+            }
+        }
+    }
+
+    /// R10.1: how many would be offered before it if all reps were alike, and itself; none where it does not wait.
+    pub fn position(&self, id: SessionId) -> Option<u32> {
+        let session = self.sessions.get(&id)?;
+        let waiting = session.placed()?;
+        let ageing = self.site.options.priority_ageing_per_min;
+        let place =
+            |session: &Session| crate::routing::Place::new(session.priority, ageing, session.first_queued, session.id);
+        let mine = place(session);
+        let before = self.waiting_in(waiting.queue).filter(|other| place(&self.sessions[other]) < mine).count();
+        u32::try_from(before + 1).ok()
+    }
+
+    /// What waits in a queue in the order in which it would be offered if all reps were alike (I-Q19).
+    pub fn in_order(&self, queue: Queue) -> Vec<SessionId> {
+        let ageing = self.site.options.priority_ageing_per_min;
+        let place =
+            |session: &Session| crate::routing::Place::new(session.priority, ageing, session.first_queued, session.id);
+        let mut waiting: Vec<SessionId> = self.waiting_in(queue).collect();
+        waiting.sort_by_key(|id| place(&self.sessions[id]));
+        waiting
+    }
+}

@@ -1,0 +1,229 @@
+//! Ways in: session keys that reps make, and the join tokens of asked sessions. Each works once (I-K1).
+
+use super::{
+    Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped,
+    command::{Ask, Customer},
+};
+use crate::{
+    ids::*,
+    limits,
+    site::{SessionKind, UserPermission},
+    time::Time,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Keys {
+    live: BTreeMap<SecretHash, Key>,
+    /// The customers' own ways into asked sessions.
+    joins: BTreeMap<SecretHash, (SessionId, Time)>,
+    join_of: BTreeMap<SessionId, SecretHash>,
+    /// When each of both runs out.
+    due: BTreeSet<(Time, SecretHash)>,
+    codes: usize,
+    /// Codes that were used or ran out, the latest last (I-K2).
+    spent: VecDeque<SecretHash>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Key {
+    pub by: Actor,
+    pub entry: Entry,
+    /// Short, to be read out; else a link's token.
+    pub code: bool,
+    pub expires: Time,
+}
+
+impl Keys {
+    pub fn get(&self, key: SecretHash) -> Option<&Key> {
+        self.live.get(&key)
+    }
+
+    /// Codes and links that can still be redeemed.
+    pub fn live(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(super) fn apply(&mut self, at: Time, event: &Event) {
+        match event {
+            Event::KeyMade { by, entry, key, code, expires } => {
+                self.live.insert(*key, Key { by: *by, entry: *entry, code: *code, expires: *expires });
+                self.due.insert((*expires, *key));
+                self.codes += usize::from(*code);
+            }
+            Event::KeyUsed { key } | Event::KeyExpired { key } => self.spend(*key),
+            Event::Asked { session, ask } => {
+                if let Some(join) = ask.join {
+                    let expires = at + limits::JOIN_LINK;
+                    self.joins.insert(join, (*session, expires));
+                    self.join_of.insert(*session, join);
+                    self.due.insert((expires, join));
+                }
+            }
+            Event::Ended { session, .. } => {
+                if let Some(join) = self.join_of.get(session) {
+                    self.spend(*join);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    fn known(&self, key: SecretHash) -> bool {
+        self.live.contains_key(&key) || self.joins.contains_key(&key) || self.spent.contains(&key)
+    }
+
+    fn spend(&mut self, key: SecretHash) {
+        if let Some(spent) = self.live.remove(&key) {
+            self.due.remove(&(spent.expires, key));
+            if spent.code {
+                self.codes -= 1;
+                if self.spent.len() == limits::JOIN_CODES_REMEMBERED {
+                    self.spent.pop_front();
+                }
+                self.spent.push_back(key);
+            }
+        }
+        if let Some((session, expires)) = self.joins.remove(&key) {
+            self.due.remove(&(expires, key));
+            self.join_of.remove(&session);
+        }
+    }
+}
+
+impl Engine {
+    /// A key for one customer, single use (I-K1). A rep needs `generate_keys` and leads to its own personal queue or to
+    /// a team it is in (R2.1, I-A10); administrators and service accounts lead anywhere in the site. A longer life than
+    /// its kind may have is cut to that.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one command")]
+    pub(super) fn make_key(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        entry: Entry,
+        key: SecretHash,
+        code: bool,
+        expires: Time,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        self.may_lead(actor, entry)?;
+        let keys = &self.state.keys;
+        let (alive, most, life) = match code {
+            true => (keys.codes, limits::JOIN_CODES_LIVE, limits::JOIN_CODE),
+            false => (keys.live.len() - keys.codes, limits::JOIN_LINKS_LIVE, limits::JOIN_LINK),
+        };
+        if alive >= most {
+            let message = format!("{most} keys of this kind wait for customers: let some be used or run out first");
+            return Err(Refusal::new(Reason::LimitReached, "I-K1", message));
+        }
+        if expires <= now {
+            return Err(Refusal::new(Reason::Malformed, "I-K1", "a key has to live for some time"));
+        }
+        if keys.known(key) {
+            return Err(Refusal::new(Reason::Stale, "I-K2", "this key was given out already: draw another"));
+        }
+        let expires = expires.min(now + life);
+        self.emit(now, Event::KeyMade { by: actor, entry, key, code, expires }, out);
+        Ok(Outcome::Done)
+    }
+
+    /// A customer came with a key, which makes a session, or with the join token of a session asked for it. Both work
+    /// once; the portal is bound here, where the customer really came in (R2.4). Unknown, used and expired look alike.
+    pub(super) fn redeem(
+        &mut self,
+        now: Time,
+        key: SecretHash,
+        portal: Option<PortalId>,
+        customer: &Customer,
+        resume: SecretHash,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        let gone = || Refusal::new(Reason::KeyGone, "I-K1", "this key is not good any more: ask for another");
+        if let Some((session, _)) = self.state.keys.joins.get(&key).copied() {
+            self.state.sessions.get(&session).ok_or_else(gone)?;
+            self.emit(now, Event::KeyUsed { key }, out);
+            if let Some(portal) = portal {
+                self.emit(now, Event::PortalBound { session, portal }, out);
+            }
+            return Ok(self.let_in(now, session, customer, resume, out));
+        }
+        let Key { by, entry, .. } = self.state.keys.get(key).cloned().ok_or_else(gone)?;
+        // What its maker may not do at this moment, the key cannot either (I-A10).
+        self.may_lead(by, entry).map_err(|_| gone())?;
+        let ask = Ask {
+            entry,
+            kind: SessionKind::Support,
+            portal,
+            item: None,
+            skills: Vec::new(),
+            priority: None,
+            relax_after: None,
+            preferred: None,
+            customer: customer.clone(),
+            join: None,
+        };
+        let session = self.ask(now, by, ask, out)?;
+        self.emit(now, Event::KeyUsed { key }, out);
+        Ok(self.let_in(now, session, customer, resume, out))
+    }
+
+    /// Keys and join tokens that ran out, at least one where one is due.
+    pub(super) fn tick_keys(&mut self, at: Time, out: &mut Vec<Stamped>) {
+        while let Some((_, key)) = self.state.keys.due.first().copied().filter(|(due, _)| *due <= at) {
+            self.emit(at, Event::KeyExpired { key }, out);
+        }
+    }
+
+    fn let_in(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        customer: &Customer,
+        resume: SecretHash,
+        out: &mut Vec<Stamped>,
+    ) -> Outcome {
+        let party = Party::Customer(session);
+        let epoch = self.attach(now, party, resume, customer.client.clone(), out);
+        Outcome::Attached { party, epoch }
+    }
+
+    fn may_lead(&self, actor: Actor, entry: Entry) -> Result<(), Refusal> {
+        let site = &self.state.site;
+        let queue = match entry {
+            Entry::Queue(queue) => queue,
+            Entry::Issue(issue) => {
+                let unknown = || Refusal::new(Reason::UnknownIssue, "R2.5", "there is no such issue");
+                Queue::Team(site.issues.get(&issue).ok_or_else(unknown)?.team)
+            }
+        };
+        let own = match queue {
+            Queue::Team(team) => {
+                let unknown = || Refusal::new(Reason::UnknownTeam, "R2.5", "there is no such team");
+                site.teams.get(&team).ok_or_else(unknown)?;
+                matches!(actor, Actor::Party(Party::Rep(rep)) if site.users.get(&rep).is_some_and(|user| user.teams.contains_key(&team)))
+            }
+            Queue::Personal(user) => {
+                let unknown = || Refusal::new(Reason::UnknownRep, "R2.5", "there is no such rep");
+                site.users.get(&user).ok_or_else(unknown)?;
+                actor == Actor::Party(Party::Rep(user))
+            }
+        };
+        match actor {
+            Actor::System | Actor::Admin(_) | Actor::Service(_) => Ok(()),
+            Actor::Party(Party::Rep(rep)) if !self.user_may(rep, UserPermission::GenerateKeys) => {
+                Err(Refusal::new(Reason::NotPermitted, "P1.1", "making keys needs the permission generate_keys"))
+            }
+            Actor::Party(Party::Rep(_)) if own => Ok(()),
+            Actor::Party(Party::Rep(_)) => {
+                let message = "a rep's key leads to its own queue or to a team it is in";
+                Err(Refusal::new(Reason::NotMember, "R2.1", message))
+            }
+            Actor::Party(_) => Err(Refusal::new(Reason::NotPermitted, "P1.1", "only a rep makes keys")),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The site changes under running sessions: a file applied, a team deleted (R8.7), a user shut out (R8.1).
+
+use super::{
+    Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped, State,
+    event::LogoutReason,
+    session::{Role, Stage},
+};
+use crate::{
+    ids::*,
+    site::{Site, UserPermission, raw::RawSite},
+    time::Time,
+};
+use std::collections::BTreeSet;
+
+impl Engine {
+    /// Import at the first start, edit later (contract C1). A file with a problem changes nothing.
+    pub(super) fn apply_site(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        raw: &RawSite,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        self.administrator(actor)?;
+        if let Err(problems) = Site::check(raw.clone(), Some(&self.state.site)) {
+            let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            return Err(Refusal::new(Reason::BadSite, "", all.join("; ")));
+        }
+        self.emit(now, Event::SiteApplied { site: Box::new(raw.clone()) }, out);
+        self.after_site(now, out);
+        Ok(Outcome::Done)
+    }
+
+    /// Brings consoles, offers and queues in line with the changed site.
+    fn after_site(&mut self, at: Time, out: &mut Vec<Stamped>) {
+        let users: BTreeSet<UserId> = self
+            .state
+            .consoles
+            .keys()
+            .copied()
+            .chain(self.state.sessions.values().flat_map(|session| session.reps().collect::<Vec<_>>()))
+            .collect();
+        for user in users {
+            match self.state.site.users.get(&user).map(|user| user.enabled) {
+                None => self.shut_out(at, user, LogoutReason::Deleted, out),
+                Some(false) => self.shut_out(at, user, LogoutReason::Disabled, out),
+                Some(true) => {}
+            }
+        }
+        let offered: Vec<(UserId, SessionId)> =
+            self.state.consoles.iter().filter_map(|(user, console)| Some((*user, console.offer?))).collect();
+        for (user, session) in offered {
+            let team = self.state.sessions.get(&session).and_then(|it| it.waiting()?.offer.as_ref().map(|it| it.team));
+            let member = team.is_some_and(|team| self.role_in(user, team).is_some());
+            if !member || !self.may(user, UserPermission::Support) {
+                self.withdraw(at, session, "site_changed", out);
+            }
+        }
+        let queues: BTreeSet<Queue> =
+            self.state.sessions.values().filter_map(|session| session.placed().map(|waiting| waiting.queue)).collect();
+        for queue in queues {
+            self.clear_unavailable(at, queue, out);
+        }
+        let teams: Vec<TeamId> = self.state.site.teams.keys().copied().collect();
+        for team in teams {
+            self.after_available(at, team, out);
+        }
+    }
+
+    /// R8.1: closes an account's console and runs the fallback rules, held sessions included (R7.7).
+    pub(super) fn disable_user(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        user: UserId,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        self.administrator(actor)?;
+        if !self.user(user)?.enabled {
+            return super::refuse(Reason::AccountDisabled, "", "this account is disabled already");
+        }
+        self.emit(now, Event::UserDisabled { user }, out);
+        self.shut_out(now, user, LogoutReason::Disabled, out);
+        Ok(Outcome::Done)
+    }
+
+    /// Ends a rep's part in everything, logged in or not: disabled, expired or deleted.
+    pub(super) fn shut_out(&mut self, at: Time, user: UserId, reason: LogoutReason, out: &mut Vec<Stamped>) {
+        self.log_out(at, user, reason, out);
+        self.leave_sessions(at, user, reason, out);
+    }
+
+    /// R7.7: a rep who logs out keeps what is held, unless the account itself ends.
+    pub(super) fn leave_sessions(&mut self, at: Time, user: UserId, reason: LogoutReason, out: &mut Vec<Stamped>) {
+        let held_too = matches!(reason, LogoutReason::Disabled | LogoutReason::Expired | LogoutReason::Deleted);
+        let sessions: Vec<SessionId> = self.state.sessions_of(user).collect();
+        for id in sessions {
+            let Some(session) = self.state.sessions.get(&id) else { continue };
+            let owns = session.participant_of(Party::Rep(user)).is_some_and(|it| it.role == Role::Owner);
+            if !owns {
+                self.emit(at, Event::Departed { session: id, rep: user, reason: "logged_out".to_owned() }, out);
+            } else if held_too || !matches!(session.stage, Stage::Held { .. }) {
+                self.orphan(at, id, user, out);
+            }
+        }
+    }
+
+    /// R8.7: waiting sessions of a deleted team fall back from rule 3 or end.
+    pub(super) fn delete_team(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        team: TeamId,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        self.administrator(actor)?;
+        let queue = self.entry_queue(Entry::Queue(Queue::Team(team)))?;
+        let waiting: Vec<SessionId> = self.state.waiting_in(queue).collect();
+        for id in waiting {
+            self.withdraw(now, id, "team_deleted", out);
+        }
+        self.emit(now, Event::TeamDeleted { team }, out);
+        self.clear_unavailable(now, queue, out);
+        Ok(Outcome::Done)
+    }
+}
+
+impl State {
+    pub(super) fn fold_site(&mut self, event: &Event) {
+        match event {
+            Event::SiteApplied { site } => {
+                // Checked when it was decided; a journal that says otherwise changes nothing.
+                if let Ok(site) = Site::check((**site).clone(), Some(&self.site)) {
+                    self.site = site;
+                    self.rebuild();
+                }
+            }
+            Event::UserDisabled { user } => {
+                if let Some(it) = self.site.users.get_mut(user) {
+                    it.enabled = false;
+                    let raw = self.site.raw.user.iter_mut().find(|raw| raw.username.eq_ignore_ascii_case(&it.username));
+                    if let Some(raw) = raw {
+                        raw.enabled = false;
+                    }
+                }
+                self.index.touch_rep(*user);
+            }
+            Event::TeamDeleted { team } => {
+                self.delete_team(*team);
+                self.rebuild();
+            }
+            _ => {}
+        }
+    }
+
+    /// The team and everything that names it: its issues, memberships, and rules that lead to it.
+    fn delete_team(&mut self, id: TeamId) {
+        let site = &mut self.site;
+        let Some(gone) = site.teams.remove(&id) else { return };
+        site.codes.teams.remove(&gone.code);
+        for user in site.users.values_mut() {
+            user.teams.remove(&id);
+        }
+        site.codes.issues.retain(|_, issue| site.issues.get(issue).is_some_and(|issue| issue.team != id));
+        site.issues.retain(|_, issue| issue.team != id);
+        site.options.fallback_team = site.options.fallback_team.filter(|team| *team != id);
+
+        let is_gone = |code: &str| code.eq_ignore_ascii_case(&gone.code);
+        let raw = &mut site.raw;
+        raw.team.retain(|team| !is_gone(&team.code));
+        raw.issue.retain(|issue| !is_gone(&issue.team));
+        for user in &mut raw.user {
+            user.teams.retain(|team, _| !is_gone(team));
+        }
+        for portal in &mut raw.portal {
+            // A portal of this team alone would come to mean every team: it keeps the name of what is gone.
+            if portal.teams.iter().any(|team| !is_gone(team)) {
+                portal.teams.retain(|team| !is_gone(team));
+            }
+        }
+        for team in raw.team.iter_mut().filter(|team| is_gone(&team.overdue.to)) {
+            team.overdue = Default::default();
+        }
+        if is_gone(&raw.options.fallback_team) {
+            raw.options.fallback_team.clear();
+        }
+        for team in site.teams.values_mut() {
+            if matches!(team.overdue, crate::site::Overdue::Transfer { to, .. } if to == id) {
+                team.overdue = crate::site::Overdue::None;
+            }
+        }
+    }
+}

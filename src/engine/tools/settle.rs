@@ -1,0 +1,238 @@
+//! After every turn: channels of those who left, tools of what ended or is held, and rights that a change took away.
+
+use super::{
+    super::{
+        Engine, Event, Reason, Session, Stamped,
+        event::{AnsweredHow, OwnerRule},
+        session::{self, Role},
+    },
+    Channel, InSession,
+    open::side_of,
+};
+use crate::{
+    ids::*,
+    policy::{
+        Tool,
+        plan::{self, Asked, Rights, Side},
+    },
+    time::Time,
+    wire::{Kind, control::Value},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why legs and channels end, by the names of the frame's close reasons.
+pub(super) const REVOKED: &str = "revoked";
+const SESSION_ENDED: &str = "session_ended";
+
+/// What becomes of one channel.
+#[derive(Default)]
+struct Verdict {
+    /// The whole channel ends, or these legs of it.
+    closed: Option<&'static str>,
+    legs: Vec<(ParticipantId, &'static str)>,
+    joined: Vec<ParticipantId>,
+}
+
+impl Engine {
+    /// Follows what happened since `from`. Sessions in which no tool is in use cost a look-up.
+    pub(in crate::engine) fn settle_tools(&mut self, at: Time, from: usize, out: &mut Vec<Stamped>) {
+        let mut touched = BTreeSet::new();
+        let mut deposed = Vec::new();
+        let mut cut = Vec::new();
+        let mut all = false;
+        for Stamped { event, .. } in &out[from..] {
+            match event {
+                Event::OwnerChanged { session, from: Some(old), rule: OwnerRule::TakeOver, .. } => {
+                    deposed.push((*session, *old));
+                    touched.insert(*session);
+                }
+                Event::Accepted { session, .. }
+                | Event::Joined { session, .. }
+                | Event::Departed { session, .. }
+                | Event::OwnerChanged { session, .. }
+                | Event::Queued { session, .. }
+                | Event::Moved { session, .. }
+                | Event::Held { session }
+                | Event::Resumed { session }
+                | Event::Ended { session, .. } => {
+                    touched.insert(*session);
+                }
+                Event::Detached { party: Party::Customer(session), .. } => cut.push(*session),
+                Event::ConnectionsLost => cut.extend(self.state.tools.sessions.keys()),
+                Event::SiteApplied { .. } | Event::UserDisabled { .. } | Event::TeamDeleted { .. } => all = true,
+                _ => {}
+            }
+        }
+        let tools = &self.state.tools;
+        if all {
+            touched.extend(tools.sessions.keys());
+        }
+        touched.retain(|session| tools.session(*session).is_some_and(InSession::in_use));
+        for session in cut {
+            self.deny_for_the_lost(at, session, out);
+        }
+        for (session, old) in deposed {
+            self.depose(at, session, old, out);
+        }
+        for session in touched {
+            self.judge(at, session, out);
+        }
+    }
+
+    /// P4.3: a disconnect is a deny.
+    fn deny_for_the_lost(&mut self, at: Time, session: SessionId, out: &mut Vec<Stamped>) {
+        let prompts = self.state.tools.session(session).map(|using| using.prompts.keys().copied().collect::<Vec<_>>());
+        for prompt in prompts.unwrap_or_default() {
+            self.answered(at, session, prompt, false, AnsweredHow::Disconnected, out);
+        }
+    }
+
+    /// R7.6: who was taken over from stays and may watch, but what it was doing ends.
+    fn depose(&mut self, at: Time, session: SessionId, old: UserId, out: &mut Vec<Stamped>) {
+        let here = self.state.sessions.get(&session);
+        let Some(old) = here.and_then(|here| here.participant_of(Party::Rep(old))).map(|old| old.id) else { return };
+        let Some(using) = self.state.tools.session(session) else { return };
+        let its = |channel: &&Channel| {
+            let alone = !plan::read_along(channel.tool, channel.spec.kinds) && channel.spec.readers == [old];
+            (channel.spec.writer == old && channel.tool != Tool::Chat) || alone
+        };
+        let channels: Vec<_> = using.channels.values().filter(its).map(|channel| channel.spec.channel).collect();
+        let opens: Vec<_> = using.opens.iter().filter(|(_, open)| open.by == old).map(|(id, _)| *id).collect();
+        let any = !channels.is_empty();
+        for channel in channels {
+            self.close(at, session, channel, REVOKED, out);
+        }
+        for open in opens {
+            self.drop_open(at, session, open, Reason::NotPermitted, "the session was taken over", out);
+        }
+        self.withdraw_idle_prompts(at, session, out);
+        if any {
+            self.next_permissions(at, session, out);
+        }
+    }
+
+    /// Judges everything in use in one session anew.
+    fn judge(&mut self, at: Time, id: SessionId, out: &mut Vec<Stamped>) {
+        let Some(using) = self.state.tools.session(id) else { return };
+        let verdicts: Vec<(ChannelId, Verdict)> = match self.state.sessions.get(&id) {
+            None => using.channels.keys().map(|channel| (*channel, Verdict::closed(SESSION_ENDED))).collect(),
+            Some(here) => {
+                let reps = self.reps(here);
+                using.channels.values().map(|it| (it.spec.channel, verdict(it, here, &reps))).collect()
+            }
+        };
+        let opens: Vec<(OpenId, Reason, &str)> = using
+            .opens
+            .keys()
+            .filter_map(|open| self.open_is_over(id, *open).map(|(code, why)| (*open, code, why)))
+            .collect();
+        let mut narrowed = false;
+        for (channel, Verdict { closed, legs, joined }) in verdicts {
+            if let Some(reason) = closed {
+                narrowed |= reason == REVOKED;
+                self.close(at, id, channel, reason, out);
+                continue;
+            }
+            for (reader, reason) in legs {
+                narrowed |= reason == REVOKED;
+                self.emit(at, Event::LegClosed { session: id, channel, reader, reason: reason.to_owned() }, out);
+            }
+            for reader in joined {
+                self.emit(at, Event::LegOpened { session: id, channel, reader }, out);
+            }
+        }
+        for (open, code, why) in opens {
+            self.drop_open(at, id, open, code, why, out);
+        }
+        self.withdraw_idle_prompts(at, id, out);
+        if narrowed {
+            self.next_permissions(at, id, out);
+        }
+    }
+
+    /// Why a request that waits cannot be had any more.
+    fn open_is_over(&self, id: SessionId, open: OpenId) -> Option<(Reason, &'static str)> {
+        let request = self.state.tools.session(id)?.opens.get(&open)?;
+        let Some(here) = self.state.sessions.get(&id) else { return Some((Reason::SessionEnded, "the session ended")) };
+        let Some(owner) = here.owner().filter(|_| matches!(here.stage, session::Stage::Active { .. })) else {
+            return Some((Reason::WrongState, "the session is not being served"));
+        };
+        let gone = |who: ParticipantId| here.participant(who).is_none();
+        let to = match request.stage {
+            super::OpenStage::Offered { to, .. } => to,
+            super::OpenStage::Asked { .. } => ParticipantId::CUSTOMER,
+        };
+        if gone(request.by) || (to != ParticipantId::CUSTOMER && gone(to)) {
+            return Some((Reason::OpenGone, "one of the ends left the session"));
+        }
+        let side = side_of(request.by);
+        let rep = match side {
+            Side::Rep => here.participant(request.by).map_or(Party::Rep(owner), |by| by.party),
+            Side::Customer => Party::Rep(owner),
+        };
+        let asked = Asked { tool: request.tool, args: &request.args, by: side, kind: here.ask.kind };
+        let sound = plan::plan(asked, &self.granted(here, rep)).is_ok();
+        (!sound).then_some((Reason::NotPermitted, "the permission for it is gone"))
+    }
+
+    /// Every rep in the session with what it may do, monitors as readers too.
+    fn reps(&self, here: &Session) -> BTreeMap<ParticipantId, super::Granted<'_>> {
+        let reps = here.participants.iter().filter(|participant| participant.role != Role::Customer);
+        reps.map(|rep| (rep.id, self.granted(here, rep.party))).collect()
+    }
+
+    fn close(&mut self, at: Time, session: SessionId, channel: ChannelId, reason: &str, out: &mut Vec<Stamped>) {
+        self.emit(at, Event::ChannelClosed { session, channel, reason: reason.to_owned() }, out);
+    }
+}
+
+impl Verdict {
+    fn closed(reason: &'static str) -> Self {
+        Self { closed: Some(reason), ..Self::default() }
+    }
+}
+
+/// Judges one channel of a session that goes on.
+fn verdict(channel: &Channel, here: &Session, reps: &BTreeMap<ParticipantId, super::Granted<'_>>) -> Verdict {
+    let spec = &channel.spec;
+    match here.stage {
+        session::Stage::Waiting(_) => return Verdict::closed(SESSION_ENDED),
+        // R7.7: control ends; talk and files go on.
+        session::Stage::Held { .. } if spec.kinds & (Kind::Chat.bit() | Kind::File.bit()) == 0 => {
+            return Verdict::closed(REVOKED);
+        }
+        _ => {}
+    }
+    let from = side_of(spec.writer);
+    let may = |who: ParticipantId| match reps.get(&who) {
+        Some(granted) => permitted(channel, here, from, granted),
+        None => who == ParticipantId::CUSTOMER && here.participant(who).is_some(),
+    };
+    let gone = |who: ParticipantId| {
+        if here.participant(who).is_none() { SESSION_ENDED } else { REVOKED }
+    };
+    if !may(spec.writer) {
+        return Verdict::closed(gone(spec.writer));
+    }
+    let legs: Vec<_> = spec.readers.iter().filter(|reader| !may(**reader)).map(|it| (*it, gone(*it))).collect();
+    let late = |who: &&ParticipantId| {
+        **who != spec.writer && !spec.readers.contains(who) && !channel.closed.contains(who) && may(**who)
+    };
+    let joined: Vec<_> = match plan::read_along(channel.tool, spec.kinds) {
+        true => reps.keys().filter(late).copied().collect(),
+        false => Vec::new(),
+    };
+    match legs.first() {
+        Some((_, reason)) if legs.len() == spec.readers.len() && joined.is_empty() => Verdict::closed(reason),
+        _ => Verdict { closed: None, legs, joined },
+    }
+}
+
+/// May this rep's end of the channel go on? A file's path is judged as well as its direction.
+fn permitted(channel: &Channel, here: &Session, from: Side, granted: &super::Granted<'_>) -> bool {
+    let path = match (channel.tool, channel.args.get("path")) {
+        (Tool::FileTransfer, Some(Value::Text(path))) => granted.path(Side::Customer, Some(path)).is_ok(),
+        _ => true,
+    };
+    path && plan::permits(channel.tool, here.ask.kind, channel.spec.kinds, from, granted).is_ok()
+}

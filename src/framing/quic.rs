@@ -1,0 +1,514 @@
+//! A QUIC connection as a link (W4.5): the first bidirectional stream carries control and steering, and each leg has a
+//! unidirectional stream of its own, opened by its sender, so that one that is blocked holds up no other.
+
+use super::{
+    length::{Splitter, prefix},
+    websocket::{Fault, Item, Step, with_scratch},
+};
+use crate::{
+    ids::ChannelId,
+    limits,
+    wire::{CloseCode, Frame, Kind, frame::CloseReason},
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// A leg's stream and what one read of it brought.
+type Arrived = (Arriving, Result<Vec<Bytes>, LegFault>);
+
+const FRAME_BYTES_MAX: usize = limits::FRAME_HEADER_BYTES + limits::FRAME_PAYLOAD_BYTES_MAX;
+const FRAME_DEADLINE: Duration = Duration::from_millis(limits::FRAME_DEADLINE.0);
+
+/// One task owns it and moves everything with [`Quic::step`].
+pub struct Quic {
+    connection: Connection,
+    send: SendStream,
+    receive: RecvStream,
+    splitter: Splitter,
+    out: Out,
+    legs: HashMap<ChannelId, Leg>,
+    /// Legs with bytes to write.
+    writing: Vec<ChannelId>,
+    /// Legs that were full when their next frame was offered.
+    refused: Vec<ChannelId>,
+    /// `None` once the connection is lost.
+    accepting: Option<Doing<Result<RecvStream, ConnectionError>>>,
+    reading: FuturesUnordered<Doing<Arrived>>,
+    closed: Doing<ConnectionError>,
+    taken: u64,
+    items: u64,
+}
+
+impl std::fmt::Debug for Quic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Quic").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+/// Bytes on their way into a stream.
+#[derive(Debug, Default)]
+struct Out {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+/// The sending side of one leg.
+struct Leg {
+    stream: LegStream,
+    out: Out,
+    /// Where what was queued ends, and where the channel does.
+    end: u64,
+    last: Option<u64>,
+}
+
+enum LegStream {
+    /// Waits until the peer allows one more stream.
+    Opening(Doing<Result<SendStream, ConnectionError>>),
+    Open(SendStream),
+}
+
+/// The receiving side of one leg.
+struct Arriving {
+    stream: RecvStream,
+    splitter: Splitter,
+    channel: Option<[u8; 4]>,
+    partial_since: Option<Instant>,
+}
+
+/// How reading a leg ended.
+enum LegFault {
+    /// Its sender is done with it, in order or not; the channel's own CLOSE says why.
+    Ended,
+    Fault(Fault),
+}
+
+impl Quic {
+    /// `send` and `receive` are the first bidirectional stream.
+    pub fn new(connection: Connection, send: SendStream, receive: RecvStream) -> Self {
+        let closed = connection.clone();
+        Self {
+            accepting: Some(accept(&connection)),
+            closed: Box::pin(async move { closed.closed().await }),
+            connection,
+            send,
+            receive,
+            splitter: Splitter::new(limits::MESSAGE_BYTES_MAX),
+            out: Out::default(),
+            legs: HashMap::new(),
+            writing: Vec::new(),
+            refused: Vec::new(),
+            reading: FuturesUnordered::new(),
+            taken: 0,
+            items: 0,
+        }
+    }
+
+    /// Queues a control message or a steering frame. A CLOSE among them ends its leg: in order when all was sent, and
+    /// at once otherwise (W2.3).
+    pub fn queue_control(&mut self, message: &[u8]) {
+        self.out.push(&[message]);
+        if message.first() == Some(&(Kind::Close as u8))
+            && let Ok(frame) = Frame::decode(Bytes::copy_from_slice(message))
+        {
+            let finished = frame.payload.first() == Some(&(CloseReason::Finished as u8));
+            self.end_leg(frame.header.channel, finished.then_some(frame.header.offset));
+        }
+    }
+
+    pub fn queue_frame(&mut self, frame: &Frame) {
+        let channel = frame.header.channel;
+        let connection = &self.connection;
+        let leg = self.legs.entry(channel).or_insert_with(|| {
+            let connection = connection.clone();
+            let stream = LegStream::Opening(Box::pin(async move { connection.open_uni().await }));
+            Leg { stream, out: Out::default(), end: 0, last: None }
+        });
+        if leg.out.is_empty() {
+            self.writing.push(channel);
+        }
+        leg.out.push(&[&frame.header.encode(), &frame.payload]);
+        leg.end = frame.end();
+    }
+
+    /// Is there room for a frame of this channel before its stream?
+    pub fn takes(&mut self, channel: ChannelId) -> bool {
+        let takes = self.legs.get(&channel).is_none_or(Leg::takes);
+        if !takes && !self.refused.contains(&channel) {
+            self.refused.push(channel);
+        }
+        takes
+    }
+
+    /// Legs that were refused and have room again.
+    pub fn freed(&mut self) -> Vec<ChannelId> {
+        let legs = &self.legs;
+        self.refused.extract_if(.., |channel| legs.get(channel).is_none_or(Leg::takes)).collect()
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.out.waiting() < limits::WRITE_BATCH_BYTES
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.out.is_empty() && self.writing.is_empty()
+    }
+
+    pub fn is_partial(&self) -> bool {
+        self.splitter.is_partial()
+    }
+
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    pub fn items(&self) -> u64 {
+        self.items
+    }
+
+    /// The longest control message that is taken from here on.
+    pub fn limit(&mut self, message_bytes_max: usize) {
+        self.splitter.set_limit(message_bytes_max);
+    }
+
+    /// How many streams the peer may have open for its legs.
+    pub fn allow_legs(&self, legs: u32) {
+        self.connection.set_max_concurrent_uni_streams(VarInt::from_u32(legs));
+    }
+
+    pub async fn step<E: From<Fault>>(&mut self, mut take: impl FnMut(Item) -> Result<(), E>) -> Result<Step, E> {
+        poll_fn(|cx| {
+            let wrote = match self.poll_write(cx) {
+                Ok(wrote) => wrote,
+                // What was said before the end is still read.
+                Err(fault) if self.connection.close_reason().is_none() => return Poll::Ready(Err(fault.into())),
+                Err(_) => false,
+            };
+            match self.poll_read(cx, &mut take) {
+                Poll::Ready(step) => Poll::Ready(step),
+                Poll::Pending if wrote => Poll::Ready(Ok(Step::Written)),
+                Poll::Pending => {
+                    let error = ready!(self.closed.as_mut().poll(cx));
+                    Poll::Ready(ended(error, &mut take))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Writes what is queued as control, waits until it has arrived, and closes.
+    pub async fn close(&mut self, code: u16, reason: &str) -> io::Result<()> {
+        poll_fn(|cx| self.out.poll_into(&mut self.send, cx)).await.map_err(io::Error::other)?;
+        // Fails where the stream is closed already; then there is nothing to wait for.
+        if self.send.finish().is_ok() {
+            let _ = self.send.stopped().await;
+        }
+        self.abandon(code, reason);
+        Ok(())
+    }
+
+    /// Closes without waiting for anything.
+    pub fn abandon(&self, code: u16, reason: &str) {
+        self.connection.close(VarInt::from_u32(code.into()), reason.as_bytes());
+    }
+
+    // ---- writing ----
+
+    /// `at`: where the leg ends in order, for a CLOSE overtakes data; `None`: it ends here.
+    fn end_leg(&mut self, channel: ChannelId, at: Option<u64>) {
+        let Some(leg) = self.legs.get_mut(&channel) else { return };
+        leg.last = at;
+        if at.is_some() && !leg.is_done() {
+            return;
+        }
+        self.writing.retain(|writing| *writing != channel);
+        let Some(Leg { stream: LegStream::Open(mut stream), .. }) = self.legs.remove(&channel) else { return };
+        // Fails only where the peer has stopped it, or the connection is gone.
+        let _ = if at.is_some() {
+            stream.finish()
+        } else {
+            stream.reset(VarInt::from_u32(CloseCode::Forbidden.number().into()))
+        };
+    }
+
+    /// Writes what the streams take; true if anything that waited is through.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Fault> {
+        let before = self.out.waiting();
+        let mut wrote = false;
+        if before > 0 {
+            wrote = self.out.poll_into(&mut self.send, cx).map_err(broken)?.is_ready();
+            self.taken += (before - self.out.waiting()) as u64;
+        }
+        let mut at = 0;
+        while let Some(channel) = self.writing.get(at).copied() {
+            let Some(leg) = self.legs.get_mut(&channel) else {
+                self.writing.swap_remove(at);
+                continue;
+            };
+            let before = leg.out.waiting();
+            let done = leg.poll_write(cx);
+            self.taken += (before - leg.out.waiting()) as u64;
+            wrote |= before >= limits::LEG_BUFFER_BYTES && leg.out.waiting() < limits::LEG_BUFFER_BYTES;
+            match done {
+                Poll::Pending => at += 1,
+                Poll::Ready(Ok(())) => {
+                    wrote = true;
+                    self.writing.swap_remove(at);
+                    if leg.is_done() {
+                        let last = leg.last;
+                        self.end_leg(channel, last);
+                    }
+                }
+                // Its reader wants no more of it; the channel's CLOSE says why.
+                Poll::Ready(Err(WriteError::Stopped(_) | WriteError::ClosedStream)) => {
+                    self.writing.swap_remove(at);
+                    self.legs.remove(&channel);
+                    wrote = true;
+                }
+                Poll::Ready(Err(error)) => {
+                    self.writing.clear();
+                    self.legs.clear();
+                    return Err(broken(error));
+                }
+            }
+        }
+        Ok(wrote)
+    }
+
+    // ---- reading ----
+
+    fn poll_read<E: From<Fault>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut impl FnMut(Item) -> Result<(), E>,
+    ) -> Poll<Result<Step, E>> {
+        let mut read = false;
+        match with_scratch(|scratch| {
+            self.receive.poll_read(cx, scratch).map_ok(|n| (n, self.splitter.feed_all(&scratch[..n])))
+        }) {
+            Poll::Pending => {}
+            // The peer ended its side of the control stream: it is about to close.
+            Poll::Ready(Ok((0, _)) | Err(ReadError::ConnectionLost(_) | ReadError::ClosedStream)) => {}
+            Poll::Ready(Ok((_, messages))) => {
+                read = true;
+                for message in messages.map_err(|_| Fault::TooBig(limits::MESSAGE_BYTES_MAX))? {
+                    if message.first().copied().and_then(Kind::from_byte).is_some_and(Kind::is_data) {
+                        return Poll::Ready(Err(Fault::Protocol("data on the control stream").into()));
+                    }
+                    self.items += 1;
+                    take(Item::Message(message))?;
+                }
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Protocol("the control stream was reset").into())),
+        }
+        while let Some(accepting) = &mut self.accepting
+            && let Poll::Ready(accepted) = accepting.as_mut().poll(cx)
+        {
+            self.accepting = None;
+            let Ok(stream) = accepted else { break };
+            self.accepting = Some(accept(&self.connection));
+            let splitter = Splitter::new(FRAME_BYTES_MAX);
+            self.reading.push(Box::pin(arrive(Arriving { stream, splitter, channel: None, partial_since: None })));
+        }
+        if let Poll::Ready(Some((leg, arrived))) = self.reading.poll_next_unpin(cx) {
+            read = true;
+            match arrived {
+                Ok(messages) => {
+                    self.reading.push(Box::pin(arrive(leg)));
+                    for message in messages {
+                        self.items += 1;
+                        take(Item::Message(message))?;
+                    }
+                }
+                // Whoever opens streams and drops them is held to the rate of messages (H-98).
+                Err(LegFault::Ended) if leg.channel.is_none() => take(Item::EmptyFragment)?,
+                Err(LegFault::Ended) => {}
+                Err(LegFault::Fault(fault)) => return Poll::Ready(Err(fault.into())),
+            }
+        }
+        if read { Poll::Ready(Ok(Step::Read)) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Quic {
+    fn drop(&mut self) {
+        self.abandon(CloseCode::Normal.number(), "");
+    }
+}
+
+impl Leg {
+    fn takes(&self) -> bool {
+        self.out.waiting() < limits::LEG_BUFFER_BYTES
+    }
+
+    /// All there will ever be is written.
+    fn is_done(&self) -> bool {
+        self.out.is_empty() && self.last.is_some_and(|last| self.end >= last)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        loop {
+            match &mut self.stream {
+                LegStream::Open(stream) => return self.out.poll_into(stream, cx),
+                LegStream::Opening(opening) => {
+                    self.stream = LegStream::Open(ready!(opening.as_mut().poll(cx))?);
+                }
+            }
+        }
+    }
+}
+
+impl Out {
+    fn push(&mut self, parts: &[&[u8]]) {
+        self.bytes.extend_from_slice(&prefix(parts.iter().map(|part| part.len()).sum()));
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    fn poll_into(&mut self, stream: &mut SendStream, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        while !self.is_empty() {
+            match Pin::new(&mut *stream).poll_write(cx, &self.bytes[self.written..]) {
+                Poll::Ready(wrote) => self.written += wrote?,
+                Poll::Pending => {
+                    if self.written >= limits::LEG_BUFFER_BYTES {
+                        self.bytes.drain(..self.written);
+                        self.written = 0;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        *self = Self::default();
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn accept(connection: &Connection) -> Doing<Result<RecvStream, ConnectionError>> {
+    let connection = connection.clone();
+    Box::pin(async move { connection.accept_uni().await })
+}
+
+/// Reads one leg until whole frames are there.
+async fn arrive(mut leg: Arriving) -> (Arriving, Result<Vec<Bytes>, LegFault>) {
+    let arrived = leg.arrive().await;
+    (leg, arrived)
+}
+
+impl Arriving {
+    async fn arrive(&mut self) -> Result<Vec<Bytes>, LegFault> {
+        loop {
+            let deadline = self.partial_since.map(|since| since + FRAME_DEADLINE);
+            let messages = match deadline {
+                Some(deadline) => {
+                    tokio::time::timeout_at(deadline, self.read()).await.map_err(|_| LegFault::Fault(Fault::Late))??
+                }
+                None => self.read().await?,
+            };
+            self.partial_since = match (self.splitter.is_partial(), self.partial_since) {
+                (true, Some(since)) if messages.is_empty() => Some(since),
+                (partial, _) => partial.then(Instant::now),
+            };
+            for message in &messages {
+                self.check(message).map_err(LegFault::Fault)?;
+            }
+            if !messages.is_empty() {
+                return Ok(messages);
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<Vec<Bytes>, LegFault> {
+        let Self { stream, splitter, .. } = self;
+        let (read, messages) = poll_fn(|cx| {
+            with_scratch(|scratch| {
+                stream.poll_read(cx, scratch).map_ok(|read| (read, splitter.feed_all(&scratch[..read])))
+            })
+        })
+        .await
+        .map_err(|_| LegFault::Ended)?;
+        if read == 0 {
+            return Err(LegFault::Ended);
+        }
+        messages.map_err(|_| LegFault::Fault(Fault::TooBig(FRAME_BYTES_MAX)))
+    }
+
+    /// A leg's stream carries data frames of exactly one channel (H-100).
+    fn check(&mut self, message: &[u8]) -> Result<(), Fault> {
+        let data = message.first().copied().and_then(Kind::from_byte).is_some_and(Kind::is_data);
+        let channel = message.get(4..8).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+        match channel.filter(|_| data) {
+            Some(channel) if *self.channel.get_or_insert(channel) == channel => Ok(()),
+            Some(_) => Err(Fault::Forbidden("a stream carries one channel")),
+            None => Err(Fault::Forbidden("a stream of a leg carries data frames")),
+        }
+    }
+}
+
+fn broken(error: WriteError) -> Fault {
+    Fault::Io(io::Error::other(error))
+}
+
+/// The connection is no more: with a code where the peer gave one.
+fn ended<E: From<Fault>>(error: ConnectionError, take: &mut impl FnMut(Item) -> Result<(), E>) -> Result<Step, E> {
+    match error {
+        ConnectionError::ApplicationClosed(close) => {
+            let code = u16::try_from(close.error_code.into_inner()).unwrap_or(CloseCode::Normal.number());
+            let reason = String::from_utf8_lossy(&close.reason).into_owned();
+            take(Item::Close(Some((code, reason))))?;
+            Ok(Step::End)
+        }
+        ConnectionError::LocallyClosed => Ok(Step::End),
+        error => Err(Fault::Io(error.into()).into()),
+    }
+}
+
+/// What both ends set for a connection (7.6).
+pub fn transport_config(congestion: Congestion, legs: u32) -> quinn::TransportConfig {
+    let mut config = quinn::TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(legs))
+        .stream_receive_window(VarInt::from_u32(limits::QUIC_STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(limits::QUIC_WINDOW_BYTES))
+        .send_window(limits::QUIC_WINDOW_BYTES.into())
+        .keep_alive_interval(Some(Duration::from_millis(limits::QUIC_KEEP_ALIVE.0)))
+        .max_idle_timeout(Some(VarInt::from_u32(limits::QUIC_IDLE.0 as u32).into()))
+        .datagram_receive_buffer_size(None);
+    match congestion {
+        Congestion::Bbr => {
+            config.congestion_controller_factory(std::sync::Arc::new(quinn::congestion::BbrConfig::default()))
+        }
+        Congestion::Cubic => {
+            config.congestion_controller_factory(std::sync::Arc::new(quinn::congestion::CubicConfig::default()))
+        }
+    };
+    config
+}
+
+/// How a sender finds out how much the line carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Congestion {
+    /// Keeps its pace where packets get lost: p99 of 92 ms at 5 % loss, where Cubic has seconds.
+    #[default]
+    Bbr,
+    Cubic,
+}

@@ -1,0 +1,112 @@
+//! One type for each kind of number that names something, so that no signature takes a bare integer.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! id {
+    ($($(#[$doc:meta])* $name:ident($inner:ty)),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+id! {
+    /// A user of the site. A code keeps its number for as long as the site lives; numbers are never used again.
+    UserId(u32),
+    TeamId(u32),
+    SkillId(u32),
+    IssueId(u32),
+    PortalId(u32),
+    PoolId(u32),
+    PolicyId(u32),
+    JumpItemId(u32),
+    /// A session of the site, counted from 1 in the order of asking. Knowing one grants nothing.
+    SessionId(u64),
+    /// Somebody in one session: the customer is 0, reps follow in the order of joining. Never used again in it.
+    ParticipantId(u16),
+    /// A directed channel, unique in the site while its session lives (W1.2).
+    ChannelId(u32),
+    /// A request to open a tool that is not yet answered, unique in its session.
+    OpenId(u32),
+    /// A question put to the customer, unique in its session (P4.3).
+    PromptId(u32),
+    /// Counts up whenever a participant attaches anew; fences frames of an older connection (W3.1).
+    AttachEpoch(u32),
+    /// Counts up whenever the permissions of a session change (I-P4).
+    PermissionEpoch(u32),
+    /// A service account: an integrator or the load test.
+    ServiceId(u32),
+    /// The place of a turn in the journal, from 1.
+    Seq(u64),
+}
+
+impl ParticipantId {
+    pub const CUSTOMER: Self = Self(0);
+}
+
+/// SHA-256 of a secret: what is kept of tokens and keys, never the secret itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SecretHash(#[serde(with = "hash_bytes")] pub [u8; 32]);
+
+impl SecretHash {
+    pub fn of(secret: &[u8]) -> Self {
+        use sha2::Digest;
+        Self(sha2::Sha256::digest(secret).into())
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretHash({:02x}{:02x}…)", self.0[0], self.0[1])
+    }
+}
+
+/// MessagePack binary (32 bytes), not an array of numbers.
+mod hash_bytes {
+    use serde::{Deserializer, Serializer, de};
+    use std::fmt;
+
+    pub fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        struct Hash;
+        impl<'de> de::Visitor<'de> for Hash {
+            type Value = [u8; 32];
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("32 bytes")
+            }
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+                bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut hash = [0; 32];
+                for (at, byte) in hash.iter_mut().enumerate() {
+                    *byte = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(at, &self))?;
+                }
+                Ok(hash)
+            }
+        }
+        deserializer.deserialize_bytes(Hash)
+    }
+}
+
+/// Somebody who has a connection and a resume token of their own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Party {
+    /// One connection carries all of a rep's sessions (W3.1).
+    Rep(UserId),
+    Customer(SessionId),
+    /// An external rep: one session only (R7.5).
+    External(SessionId, ParticipantId),
+}

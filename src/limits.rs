@@ -1,0 +1,346 @@
+//! Every bound in one place, with its unit and its reason. A number that is a limit stands nowhere else.
+
+use crate::time::Span;
+
+// ---- wire -----------------------------------------------------------------------------------------------------------
+
+/// Header of a data frame: kind, flags, reserved, channel, offset (W1.4).
+pub const FRAME_HEADER_BYTES: usize = 16;
+/// Payload of one data frame: large enough that headers cost nothing, small enough that a shell waits one at most.
+pub const FRAME_PAYLOAD_BYTES_MAX: usize = 65_536;
+/// What senders cut bulk into: half the relay's write batch, so two channels share a batch.
+pub const FRAME_PAYLOAD_BYTES: usize = 16 * 1024;
+/// One control message (W4.1).
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// The first message of a connection, before anybody is known (W3.2).
+pub const HELLO_BYTES_MAX: usize = 4 * 1024;
+/// Nesting of a control message; rmp-serde's own limit of 1024 overflows a worker's stack.
+pub const MESSAGE_DEPTH_MAX: usize = 16;
+/// The largest integer a browser can hold exactly (W4.1).
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+// ---- channels and credit (W1) ---------------------------------------------------------------------------------------
+
+/// Channels open in one session at once (W1.2).
+pub const CHANNELS_PER_SESSION: usize = 64;
+/// Channels a connection remembers the way to; when full it forgets all and looks them up again.
+pub const CHANNELS_REMEMBERED: usize = 1_024;
+/// Window of shell, input and chat channels: what Ctrl-C has to overtake (W6.1).
+pub const INTERACTIVE_WINDOW_BYTES: u64 = 64 * 1024;
+/// First window of a file: 100 ms at 20 Mbit/s; grows with the round trip.
+pub const FILE_WINDOW_BYTES: u64 = 256 * 1024;
+/// First window of a picture channel: a key picture of a full screen, compressed.
+pub const PICTURE_WINDOW_BYTES: u64 = 512 * 1024;
+/// What a window may grow to by itself: 100 ms at 80 Mbit/s (W1.5).
+pub const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
+const _: () = assert!(INTERACTIVE_WINDOW_BYTES >= FRAME_PAYLOAD_BYTES_MAX as u64);
+const _: () = assert!(FILE_WINDOW_BYTES >= 2 * FRAME_PAYLOAD_BYTES_MAX as u64);
+/// What may wait in the broker for one leg: one window, so that credit alone bounds memory (I-L4).
+pub const LEG_QUEUE_BYTES: u64 = WINDOW_BYTES_MAX;
+/// A lossless leg beside others that takes nothing for so long is detached as `lagged` (W1.7).
+pub const LEG_STALL: Span = Span::seconds(5);
+/// A connection that takes nothing at all for so long is closed with 4002 (W1.7).
+pub const CONNECTION_STALL: Span = Span::seconds(30);
+/// How often a writer is asked for a key picture at most: twice a second (W1.7).
+pub const REFRESH_INTERVAL: Span = Span(500);
+/// Data for a channel whose `opened` has not arrived waits so long and so much at an end (W1.8).
+pub const EARLY_DATA: Span = Span::seconds(1);
+pub const EARLY_DATA_BYTES: usize = 64 * 1024;
+/// A frame that began must be complete within this (W1.9).
+pub const FRAME_DEADLINE: Span = Span::seconds(10);
+/// Control bytes that may wait for one connection's socket: sixteen full messages; beyond it the peer is slow (4002).
+pub const CONTROL_QUEUE_BYTES: usize = 16 * MESSAGE_BYTES_MAX;
+/// Frames that may wait for one connection: a window of single keystrokes twice over. Their payload is bounded by
+/// credit; this bounds what frames cost beside it, about 80 bytes each.
+pub const OUTBOX_FRAMES_MAX: usize = 2 * INTERACTIVE_WINDOW_BYTES as usize;
+/// Times a writer may send again what it was not asked for, before its channel closes as a fault (H-45).
+pub const REPEATS_MAX: u32 = 3;
+/// Gaps of dropped pictures a reader may not yet know of.
+pub const GAPS_MAX: usize = 256;
+/// Frames of one connection that may go nowhere at once, and in a second: a session's 64 channels may each have a
+/// window of 64 frames on its way when they end (H-74).
+pub const DROPPED_FRAMES_BURST: u32 = 64 * CHANNELS_PER_SESSION as u32;
+pub const DROPPED_FRAMES_PER_S: u32 = 50;
+/// What one write to a socket gathers at most: larger brings nothing, and interactive frames wait behind it.
+pub const WRITE_BATCH_BYTES: usize = 64 * 1024;
+
+// ---- connections (W3) -----------------------------------------------------------------------------------------------
+
+/// TLS or QUIC handshake: a healthy one takes under a second even on a phone.
+pub const HANDSHAKE: Span = Span::seconds(5);
+/// From the upgrade to a hello that says who this is.
+pub const HELLO_DEADLINE: Span = Span::seconds(10);
+/// Sockets that may be in a handshake or before their hello at once: a tenth of the usual 20,000 files (I-M3).
+pub const UNAUTHENTICATED_MAX: usize = 2_000;
+/// An application ping goes both ways this often (W3.6): browsers cannot send WebSocket pings.
+pub const PING_INTERVAL: Span = Span::seconds(20);
+/// Silence after which a connection is dead: two pings missed and a little.
+pub const PING_DEAD: Span = Span::seconds(45);
+/// QUIC keep-alive (W3.6) and idle timeout.
+pub const QUIC_KEEP_ALIVE: Span = Span::seconds(10);
+pub const QUIC_IDLE: Span = Span::seconds(30);
+/// The endpoint stops privileged tools when the broker was silent for so long (W2.5).
+pub const ENDPOINT_LEASE: Span = Span::seconds(10);
+/// Control messages of a person: 50 a second, 200 at once (W4.3).
+pub const PERSON_MESSAGES_PER_S: u32 = 50;
+pub const PERSON_MESSAGES_BURST: u32 = 200;
+/// Control messages of a service account: an integrator's whole help desk on one socket.
+pub const SERVICE_MESSAGES_PER_S: u32 = 50_000;
+pub const SERVICE_MESSAGES_BURST: u32 = 50_000;
+/// Answers remembered for one participant, so that a request sent again after a reconnect is not done twice (W3.5).
+pub const REQUESTS_REMEMBERED: usize = 64;
+
+// ---- broker and journal ---------------------------------------------------------------------------------------------
+
+/// Commands waiting for the owner: at 50,000 a second, 80 ms of work.
+pub const MAILBOX_COMMANDS: usize = 4_096;
+/// Commands decided in one turn: keeps a turn near a millisecond and its journal row under its limit.
+pub const COMMANDS_PER_TURN: usize = 512;
+/// Events after which a turn is closed: at about 250 bytes each, half of what a row may hold.
+pub const EVENTS_PER_TURN: usize = 1_024;
+/// Text that people chose in one turn; it stands in a row twice, as command and as event.
+pub const TEXT_PER_TURN_BYTES: usize = 96 * 1024;
+const _: () = assert!(TEXT_PER_TURN_BYTES >= MESSAGE_BYTES_MAX && 2 * TEXT_PER_TURN_BYTES <= TURN_BYTES_MAX / 2);
+/// How often channels look whether a reader was left behind or a refresh is due.
+pub const CHANNEL_TICK: Span = Span::seconds(1);
+/// How often the wall clock enters the engine, for schedules and expiries.
+pub const CIVIL_TIME_INTERVAL: Span = Span::minutes(1);
+/// Between attempts to open a journal that failed.
+pub const JOURNAL_RETRY: Span = Span::seconds(1);
+/// A site that is imported or edited: some 30,000 users of a kilobyte, written twice, in one record on one node.
+pub const IMPORT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// One journal row (W5.6).
+pub const TURN_BYTES_MAX: usize = 512 * 1024;
+/// Deltas a console may have missed and still resume without a new snapshot (W4.4).
+pub const DELTAS_KEPT: usize = 1_024;
+/// Sessions and reps in one part of a snapshot: each view is well under 1 KiB, a part fits a message.
+pub const SNAPSHOT_PART: usize = 50;
+/// Sessions a snapshot shows at most, waiting ones oldest first: more than a person reads, less than the outbox holds.
+pub const SNAPSHOT_SESSIONS: usize = 500;
+/// Changes of what consoles see are gathered for so long, so that a burst is sent once.
+pub const VIEW_INTERVAL: Span = Span(100);
+/// The same for what consoles see of colleagues: each change goes to a whole team.
+pub const REP_VIEW_INTERVAL: Span = Span::seconds(1);
+/// Queue positions go to a customer at most this often (R10.1).
+pub const POSITION_INTERVAL: Span = Span::seconds(5);
+/// Free disk below which new commands are refused while reads go on (W5.2).
+pub const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// Turns between two snapshots: replaying this many takes well under a second.
+pub const TURNS_PER_SNAPSHOT: u64 = 10_000;
+/// The same in bytes of turns: about a second of decoding on one core.
+pub const SNAPSHOT_AFTER_BYTES: u64 = 64 * 1024 * 1024;
+/// Snapshots kept on disk: the newest, and the one before it for when the newest is damaged.
+pub const SNAPSHOTS_KEPT: usize = 2;
+/// Turns waiting for the journal's writer: the owner waits for each, so a few suffice; what waits shares one commit.
+pub const JOURNAL_TURNS_WAITING: usize = 64;
+/// Turns read from the journal at once while replaying: 32 MiB of the largest.
+pub const JOURNAL_ROWS_PER_PAGE: u32 = 64;
+/// Bytes written ahead before they are moved into the database: moving them takes about 20 ms.
+pub const JOURNAL_WAL_BYTES: u64 = 4 * 1024 * 1024;
+/// How long an answer about free disk space may be remembered.
+pub const DISK_CHECK_INTERVAL: Span = Span::seconds(1);
+
+// ---- identity (security.md, values) ---------------------------------------------------------------------------------
+
+pub const PASSWORD_BYTES_MIN: usize = 12;
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+/// Password hashes computed at once: each takes 19 MiB and a core for 20 ms.
+pub const PASSWORD_HASHES_AT_ONCE: usize = 2;
+/// Sign-ins that may wait for one; the next is told to come back (I-M4).
+pub const PASSWORD_HASHES_WAITING: usize = 64;
+pub const ACCESS_TOKEN: Span = Span::minutes(15);
+pub const REFRESH_IDLE: Span = Span::minutes(30);
+pub const REFRESH_ABSOLUTE: Span = Span::minutes(12 * 60);
+pub const TICKET: Span = Span::seconds(30);
+pub const SETUP_TOKEN: Span = Span::minutes(60);
+pub const SETUP_ATTEMPTS: u32 = 5;
+pub const JOIN_CODE: Span = Span::minutes(15);
+pub const JOIN_LINK: Span = Span::minutes(24 * 60);
+/// Join codes alive in a site: bounds the chance that a guess hits one of them.
+pub const JOIN_CODES_LIVE: usize = 200;
+/// Join links alive in a site: 128 bits cannot be guessed, so this bounds memory alone.
+pub const JOIN_LINKS_LIVE: usize = 10_000;
+/// Used and expired codes remembered, so that none is given out again soon (I-K2): five hours at the cap of 200 in 15 min.
+pub const JOIN_CODES_REMEMBERED: usize = 4_096;
+/// Used resume tokens remembered for one party, so that a replay is known for what it is (H-56).
+pub const TOKENS_RETIRED: usize = 4;
+/// Service accounts of a site.
+pub const SERVICES_MAX: usize = 100;
+/// Wrong keys from one IPv4 address or IPv6 /64 in a minute and in an hour, and from the whole site in a minute.
+pub const WRONG_KEYS_PER_MIN: u32 = 5;
+pub const WRONG_KEYS_PER_HOUR: u32 = 20;
+pub const WRONG_KEYS_SITE_PER_MIN: u32 = 60;
+/// Sign-in attempts: a network (/24 or /64) a minute, the process a second.
+pub const SIGN_INS_PER_MIN: u32 = 20;
+pub const SIGN_INS_SITE_PER_S: u32 = 10;
+/// Wrong passwords for one account before it waits; the wait doubles up to the longest, never for ever.
+pub const SIGN_IN_FAILURES: u32 = 5;
+pub const SIGN_IN_WAIT: Span = Span::minutes(1);
+pub const SIGN_IN_WAIT_MAX: Span = Span::minutes(15);
+/// How long the breaker stays open after the site's budget of wrong keys was used up.
+pub const BREAKER_OPEN: Span = Span::minutes(10);
+/// Networks and accounts whose failures are remembered: 65,536 of at most 400 bytes.
+pub const ATTEMPTS_REMEMBERED: usize = 65_536;
+/// Access tokens alive at once: every rep of a large site with several, 15 minutes each.
+pub const ACCESS_TOKENS_MAX: usize = 100_000;
+/// Tickets alive at once: they live 30 s.
+pub const TICKETS_MAX: usize = 20_000;
+/// A token as presented; the longest we make has 43 bytes.
+pub const TOKEN_BYTES_MAX: usize = 128;
+
+// ---- sessions -------------------------------------------------------------------------------------------------------
+
+/// People in one session: the customer, the owner, those who help; more is a meeting.
+pub const PARTICIPANTS_PER_SESSION: usize = 32;
+/// Requests to open a tool that may wait in one session: as many as there can be channels.
+pub const OPENS_PER_SESSION: usize = CHANNELS_PER_SESSION;
+/// The other end takes a tool up within this, or the request is gone: a short walk to the machine.
+pub const OPEN_ANSWER: Span = Span::seconds(60);
+/// Facts or arguments of one tool: the longest documented list is six.
+pub const FACTS_MAX: usize = 32;
+/// A held session ends after this (R7.7).
+pub const HOLD_MAX: Span = Span::minutes(14 * 24 * 60);
+/// A customer who lost the connection while waiting keeps the place in the queue for so long (R10.3).
+pub const CUSTOMER_GRACE: Span = Span::seconds(60);
+/// A customer who lost the connection in an active session may come back for so long (R10.3).
+pub const RECONNECT_TIMEOUT: Span = Span::seconds(300);
+/// A rep is warned when so much of an offer's time is left, or a quarter of it if that is more (R5.1).
+pub const OFFER_WARNING_MIN: Span = Span::seconds(5);
+/// How long an invitation to a rep lives: the default of a team's alert (R7.4).
+pub const INVITATION: Span = Span::seconds(30);
+/// Invitations open in one session at once: more than can be answered are a mistake.
+pub const INVITATIONS_PER_SESSION: usize = 8;
+/// Skills a session may ask for: a step of R4.6 looks at each.
+pub const SKILLS_PER_SESSION: usize = 16;
+/// Names and texts that people or endpoints choose.
+pub const NAME_BYTES_MAX: usize = 128;
+pub const TEXT_BYTES_MAX: usize = 4_096;
+
+// ---- operations -----------------------------------------------------------------------------------------------------
+
+/// Connections to the operations listener at once: a few scrapers and an operator.
+pub const OPS_CONNECTIONS: usize = 64;
+/// Until a request's headers are there; whoever scrapes sends them at once.
+pub const OPS_HEADER: Span = Span::seconds(5);
+/// Rest after an accept that failed for want of files: long enough that the loop does not spin (H-04).
+pub const ACCEPT_PAUSE: Span = Span(50);
+/// Histograms are folded this often, or they grow while nobody scrapes.
+pub const METRICS_UPKEEP: Span = Span::seconds(5);
+/// From SIGTERM to the end of the process at most (I-M7): supervisors kill after ten seconds and more.
+pub const STOP: Span = Span::seconds(9);
+const _: () = assert!(STOP.0 > CLOSE_CONNECTIONS.0);
+/// How often the owner is asked whether it answers, and within what; also how often the disk is looked at.
+pub const WATCH_INTERVAL: Span = Span::seconds(1);
+pub const WATCH_ANSWER: Span = Span::seconds(2);
+/// One request on the setup socket: a token, a username and a password.
+pub const SETUP_REQUEST_BYTES: usize = 4 * 1024;
+pub const SETUP_DEADLINE: Span = Span::seconds(10);
+// ---- site settings (contract C1) ------------------------------------------------------------------------------------
+
+/// A code or username: what a person types.
+pub const CODE_BYTES_MAX: usize = 64;
+/// Any length of time in a site file, seconds: thirty days, far beyond a queue or a shift.
+pub const SETTING_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
+/// Offers live this long at least and at most, seconds (R5.1).
+pub const ALERT_SECONDS: std::ops::RangeInclusive<u32> = 5..=600;
+/// Sessions a rep may have before assignment stops (R3.5).
+pub const ASSIGNED_SESSIONS: std::ops::RangeInclusive<u32> = 1..=10;
+/// Idle times after which assignment stops, seconds; 0 = never (R3.6).
+pub const IDLE_LIMITS_S: [u32; 9] = [0, 180, 300, 600, 900, 1200, 1800, 2700, 3600];
+/// Inactivity and console idle, seconds (R7.9): five minutes to a day.
+pub const INACTIVITY_SECONDS: std::ops::RangeInclusive<u32> = 300..=86_400;
+/// How long a prompt waits for its answer, seconds (P4.3): to read it, up to an hour away from the desk.
+pub const PROMPT_SECONDS: std::ops::RangeInclusive<u32> = 1..=3_600;
+/// Seats of a site or a pool: more consoles than one owner is measured for.
+pub const SEATS_MAX: u32 = 1_000_000;
+/// The hard cap on active sessions of one rep (R3): nobody attends to more.
+pub const ACTIVE_SESSIONS_MAX: u32 = 1_000;
+/// A team's queue: beyond it a limit is no limit.
+pub const QUEUE_LENGTH_MAX: u32 = 1_000_000;
+/// Entries of one list in a policy: each is compared when a path or address is checked.
+pub const LIST_ENTRIES_MAX: usize = 256;
+// ---- sockets --------------------------------------------------------------------------------------------------------
+
+/// Body of a plain HTTP request: a name, a password of 1,024 bytes and JSON around them.
+pub const BODY_BYTES_MAX: usize = 8 * 1024;
+/// Slow bodies end here (H-21).
+pub const BODY_DEADLINE: Span = Span::seconds(10);
+/// Headers of an HTTP request: browsers send about twenty (H-11).
+pub const HEADERS_MAX: usize = 64;
+/// A request's whole head: twice what browsers send with a long cookie (H-11).
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Pause of the accept loop when the process has no file descriptor left (H-04).
+pub const OUT_OF_FILES_PAUSE: Span = Span(50);
+/// Bytes a TCP socket takes that it has not sent: more would stand before whatever is urgent next.
+pub const UNSENT_BYTES: u32 = 128 * 1024;
+/// What a peer may take to answer a close frame; what it sends meanwhile is not looked at (H-35).
+pub const FAREWELL: Span = Span::seconds(2);
+/// How long a broker that is about to go waits for its connections to close.
+pub const CLOSE_CONNECTIONS: Span = Span::seconds(5);
+/// Clients of a broker that restarts come back spread over this: 20,000 handshakes of 1 ms are 20 s of one core.
+pub const RESTART_SPREAD: Span = Span::seconds(5);
+/// Reconnect delays: full jitter from the base, doubled each time, to the cap.
+pub const RECONNECT_BASE: Span = Span(250);
+pub const RECONNECT_CAP: Span = Span::seconds(15);
+
+/// From the first packet to the upgrade: two round trips of a bad line and a broker that is busy.
+pub const DIAL: Span = Span::seconds(10);
+/// Happenings that may wait for a client that does not listen: more than the largest snapshot's parts.
+pub const CLIENT_HAPPENINGS: usize = 1_024;
+/// Requests of a service account that wait for their answers at once.
+pub const SERVICE_REQUESTS: usize = 4_096;
+
+// ---- endpoints and consoles -----------------------------------------------------------------------------------------
+
+/// Either side of a picture in pixels: two 4K screens beside each other fit.
+pub const PICTURE_SIDE_MAX: u16 = 8_192;
+/// One assembled picture: a full screen of 4K, uncompressed.
+pub const PICTURE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Generated pictures come this often: enough to see that they move.
+pub const DEMO_PICTURE_INTERVAL: Span = Span(100);
+/// What one read from a pseudo-terminal takes, and how many wait between its thread and the channel: together well
+/// under the window, so that Ctrl-C has little to overtake (W6.1).
+pub const PTY_READ_BYTES: usize = 8 * 1024;
+pub const PTY_READS_WAITING: usize = 2;
+/// Keystrokes waiting for a pseudo-terminal whose program does not read.
+pub const PTY_WRITES_WAITING: usize = 16;
+/// From the hang-up to the kill of a shell that stays.
+pub const SHELL_GRACE: Span = Span::seconds(2);
+/// File bytes gathered for one call to the disk.
+pub const FILE_BATCH_BYTES: usize = 256 * 1024;
+/// What happened to one running tool and waits for its task: more than its channels could ever say.
+pub const TOOL_NEWS: usize = 256;
+/// Tools one endpoint runs at once: one for each channel of the session at most.
+pub const TOOLS_AT_ONCE: usize = CHANNELS_PER_SESSION;
+/// Lines or keystrokes read from a terminal and not yet taken up.
+pub const TERMINAL_READS_WAITING: usize = 64;
+/// A document an endpoint makes, such as system information: what a console holds in memory.
+pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The other end answers a request to open, or a note about a file, within this; a prompt has its own time.
+pub const TOOL_ANSWER: Span = Span::seconds(120);
+/// How long a prompt waits where no policy says (P4.3).
+pub const PROMPT: Span = Span::seconds(30);
+/// A path of a file and its components (P5): what Linux takes, and deeper than any tree people make.
+pub const PATH_BYTES_MAX: usize = 4_096;
+pub const PATH_COMPONENTS_MAX: usize = 128;
+/// QUIC's own windows: they only bound the hop, credit does the rest (W1.5).
+pub const QUIC_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+pub const QUIC_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// Bytes of one leg before its QUIC stream: beyond the gate, so as little as keeps the stream busy (W2.3).
+pub const LEG_BUFFER_BYTES: usize = 64 * 1024;
+/// Legs one peer may send at once: a session's channels, and for a console those of many sessions (W4.5).
+pub const LEGS_OF_SESSION: u32 = CHANNELS_PER_SESSION as u32;
+pub const LEGS_OF_CONSOLE: u32 = 16 * LEGS_OF_SESSION;
+/// QUIC handshakes under way beyond which an address must first prove that it is reached (H-94).
+pub const QUIC_UNVALIDATED: usize = 500;
+
+// ---- simulate (contract C2) -----------------------------------------------------------------------------------------
+
+/// The longest run in virtual time: ten years, far beyond any plan.
+pub const SIMULATION_MAX: Span = Span::seconds(10 * 366 * 86_400);
+/// Customers to expect in one run: some minutes of work, and their waits are kept for the percentiles.
+pub const SIMULATED_ARRIVALS_MAX: u64 = 20_000_000;
+/// How long after the last arrival a run goes on for those who still wait or are served.
+pub const SIMULATED_DRAIN: Span = Span::seconds(24 * 3600);
+/// Answered within this counts for the service level where a scenario does not say.
+pub const SERVICE_TARGET: Span = Span::seconds(20);

@@ -1,0 +1,207 @@
+//! What the policy says in a situation, for people and for machines (P6.4, contract C3): every value with its source and
+//! prompt, what it says of a path, and what another site file would change.
+
+use super::{
+    paths::{self, Os},
+    prompt::Prompting,
+    session::{Permissions, Person, Situation, compile},
+};
+use crate::site::{
+    SessionKind, Site,
+    tool::{Tool, ToolOption},
+    value::ToolValue,
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, fmt};
+
+/// The question, in the codes of the site.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Query {
+    pub user: String,
+    pub portal: Option<String>,
+    pub jump_item: Option<String>,
+    /// Left out: `jump` with a jump item, else `support`.
+    pub kind: Option<SessionKind>,
+    /// Left out: somebody is.
+    pub present: Option<bool>,
+    /// A path on the customer's side, and how that side reads paths.
+    pub path: Option<(String, Os)>,
+}
+
+/// What is asked about is not in the site.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unknown {
+    pub kind: &'static str,
+    pub code: String,
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no {} `{}`", self.kind, self.code)
+    }
+}
+
+impl std::error::Error for Unknown {}
+
+/// The answer. Serialised it is the object of contract C3; displayed it is a table.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Explanation {
+    pub permissions: InOrder,
+    /// The options and scopes beside the tools.
+    pub options: BTreeMap<&'static str, Said>,
+    pub prompt: PromptAnswer,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathAnswer>,
+    /// What the other site file would change; left out where none was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<Change>>,
+}
+
+/// Tools in the order of P3.
+#[derive(Clone, PartialEq, Debug)]
+pub struct InOrder(pub Vec<(Tool, Row)>);
+
+impl Serialize for InOrder {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(tool, row)| (tool.name(), row)))
+    }
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Row {
+    pub value: ToolValue,
+    pub source: String,
+    pub prompt: &'static str,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Said {
+    pub value: ToolValue,
+    pub source: String,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct PromptAnswer {
+    pub timeout_s: u64,
+    /// `allow` or `deny`: what silence answers (P4.3).
+    pub answer: &'static str,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct PathAnswer {
+    pub given: String,
+    pub normalized: Option<String>,
+    pub allowed: bool,
+    pub entry: Option<String>,
+    pub reason: String,
+}
+
+/// One tool that would be otherwise.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Change {
+    pub tool: &'static str,
+    pub before: Row,
+    pub after: Row,
+}
+
+/// Answers the question for one site.
+pub fn explain(site: &Site, query: &Query) -> Result<Explanation, Unknown> {
+    let permissions = compile(site, &situation(site, query)?);
+    let Prompting { timeout, allow } = permissions.prompting;
+    let option = |option: &ToolOption| {
+        let (value, source) = permissions.option(*option);
+        (option.name(), Said { value: value.clone(), source: source.name(site) })
+    };
+    let path = query.path.as_ref().map(|(given, os)| {
+        let verdict = paths::check(*os, permissions.value(Tool::CustomerPaths), given);
+        PathAnswer {
+            given: given.clone(),
+            normalized: verdict.normalized,
+            allowed: verdict.allowed,
+            entry: verdict.entry,
+            reason: verdict.reason,
+        }
+    });
+    Ok(Explanation {
+        permissions: rows(site, &permissions),
+        options: ToolOption::ALL.iter().map(option).collect(),
+        prompt: PromptAnswer { timeout_s: timeout.0 / 1000, answer: if allow { "allow" } else { "deny" } },
+        path,
+        changes: None,
+    })
+}
+
+/// As [`explain`], with what `other` would change (`--against`).
+pub fn explain_against(site: &Site, other: &Site, query: &Query) -> Result<Explanation, Unknown> {
+    let before = explain(site, query)?;
+    let after = explain(other, query)?;
+    let pairs = before.permissions.0.iter().zip(after.permissions.0);
+    let changes = pairs
+        .filter(|((_, before), (_, after))| before != after)
+        .map(|((tool, before), (_, after))| Change { tool: tool.name(), before: before.clone(), after })
+        .collect();
+    Ok(Explanation { changes: Some(changes), ..before })
+}
+
+/// The question with its codes found.
+pub fn situation(site: &Site, query: &Query) -> Result<Situation, Unknown> {
+    let user = find(&site.codes.users, "user", &query.user)?;
+    let portal = query.portal.as_ref().map(|code| find(&site.codes.portals, "portal", code)).transpose()?;
+    let jump_item = query.jump_item.as_ref().map(|code| find(&site.codes.jump_items, "jump item", code)).transpose()?;
+    let kind = if jump_item.is_some() { SessionKind::Jump } else { SessionKind::Support };
+    Ok(Situation {
+        person: Person::User(user),
+        portal,
+        jump_item,
+        kind: query.kind.unwrap_or(kind),
+        present: query.present.unwrap_or(true),
+    })
+}
+
+fn find<T: Copy>(known: &BTreeMap<String, T>, kind: &'static str, code: &str) -> Result<T, Unknown> {
+    known.get(&code.to_ascii_lowercase()).copied().ok_or_else(|| Unknown { kind, code: code.to_owned() })
+}
+
+fn rows(site: &Site, permissions: &Permissions) -> InOrder {
+    let row = |(tool, effective): (Tool, &super::Effective)| {
+        let source = effective.source.name(site);
+        (tool, Row { value: effective.value.clone(), source, prompt: effective.prompt.name() })
+    };
+    InOrder(permissions.iter().map(row).collect())
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<22} {:<20} {:<8} source", "tool", "value", "prompt")?;
+        for (tool, row) in &self.permissions.0 {
+            writeln!(f, "{:<22} {:<20} {:<8} {}", tool.name(), row.value.to_string(), row.prompt, row.source)?;
+        }
+        writeln!(f, "\n{:<28} {:<23} source", "option", "value")?;
+        for (option, said) in &self.options {
+            writeln!(f, "{option:<28} {:<23} {}", said.value.to_string(), said.source)?;
+        }
+        writeln!(f, "\na prompt waits {} s, silence answers {}", self.prompt.timeout_s, self.prompt.answer)?;
+        if let Some(path) = &self.path {
+            let verdict = if path.allowed { "allowed" } else { "refused" };
+            write!(f, "path {}: {verdict}, {}", path.given, path.reason)?;
+            match (&path.normalized, &path.entry) {
+                (Some(normalized), Some(entry)) => writeln!(f, ": {normalized} is under {entry}")?,
+                (Some(normalized), None) => writeln!(f, ": read as {normalized}")?,
+                (None, _) => writeln!(f)?,
+            }
+        }
+        if let Some(changes) = &self.changes {
+            writeln!(f, "\n{} would change:", changes.len())?;
+            for Change { tool, before, after } in changes {
+                let (from, to) = (&before.value, &after.value);
+                let (from_prompt, to_prompt) = (before.prompt, after.prompt);
+                writeln!(
+                    f,
+                    "{tool:<22} {from} (prompt {from_prompt}, {}) → {to} (prompt {to_prompt}, {})",
+                    before.source, after.source
+                )?;
+            }
+        }
+        Ok(())
+    }
+}

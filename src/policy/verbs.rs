@@ -1,0 +1,335 @@
+//! The arguments of each tool's request and the channels they ask for. Every argument is known and in its range, or the
+//! request is refused: what reaches the other end is only what was checked here (W1.3, I-P13).
+
+use super::{
+    Tool,
+    plan::{Args, Asked, Planned, Readers, Rights, Side, Unplanned},
+};
+use crate::{
+    limits,
+    site::{SessionKind, value::right},
+    wire::{
+        Kind,
+        control::{Class, Value},
+    },
+};
+
+/// What a request comes to, not yet judged.
+#[derive(Default)]
+pub(super) struct Verb {
+    pub channels: Vec<Planned>,
+    /// Rights beyond those of the channels' kinds.
+    pub needs: Vec<(Tool, u8)>,
+    /// Arguments that are paths, the permission that lists them, and whose machine they are on.
+    pub paths: Vec<(&'static str, Tool, Side)>,
+}
+
+/// Look and change, as bits of the file manager's value; both halves of the customer's restrictions.
+const BROWSE: u8 = 1;
+const MANAGE: u8 = 2;
+const INPUT: u8 = 1;
+const DISPLAY: u8 = 2;
+
+/// Columns and rows of a terminal: a wall of screens at the smallest font.
+const CELLS: std::ops::RangeInclusive<i64> = 1..=4_096;
+
+pub(super) fn read(asked: Asked<'_>, rights: &impl Rights) -> Result<Verb, Unplanned> {
+    let args = Reader { args: asked.args };
+    if !is_opened(asked.tool) {
+        return Err(Unplanned::NotOpened);
+    }
+    let rep = || if asked.by == Side::Rep { Ok(()) } else { Err(Unplanned::WrongSide) };
+    match asked.tool {
+        Tool::Chat => {
+            args.only(&[])?;
+            Ok(verb([
+                channel(&[Kind::Chat], Class::Input, Side::Customer, Readers::Reps),
+                channel(&[Kind::Chat], Class::Input, Side::Rep, Readers::Everybody),
+            ]))
+        }
+        Tool::ChatFiles | Tool::DocumentShare => {
+            args.only(&["name", "size"])?;
+            args.text("name")?;
+            args.size()?;
+            Ok(verb([file(asked.by)]))
+        }
+        Tool::Webcam | Tool::Voice => own_picture_or_voice(asked, args),
+        tool => rep().and_then(|()| match tool {
+            Tool::Shell => shell(args),
+            Tool::Screen => screen(asked, args, rights),
+            Tool::FileTransfer => file_transfer(args),
+            Tool::FileManager => file_manager(args),
+            Tool::Clipboard => clipboard(args),
+            Tool::PushUrl => push_url(args),
+            Tool::CustomerRestrictions => customer_restrictions(args),
+            Tool::ShowMyScreen => {
+                args.only(&[])?;
+                Ok(verb([picture(&[Kind::Picture], Side::Rep, Readers::Customer)]))
+            }
+            Tool::Annotations => {
+                args.only(&[])?;
+                Ok(verb([channel(&[Kind::Annotation], Class::Input, Side::Rep, Readers::Customer)]))
+            }
+            Tool::Lens => {
+                args.only(&[])?;
+                Ok(verb([picture(&[Kind::Camera], Side::Customer, Readers::Reps)]))
+            }
+            _ => act(tool, args),
+        }),
+    }
+}
+
+pub(super) const fn is_opened(tool: Tool) -> bool {
+    !matches!(
+        tool,
+        Tool::CustomerPaths
+            | Tool::RepPaths
+            | Tool::AppSharingPrompt
+            | Tool::Hold
+            | Tool::Transfer
+            | Tool::Collaborate
+            | Tool::InviteExternal
+            | Tool::PrivateSessions
+            | Tool::Unattended
+            | Tool::ConnectOnLan
+            | Tool::CobrowseClick
+            | Tool::CobrowseType
+            | Tool::CobrowseDomains
+            | Tool::DocumentDownload
+            | Tool::CustomFields
+            | Tool::ExternalKey
+            | Tool::Termination
+    )
+}
+
+/// `beside` names the output channel of a running shell or screen: one more rep types into it (W1.1).
+fn shell(args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["cols", "rows", "beside"])?;
+    for name in ["cols", "rows"] {
+        if let Some(cells) = args.int(name)?
+            && !CELLS.contains(&cells)
+        {
+            return Err(malformed(name, format!("a terminal has {} to {} of them", CELLS.start(), CELLS.end())));
+        }
+    }
+    let input = channel(&[Kind::ShellInput, Kind::ShellResize], Class::Input, Side::Rep, Readers::Customer);
+    if args.int("beside")?.is_some() {
+        return Ok(verb([input]));
+    }
+    Ok(verb([channel(&[Kind::ShellOutput], Class::Shell, Side::Customer, Readers::Reps), input]))
+}
+
+fn screen(asked: Asked<'_>, args: Reader<'_>, rights: &impl Rights) -> Result<Verb, Unplanned> {
+    args.only(&["control", "beside"])?;
+    let beside = args.int("beside")?.is_some();
+    let control = args.bool("control")?.unwrap_or(beside);
+    let mut channels = Vec::new();
+    if !beside {
+        channels.push(picture(&[Kind::Picture], Side::Customer, Readers::Reps));
+    }
+    if control {
+        let cobrowse = asked.kind == SessionKind::Cobrowse;
+        let may = |tool| !cobrowse || rights.rights(tool) & right::YES != 0;
+        let (click, keys) = (may(Tool::CobrowseClick), may(Tool::CobrowseType));
+        let kinds: &[Kind] = match (click, keys) {
+            (true, true) => &[Kind::Pointer, Kind::Click, Kind::Keys],
+            (false, true) => &[Kind::Keys],
+            // With neither the judgement of these kinds refuses the request.
+            (_, false) => &[Kind::Pointer, Kind::Click],
+        };
+        channels.push(channel(kinds, Class::Input, Side::Rep, Readers::Customer));
+    }
+    if channels.is_empty() {
+        return Err(malformed("control", "beside a running screen there is only control to ask for"));
+    }
+    Ok(Verb { channels, ..Verb::default() })
+}
+
+fn file_transfer(args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["direction", "path", "rep_path", "size", "name", "overwrite", "resume"])?;
+    let from = match args.text("direction")? {
+        Some("upload") => Side::Rep,
+        Some("download") => Side::Customer,
+        _ => return Err(malformed("direction", "`upload` (to the customer) or `download` (from the customer)")),
+    };
+    args.text("path")?.ok_or_else(|| malformed("path", "the file at the customer's end"))?;
+    args.text("rep_path")?;
+    args.text("name")?;
+    args.size()?;
+    args.bool("overwrite")?;
+    args.bool("resume")?;
+    let paths = vec![("path", Tool::CustomerPaths, Side::Customer), ("rep_path", Tool::RepPaths, Side::Rep)];
+    Ok(Verb { channels: vec![file(from)], paths, ..Verb::default() })
+}
+
+fn file_manager(args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["verb", "path", "to"])?;
+    let bits = match args.text("verb")? {
+        Some("list" | "stat") => BROWSE,
+        Some("rename" | "delete" | "make") => MANAGE,
+        _ => return Err(malformed("verb", "`list`, `stat`, `rename`, `delete` or `make`")),
+    };
+    args.text("path")?.ok_or_else(|| malformed("path", "what is meant at the customer's end"))?;
+    let mut paths = vec![("path", Tool::CustomerPaths, Side::Customer)];
+    match (args.text("to")?, args.text("verb")?) {
+        (Some(_), Some("rename")) => paths.push(("to", Tool::CustomerPaths, Side::Customer)),
+        (None, Some("rename")) | (Some(_), _) => {
+            return Err(malformed("to", "the path after `rename`, and only there"));
+        }
+        (None, _) => {}
+    }
+    Ok(Verb { channels: vec![document()], needs: vec![(Tool::FileManager, bits)], paths })
+}
+
+fn clipboard(args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["direction"])?;
+    let (from, readers) = match args.text("direction")? {
+        Some("rep_to_customer") => (Side::Rep, Readers::Customer),
+        Some("customer_to_rep") => (Side::Customer, Readers::Rep),
+        _ => return Err(malformed("direction", "`rep_to_customer` or `customer_to_rep`")),
+    };
+    Ok(verb([channel(&[Kind::Clipboard], Class::Input, from, readers)]))
+}
+
+/// P3.27: each side shows its own; a rep may also ask for the customer's.
+fn own_picture_or_voice(asked: Asked<'_>, args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["from"])?;
+    let from = match args.text("from")? {
+        None => asked.by,
+        Some("rep") => Side::Rep,
+        Some("customer") => Side::Customer,
+        Some(_) => return Err(malformed("from", "`rep` or `customer`")),
+    };
+    if asked.by == Side::Customer && from == Side::Rep {
+        return Err(Unplanned::WrongSide);
+    }
+    let readers = if from == Side::Rep { Readers::Everybody } else { Readers::Reps };
+    Ok(verb([match asked.tool {
+        Tool::Webcam => picture(&[Kind::Camera], from, readers),
+        // Sound is never dropped by the broker: it has no whole pictures (W1.7).
+        _ => channel(&[Kind::Voice], Class::Input, from, readers),
+    }]))
+}
+
+/// H-79: only pages of the web, without a name and password in them.
+fn push_url(args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["url"])?;
+    let url = args.text("url")?.ok_or_else(|| malformed("url", "the page to show"))?;
+    let scheme = ["https://", "http://"].iter().find_map(|scheme| {
+        let head = url.get(..scheme.len())?;
+        head.eq_ignore_ascii_case(scheme).then(|| &url[scheme.len()..])
+    });
+    let host = scheme.map(|rest| rest.split(['/', '?', '#', '\\']).next().unwrap_or_default());
+    let sound = host.is_some_and(|host| !host.is_empty() && !host.contains('@'));
+    if !sound || url.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+        return Err(malformed("url", "an address that begins with https:// or http://, without a password"));
+    }
+    Ok(Verb { needs: vec![(Tool::PushUrl, right::YES)], ..Verb::default() })
+}
+
+fn customer_restrictions(args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["mode"])?;
+    let bits = match args.text("mode")? {
+        Some("off") => 0,
+        Some("input") => INPUT,
+        Some("display_and_input") => DISPLAY | INPUT,
+        _ => return Err(malformed("mode", "`off`, `input` or `display_and_input`")),
+    };
+    Ok(Verb { needs: vec![(Tool::CustomerRestrictions, bits)], ..Verb::default() })
+}
+
+/// Acts that are answered with a document or only with done; the texts are for the endpoint.
+fn act(tool: Tool, args: Reader<'_>) -> Result<Verb, Unplanned> {
+    let (texts, answered): (&[&'static str], bool) = match tool {
+        Tool::SystemInfo => (&["detail"], true),
+        Tool::SystemInfoActions => (&["action", "target"], true),
+        Tool::Registry => (&["verb", "key", "name", "value"], true),
+        Tool::CannedScripts | Tool::ScriptDeploy | Tool::EmbeddedScripts => (&["script"], true),
+        Tool::ScreenCapture => (&[], true),
+        Tool::Credentials => (&["reason"], true),
+        Tool::MobileSettings => (&["setting", "value"], true),
+        Tool::Elevation | Tool::PinJumpClient | Tool::Record => (&[], false),
+        Tool::ElevatedTools => (&["action"], false),
+        Tool::Reboot => (&["mode"], false),
+        Tool::Deploy => (&["item"], false),
+        _ => return Err(Unplanned::NotOpened),
+    };
+    args.only(texts)?;
+    for name in texts {
+        args.text(name)?;
+    }
+    let channels = if answered { vec![document()] } else { Vec::new() };
+    Ok(Verb { channels, needs: vec![(tool, right::YES)], ..Verb::default() })
+}
+
+fn verb(channels: impl IntoIterator<Item = Planned>) -> Verb {
+    Verb { channels: channels.into_iter().collect(), ..Verb::default() }
+}
+
+fn channel(kinds: &[Kind], class: Class, from: Side, readers: Readers) -> Planned {
+    let kinds = kinds.iter().fold(0, |bits, kind| bits | kind.bit());
+    Planned { kinds, class, lossy: false, from, readers }
+}
+
+fn picture(kinds: &[Kind], from: Side, readers: Readers) -> Planned {
+    Planned { lossy: true, ..channel(kinds, Class::Picture, from, readers) }
+}
+
+fn file(from: Side) -> Planned {
+    let reader = if from == Side::Rep { Readers::Customer } else { Readers::Rep };
+    channel(&[Kind::File], Class::File, from, reader)
+}
+
+fn document() -> Planned {
+    channel(&[Kind::Document], Class::File, Side::Customer, Readers::Rep)
+}
+
+fn malformed(arg: &'static str, message: impl Into<String>) -> Unplanned {
+    Unplanned::Malformed { arg, message: message.into() }
+}
+
+/// Arguments by name and type.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    args: &'a Args,
+}
+
+impl<'a> Reader<'a> {
+    fn only(self, known: &[&str]) -> Result<(), Unplanned> {
+        match self.args.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(Unplanned::Unknown(name.chars().take(limits::NAME_BYTES_MAX).collect())),
+            None => Ok(()),
+        }
+    }
+
+    fn text(self, name: &'static str) -> Result<Option<&'a str>, Unplanned> {
+        match self.args.get(name) {
+            None => Ok(None),
+            Some(Value::Text(text)) if text.len() <= limits::TEXT_BYTES_MAX => Ok(Some(text)),
+            Some(_) => Err(malformed(name, format!("a text of at most {} bytes", limits::TEXT_BYTES_MAX))),
+        }
+    }
+
+    fn int(self, name: &'static str) -> Result<Option<i64>, Unplanned> {
+        match self.args.get(name) {
+            None => Ok(None),
+            Some(Value::Int(int)) if *int >= 0 => Ok(Some(*int)),
+            Some(_) => Err(malformed(name, "a whole number that is not negative")),
+        }
+    }
+
+    fn size(self) -> Result<(), Unplanned> {
+        match self.int("size")? {
+            Some(size) if size.unsigned_abs() > limits::INTEGER_MAX => Err(malformed("size", "at most 2^53 - 1 bytes")),
+            _ => Ok(()),
+        }
+    }
+
+    fn bool(self, name: &'static str) -> Result<Option<bool>, Unplanned> {
+        match self.args.get(name) {
+            None => Ok(None),
+            Some(Value::Bool(yes)) => Ok(Some(*yes)),
+            Some(_) => Err(malformed(name, "true or false")),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! One reader's path of a channel: where it stands, what its reader allows, and what was left out for it.
+//! Belongs to its channel and is only touched under the channel's lock.
+
+use super::{
+    counters::ClassCounters,
+    gate::{Gate, Queued},
+    outbox::{Flood, LegShared, Outbox, Which},
+    window,
+};
+use crate::{
+    engine::event::ChannelSpec,
+    ids::{AttachEpoch, ParticipantId, PermissionEpoch},
+    limits,
+    wire::{Flags, Frame},
+};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// Never attached: begins by itself where it is told.
+    Fresh,
+    Live,
+    /// Its connection was lost, or is back and has not yet said where to go on from (W3.3).
+    Waiting,
+    /// Left behind beside others; a refresh brings it back at the current offset (W1.7).
+    Lagged,
+}
+
+#[derive(Debug)]
+pub(super) struct End {
+    pub outbox: Arc<Outbox>,
+    pub epoch: AttachEpoch,
+}
+
+/// What became of a frame on this leg.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Offered {
+    Queued,
+    /// Had already, or from beyond where it waits to go on.
+    Duplicate,
+    /// Part of a picture left out.
+    LeftOut,
+    /// A picture that had begun outgrew the queue.
+    Overrun,
+    /// No connection to queue it for, or a shut gate.
+    Away,
+}
+
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub reader: ParticipantId,
+    pub shared: Arc<LegShared>,
+    pub end: Option<End>,
+    pub stage: Stage,
+    /// The next byte it has not been offered.
+    pub next: u64,
+    /// As the reader last said, absolute offsets.
+    pub acked: u64,
+    pub limit: u64,
+    /// Bytes left out in all, and those the reader knows of.
+    skipped: u64,
+    skipped_known: u64,
+    /// What was left out beyond `acked`: offset and length.
+    gaps: VecDeque<(u64, u64)>,
+    /// The frame with FIN was queued.
+    finished: bool,
+    /// Pictures: the one that is passing is taken.
+    taking: bool,
+    /// Pictures: only a key picture makes sense.
+    pub needs_key: bool,
+    /// The last moment it had nothing to acknowledge, or acknowledged something.
+    pub progress: Instant,
+    /// Since when it is not live.
+    pub away_since: Instant,
+}
+
+impl Leg {
+    pub fn new(spec: &ChannelSpec, reader: ParticipantId, now: Instant) -> Self {
+        let first = window(spec.class);
+        let shared = LegShared {
+            channel: spec.channel,
+            class: spec.class,
+            gate: Gate::new(spec.kinds, PermissionEpoch(0)),
+            sent: 0.into(),
+            limit: first.into(),
+        };
+        Self {
+            reader,
+            shared: Arc::new(shared),
+            end: None,
+            stage: Stage::Fresh,
+            next: 0,
+            acked: 0,
+            limit: first,
+            skipped: 0,
+            skipped_known: 0,
+            gaps: VecDeque::new(),
+            finished: false,
+            taking: false,
+            needs_key: false,
+            progress: now,
+            away_since: now,
+        }
+    }
+
+    pub fn live(&self) -> Option<&End> {
+        self.end.as_ref().filter(|_| self.stage == Stage::Live)
+    }
+
+    pub fn sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::Acquire)
+    }
+
+    /// Begins at `at` with a first window; what was before is forgotten.
+    pub fn begin(&mut self, at: u64, now: Instant) {
+        self.next = at;
+        self.acked = at;
+        self.skipped = 0;
+        self.skipped_known = 0;
+        self.gaps.clear();
+        self.finished = false;
+        self.taking = false;
+        self.stage = Stage::Live;
+        self.progress = now;
+        self.limit = at.saturating_add(window(self.shared.class));
+        self.shared.sent.store(at, Ordering::Release);
+        self.shared.limit.store(self.limit, Ordering::Release);
+        if let Some(end) = &self.end {
+            end.outbox.open_leg(self.shared.clone());
+        }
+    }
+
+    /// Lets go of what waits, and of the connection unless it is only left behind.
+    pub fn let_go(&mut self, stage: Stage, now: Instant) {
+        if let Some(end) = &self.end {
+            end.outbox.close_leg(self.shared.channel);
+        }
+        if stage != Stage::Lagged {
+            self.end = None;
+        }
+        self.stage = stage;
+        self.away_since = now;
+    }
+
+    /// The reader's word. `false`: it acknowledges what it was never sent.
+    pub fn credit(&mut self, acked: u64, limit: u64, now: Instant) -> bool {
+        if acked > self.sent() {
+            return false;
+        }
+        if acked > self.acked {
+            self.acked = acked;
+            self.progress = now;
+            while let Some((_, len)) = self.gaps.pop_front_if(|(at, len)| *at + *len <= acked) {
+                self.skipped_known += len;
+            }
+        }
+        // A window beyond what may wait here would only pretend, and one that ends before what was had says nothing:
+        // what was left out for the reader is taken off below, and all of that lies before it.
+        let limit = limit.min(acked.saturating_add(limits::LEG_QUEUE_BYTES)).max(self.acked);
+        if limit > self.limit {
+            self.limit = limit;
+            self.shared.limit.store(limit - self.skipped_known, Ordering::Release);
+            if let Some(end) = &self.end {
+                end.outbox.raised(self.shared.channel);
+            }
+        }
+        true
+    }
+
+    /// Bytes it may still be offered within its reader's limit.
+    pub fn room(&self) -> u64 {
+        let limit = self.shared.limit.load(Ordering::Acquire);
+        limit.saturating_sub(self.next.saturating_sub(self.skipped))
+    }
+
+    /// A key picture would be of use and find room.
+    pub fn wants_key(&self) -> bool {
+        self.needs_key && self.live().is_some() && self.room() >= window(self.shared.class) / 2
+    }
+
+    pub fn stalled(&self, now: Instant) -> bool {
+        let waited_for = self.next.saturating_sub(self.acked);
+        self.stage == Stage::Live
+            && waited_for > 0
+            && 2 * waited_for >= self.limit.saturating_sub(self.acked)
+            && now.saturating_duration_since(self.progress) >= Duration::from_millis(limits::LEG_STALL.0)
+    }
+
+    /// A frame of a channel that loses nothing: what it lacks of it is queued.
+    pub fn offer(&mut self, frame: &Frame, now: Instant) -> Result<Offered, Flood> {
+        let (offset, end) = (frame.header.offset, frame.end());
+        let fin = frame.header.flags.has(Flags::FIN) && !self.finished;
+        if offset > self.next || end < self.next || (end == self.next && !fin) {
+            return Ok(Offered::Duplicate);
+        }
+        if self.live().is_none() || self.shared.gate.is_shut() {
+            return Ok(Offered::Away);
+        }
+        let mut wanted = frame.clone();
+        if let Ok(had @ 1..) = usize::try_from(self.next - offset) {
+            wanted.payload = wanted.payload.slice(had..);
+            wanted.header.offset = self.next;
+        }
+        self.finished = fin;
+        self.queue(wanted, now)
+    }
+
+    /// A frame of a picture channel. Whole pictures are left out where the reader is behind (W1.7).
+    pub fn offer_picture(&mut self, frame: &Frame, now: Instant) -> Result<Offered, Flood> {
+        if self.live().is_none() || self.shared.gate.is_shut() {
+            return Ok(Offered::Away);
+        }
+        let len = frame.payload.len() as u64;
+        let flags = frame.header.flags;
+        if flags.has(Flags::START) {
+            let key = flags.has(Flags::KEY);
+            if key && self.needs_key {
+                // It stands for all that wait before it.
+                self.drop_unbegun(Which::All);
+            }
+            let room = self.room() >= len && self.gaps.len() < limits::GAPS_MAX;
+            self.needs_key |= !room;
+            self.taking = room && (key || !self.needs_key);
+        } else if self.taking && self.room() < len && self.drop_unbegun(Which::Last) {
+            self.taking = false;
+            self.needs_key = true;
+        }
+        if !self.taking {
+            self.leave_out(frame.header.offset, len);
+            self.next = frame.end();
+            return Ok(Offered::LeftOut);
+        }
+        let waiting = self.next.saturating_sub(self.sent());
+        if self.room() < len && waiting + len > limits::LEG_QUEUE_BYTES {
+            return Ok(Offered::Overrun);
+        }
+        let mut frame = frame.clone();
+        if flags.has(Flags::START) {
+            // Only a key picture gets here where one was needed.
+            if std::mem::take(&mut self.needs_key) {
+                frame.header.flags = flags.with(Flags::GAP);
+            }
+        }
+        self.queue(frame, now)
+    }
+
+    fn queue(&mut self, frame: Frame, now: Instant) -> Result<Offered, Flood> {
+        let Some(end) = &self.end else { return Ok(Offered::Away) };
+        if self.acked >= self.next {
+            self.progress = now;
+        }
+        self.next = frame.end();
+        end.outbox.push(&self.shared, Queued { frame, skipped: self.skipped })?;
+        Ok(Offered::Queued)
+    }
+
+    /// Drops waiting pictures of which nothing has left; the one that is passing may be the last of them.
+    fn drop_unbegun(&mut self, which: Which) -> bool {
+        let Some(end) = &self.end else { return false };
+        let Some((from, dropped)) = end.outbox.drop_pictures(self.shared.channel, which) else { return false };
+        while self.gaps.pop_back_if(|(at, _)| *at >= from).is_some() {}
+        self.skipped += dropped;
+        self.gaps.push_back((from, self.next - from));
+        true
+    }
+
+    fn leave_out(&mut self, from: u64, len: u64) {
+        if len == 0 {
+            return;
+        }
+        self.skipped += len;
+        match self.gaps.back_mut() {
+            Some((at, gap)) if *at + *gap == from => *gap += len,
+            _ => self.gaps.push_back((from, len)),
+        }
+    }
+
+    pub fn count(&self, offered: Offered, counters: &ClassCounters) {
+        counters.offered.add(1);
+        match offered {
+            Offered::Queued => {}
+            Offered::Duplicate => counters.duplicate.add(1),
+            Offered::LeftOut => counters.replaced.add(1),
+            Offered::Overrun => counters.purged.add(1),
+            Offered::Away if self.shared.gate.is_shut() => counters.refused.add(1),
+            Offered::Away => counters.purged.add(1),
+        }
+    }
+}

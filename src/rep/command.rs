@@ -1,0 +1,314 @@
+//! The words a rep types. A command is parsed whole before anything is done.
+
+/// One line of the console.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    Queues,
+    Reps,
+    /// The session, or the one that is offered.
+    Accept(Option<u64>),
+    Reject(Option<u64>),
+    Take(u64),
+    Next,
+    /// A key that leads to this queue, or to the rep's own.
+    Key(Option<String>),
+    /// The session that tools work in.
+    Use(u64),
+    /// A terminal, or one line given to a shell of its own.
+    Shell(Option<String>),
+    Put {
+        local: String,
+        remote: String,
+        overwrite: bool,
+    },
+    Get {
+        remote: String,
+        local: String,
+        overwrite: bool,
+    },
+    Info,
+    Chat(String),
+    Screen {
+        control: bool,
+        save: Option<String>,
+        /// Stop after so many; left out: until `screen stop`.
+        pictures: Option<u64>,
+    },
+    ScreenStop,
+    Point(u16, u16),
+    Click(u16, u16),
+    Type(String),
+    Hold,
+    Resume,
+    Transfer(String),
+    Share(String),
+    Switch(String),
+    Status(String),
+    Explain,
+    End,
+    /// For scripts: until a session is offered, or until the session ended.
+    Wait(WaitFor),
+    Help,
+    Quit,
+    Nothing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitFor {
+    Offer,
+    End,
+    Seconds(u64),
+}
+
+pub const HELP: &str = "\
+queues                          what waits, is offered or runs
+reps                            who is here
+accept [N] | reject [N]         answer an offer
+take N | next                   take a waiting session | the one that is due
+key [QUEUE]                     a key for one customer, into QUEUE (`team:net`) or your own queue
+use N                           work in session N
+shell                           a terminal on the customer's machine; Ctrl-] comes back here
+shell: LINE                     one line in a shell of its own
+put LOCAL REMOTE [--overwrite]  send a file
+get REMOTE LOCAL [--overwrite]  fetch a file
+info                            what machine it is
+chat TEXT                       say something
+screen [--control] [--save FILE] [--pictures N] | screen stop
+point X Y | click X Y | type TEXT   input for a screen under control
+hold | resume | end             the session
+transfer TO | share TO          to `team:net` or `rep:ana`
+switch ws|quic                  change the transport; nothing is lost
+status CODE                     available, away, busy or the site's own
+explain                         why the session waits or was offered as it was
+wait offer|end|SECONDS          for scripts
+help | quit
+";
+
+impl Command {
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let line = line.trim();
+        let (name, rest) = line.split_once(char::is_whitespace).map_or((line, ""), |(name, rest)| (name, rest.trim()));
+        if name == "shell:" {
+            return if rest.is_empty() {
+                Err("shell: needs a line".into())
+            } else {
+                Ok(Self::Shell(Some(rest.into())))
+            };
+        }
+        if matches!(name, "chat" | "type") {
+            let text = rest.to_owned();
+            return match (name, text.is_empty()) {
+                (_, true) => Err(format!("{name} needs a text")),
+                ("chat", _) => Ok(Self::Chat(text)),
+                _ => Ok(Self::Type(text)),
+            };
+        }
+        let mut words = Words { command: name, words: split(rest)? };
+        let command = match name {
+            "" => Self::Nothing,
+            "queues" => Self::Queues,
+            "reps" => Self::Reps,
+            "accept" => Self::Accept(words.maybe_number()?),
+            "reject" => Self::Reject(words.maybe_number()?),
+            "take" => Self::Take(words.number("a session's number")?),
+            "next" => Self::Next,
+            "key" => Self::Key(words.maybe()),
+            "use" => Self::Use(words.number("a session's number")?),
+            "shell" => Self::Shell(None),
+            "put" => {
+                let overwrite = words.flag("--overwrite");
+                Self::Put { local: words.need("a local file")?, remote: words.need("a remote path")?, overwrite }
+            }
+            "get" => {
+                let overwrite = words.flag("--overwrite");
+                Self::Get { remote: words.need("a remote file")?, local: words.need("a local path")?, overwrite }
+            }
+            "info" => Self::Info,
+            "screen" if words.flag("stop") => Self::ScreenStop,
+            "screen" => Self::Screen {
+                control: words.flag("--control"),
+                save: words.option("--save")?,
+                pictures: words.option("--pictures")?.map(|text| words.parse(&text)).transpose()?,
+            },
+            "point" => Self::Point(words.number("x")?, words.number("y")?),
+            "click" => Self::Click(words.number("x")?, words.number("y")?),
+            "hold" => Self::Hold,
+            "resume" => Self::Resume,
+            "transfer" => Self::Transfer(words.need("a queue or a rep")?),
+            "share" => Self::Share(words.need("a queue or a rep")?),
+            "switch" => Self::Switch(words.need("ws or quic")?),
+            "status" => Self::Status(words.need("a status")?),
+            "explain" => Self::Explain,
+            "end" => Self::End,
+            "wait" => match words.need("offer, end or seconds")?.as_str() {
+                "offer" => Self::Wait(WaitFor::Offer),
+                "end" => Self::Wait(WaitFor::End),
+                seconds => Self::Wait(WaitFor::Seconds(words.parse(seconds)?)),
+            },
+            "help" | "?" => Self::Help,
+            "quit" | "exit" => Self::Quit,
+            other => return Err(format!("there is no command `{other}`; try `help`")),
+        };
+        words.done()?;
+        Ok(command)
+    }
+
+    /// The commands of a script: separated by `;` or line ends, except within quotes.
+    pub fn script(text: &str) -> Result<Vec<Self>, String> {
+        let (mut quote, mut line, mut commands) = (None, String::new(), Vec::new());
+        for c in text.chars() {
+            match c {
+                ';' | '\n' if quote.is_none() => commands.push(Self::parse(&std::mem::take(&mut line))?),
+                _ => {
+                    if matches!(c, '"' | '\'') {
+                        quote = match quote {
+                            None => Some(c),
+                            Some(open) if open == c => None,
+                            open => open,
+                        };
+                    }
+                    line.push(c);
+                }
+            }
+        }
+        if quote.is_some() {
+            return Err("a quote is not closed".into());
+        }
+        commands.push(Self::parse(&line)?);
+        commands.retain(|command| *command != Self::Nothing);
+        Ok(commands)
+    }
+}
+
+/// The words after a command's name.
+struct Words<'a> {
+    command: &'a str,
+    words: Vec<String>,
+}
+
+impl Words<'_> {
+    fn maybe(&mut self) -> Option<String> {
+        (!self.words.is_empty()).then(|| self.words.remove(0))
+    }
+
+    fn need(&mut self, what: &str) -> Result<String, String> {
+        self.maybe().ok_or_else(|| format!("{} needs {what}", self.command))
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        let before = self.words.len();
+        self.words.retain(|word| word != name);
+        before != self.words.len()
+    }
+
+    fn option(&mut self, name: &str) -> Result<Option<String>, String> {
+        let Some(at) = self.words.iter().position(|word| word == name) else { return Ok(None) };
+        self.words.remove(at);
+        if at < self.words.len() { Ok(Some(self.words.remove(at))) } else { Err(format!("{name} needs a value")) }
+    }
+
+    fn parse<T: std::str::FromStr>(&self, text: &str) -> Result<T, String> {
+        text.parse().map_err(|_| format!("{}: `{text}` is not a number that fits", self.command))
+    }
+
+    fn number<T: std::str::FromStr>(&mut self, what: &str) -> Result<T, String> {
+        let text = self.need(what)?;
+        self.parse(text.trim_start_matches('s'))
+    }
+
+    fn maybe_number(&mut self) -> Result<Option<u64>, String> {
+        if self.words.is_empty() { Ok(None) } else { self.number("").map(Some) }
+    }
+
+    fn done(&self) -> Result<(), String> {
+        self.words.first().map_or(Ok(()), |word| Err(format!("{}: what is `{word}`?", self.command)))
+    }
+}
+
+/// At spaces, except within single or double quotes.
+fn split(text: &str) -> Result<Vec<String>, String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        return Err("a quote is not closed".into());
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Command {
+        Command::parse(line).unwrap()
+    }
+
+    fn wrong(line: &str) -> String {
+        Command::parse(line).unwrap_err()
+    }
+
+    #[test]
+    fn commands_read_as_they_are_typed() {
+        assert_eq!(parse("accept"), Command::Accept(None));
+        assert_eq!(parse(" accept s9 "), Command::Accept(Some(9)));
+        assert_eq!(parse("take 9"), Command::Take(9));
+        assert_eq!(parse("key team:net"), Command::Key(Some("team:net".into())));
+        assert_eq!(parse("shell"), Command::Shell(None));
+        assert_eq!(parse("shell: uname -a | cat"), Command::Shell(Some("uname -a | cat".into())));
+        assert_eq!(parse("chat it's here"), Command::Chat("it's here".into()));
+        assert_eq!(
+            parse("put 'my file' \"/srv/a b\" --overwrite"),
+            Command::Put { local: "my file".into(), remote: "/srv/a b".into(), overwrite: true }
+        );
+        assert_eq!(
+            parse("screen --save x.ppm --control --pictures 5"),
+            Command::Screen { control: true, save: Some("x.ppm".into()), pictures: Some(5) }
+        );
+        assert_eq!(parse("screen stop"), Command::ScreenStop);
+        assert_eq!(parse("click 3 4"), Command::Click(3, 4));
+        assert_eq!(parse("wait offer"), Command::Wait(WaitFor::Offer));
+        assert_eq!(parse("wait 3"), Command::Wait(WaitFor::Seconds(3)));
+        assert_eq!(parse(""), Command::Nothing);
+    }
+
+    #[test]
+    fn a_wrong_command_says_what_is_wrong() {
+        assert_eq!(wrong("dance"), "there is no command `dance`; try `help`");
+        assert_eq!(wrong("take"), "take needs a session's number");
+        assert_eq!(wrong("take ana"), "take: `ana` is not a number that fits");
+        assert_eq!(wrong("put a"), "put needs a remote path");
+        assert_eq!(wrong("next 9"), "next: what is `9`?");
+        assert_eq!(wrong("get 'a b"), "a quote is not closed");
+        assert_eq!(wrong("screen --save"), "--save needs a value");
+        assert_eq!(wrong("click 70000 1"), "click: `70000` is not a number that fits");
+        assert_eq!(wrong("chat"), "chat needs a text");
+    }
+
+    #[test]
+    fn a_script_is_commands_between_semicolons() {
+        let script = Command::script("accept; shell: echo 'a;b'\nend;").unwrap();
+        assert_eq!(script, [Command::Accept(None), Command::Shell(Some("echo 'a;b'".into())), Command::End]);
+        assert!(Command::script("accept; dance").is_err());
+        assert!(Command::script("chat 'open").is_err());
+    }
+
+    #[test]
+    fn every_command_of_the_help_is_known() {
+        for line in HELP.lines() {
+            let name = line.split_whitespace().next().unwrap();
+            let said = Command::parse(name).err().unwrap_or_default();
+            assert!(!said.contains("there is no command"), "{name}");
+        }
+    }
+}

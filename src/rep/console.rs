@@ -1,0 +1,410 @@
+//! Does what a rep typed, one command after another, while pushes are printed beside it.
+
+use super::{
+    Fault, RepError,
+    command::{Command, HELP, WaitFor},
+    files,
+    hub::Hub,
+    keyboard::Keyboard,
+    screen::Screen,
+    shell::{Left, RemoteShell},
+    view,
+};
+use crate::{
+    client::{Transport, Writer, transfer::Facts},
+    limits,
+    wire::{
+        Do, Done, Flags, Kind,
+        control::{Explained, KeyKind, Open, Opened, SessionView},
+    },
+};
+use bytes::Bytes;
+use serde_json::{Value as Json, json};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// What a script waits for an offer or an end at most.
+const SCRIPT_WAIT: Duration = Duration::from_secs(600);
+
+pub struct Console {
+    pub hub: Arc<Hub>,
+    pub keyboard: Keyboard,
+    scripted: bool,
+    /// A shell that was left and may be come back to.
+    shell: Option<RemoteShell>,
+    chats: BTreeMap<u64, (u32, Writer)>,
+    screen: Option<Screen>,
+}
+
+/// What is printed when a command was done.
+pub struct Answer {
+    pub text: String,
+    pub json: Json,
+}
+
+impl Answer {
+    pub fn new(text: impl Into<String>, json: Json) -> Self {
+        Self { text: text.into(), json }
+    }
+}
+
+impl Console {
+    pub fn new(hub: Arc<Hub>, keyboard: Keyboard, scripted: bool) -> Self {
+        Self { hub, keyboard, scripted, shell: None, chats: BTreeMap::new(), screen: None }
+    }
+
+    /// The first command that is not done ends it.
+    pub async fn script(&mut self, commands: Vec<Command>) -> Result<(), RepError> {
+        for command in commands {
+            if command == Command::Quit {
+                break;
+            }
+            if !self.perform(command).await {
+                return Err(RepError::Command);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads commands until the input ends, `quit`, or Ctrl-C where nothing runs.
+    pub async fn typed(&mut self) -> Result<(), RepError> {
+        self.hub.out.say("`help` lists the commands");
+        loop {
+            let hub = Arc::clone(&self.hub);
+            let line = tokio::select! {
+                line = self.keyboard.line() => line,
+                (code, reason) = hub.over() => return Err(RepError::Ended { code, reason }),
+                _ = tokio::signal::ctrl_c() => None,
+            };
+            let Some(line) = line else { return Ok(()) };
+            match Command::parse(&line) {
+                Ok(Command::Quit) => return Ok(()),
+                Ok(command) => {
+                    tokio::select! {
+                        _ = self.perform(command) => {}
+                        _ = tokio::signal::ctrl_c() => hub.out.say("stopped"),
+                    }
+                }
+                Err(wrong) => self.hub.out.fault(&wrong, json!({"code": "usage", "message": wrong})),
+            }
+        }
+    }
+
+    /// Ends what still runs.
+    pub async fn close(&mut self) {
+        if let Some(screen) = self.screen.take() {
+            screen.stop().await;
+        }
+        if let Some(shell) = self.shell.take() {
+            shell.close().await;
+        }
+        for (_, mut chat) in std::mem::take(&mut self.chats).into_values() {
+            let _ = chat.finish().await;
+        }
+    }
+
+    /// True if it was done.
+    async fn perform(&mut self, command: Command) -> bool {
+        match self.execute(command).await {
+            Ok(answer) => {
+                self.hub.out.answer(&answer.text, answer.json);
+                true
+            }
+            Err(fault) => {
+                self.hub.out.fault(&fault.to_string(), fault.json());
+                false
+            }
+        }
+    }
+
+    async fn execute(&mut self, command: Command) -> Result<Answer, Fault> {
+        match command {
+            Command::Nothing | Command::Quit => Ok(Answer::new("", Json::Null)),
+            Command::Help => Ok(Answer::new(HELP, json!(HELP))),
+            Command::Queues => Ok(self.hub.look(|view| {
+                let sessions: Vec<_> = view.sessions.values().collect();
+                Answer::new(
+                    view.queues(),
+                    json!({"sessions": sessions, "teams": view.teams.values().collect::<Vec<_>>()}),
+                )
+            })),
+            Command::Reps => Ok(self.hub.look(|view| {
+                let reps: Vec<_> = view.reps.values().collect();
+                Answer::new(view.rep_list(), json!({"reps": reps}))
+            })),
+            Command::Accept(session) => {
+                let session = self.offered(session).await?;
+                self.serve(session, Do::Accept { session }).await
+            }
+            Command::Reject(session) => {
+                let session = self.offered(session).await?;
+                self.act(Do::Reject { session }, format!("s{session} rejected")).await
+            }
+            Command::Take(session) => self.serve(session, Do::Take { session }).await,
+            Command::Next => match self.hub.client.act(Do::GetNext {}).await? {
+                Done::Session(session) => Ok(self.serving(&session)),
+                done => Ok(Answer::new("taken", plainly(&done))),
+            },
+            Command::Key(queue) => self.key(queue).await,
+            Command::Use(session) => {
+                self.hub.look(|view| view.current = Some(session));
+                Ok(Answer::new(format!("working in s{session}"), json!({"session": session})))
+            }
+            Command::Shell(None) => self.shell().await,
+            Command::Shell(Some(line)) => RemoteShell::once(self, &line).await,
+            Command::Put { local, remote, overwrite } => files::put(self, &local, &remote, overwrite).await,
+            Command::Get { remote, local, overwrite } => files::get(self, &remote, &local, overwrite).await,
+            Command::Info => self.info().await,
+            Command::Chat(text) => self.chat(text).await,
+            Command::Screen { control, save, pictures } => self.screen(control, save, pictures).await,
+            Command::ScreenStop => match self.screen.take() {
+                Some(screen) => Ok(screen.stop().await),
+                None => Err(Fault::Wrong("no screen is shown".into())),
+            },
+            Command::Point(x, y) => self.input(Kind::Pointer, &[x, y].map(u16::to_be_bytes).concat()).await,
+            Command::Click(x, y) => {
+                let place = [x, y].map(u16::to_be_bytes).concat();
+                self.input(Kind::Click, &[&[1, 1][..], &place].concat()).await?;
+                self.input(Kind::Click, &[&[1, 0][..], &place].concat()).await
+            }
+            Command::Type(text) => self.input(Kind::Keys, text.as_bytes()).await,
+            Command::Hold => self.act_in_session(|session| Do::Hold { session }, "held").await,
+            Command::Resume => self.act_in_session(|session| Do::Resume { session }, "resumed").await,
+            Command::End => {
+                self.say_last_words().await?;
+                self.act_in_session(|session| Do::End { session }, "ended").await
+            }
+            Command::Transfer(to) => {
+                self.act_in_session(|session| Do::Transfer { session, to: to.clone() }, "transferred").await
+            }
+            Command::Share(to) => self.act_in_session(|session| Do::Share { session, to: to.clone() }, "shared").await,
+            Command::Switch(transport) => self.switch(&transport).await,
+            Command::Status(code) => {
+                let said = format!("status {code}");
+                self.act(Do::Status { code }, said).await
+            }
+            Command::Explain => match self.hub.client.act(Do::Explain { session: self.session()? }).await? {
+                Done::Explained(explained) => Ok(Answer::new(explanation(&explained), json!(explained))),
+                done => Ok(Answer::new("", plainly(&done))),
+            },
+            Command::Wait(what) => self.wait(what).await,
+        }
+    }
+
+    /// The session that tools work in.
+    pub fn session(&self) -> Result<u64, Fault> {
+        let found = self.hub.look(|view| view.working_in(&self.hub.me));
+        found.ok_or_else(|| Fault::Wrong("no session: accept or take one, or choose with `use N`".into()))
+    }
+
+    /// Opens a tool in the session, waiting for the customer and the other end.
+    pub async fn open(&self, tool: &str, args: Facts) -> Result<Opened, Fault> {
+        let session = self.session()?;
+        let asked = Open { session, tool: tool.into(), args };
+        let open = match self.hub.client.act(Do::Open(asked)).await? {
+            Done::Opened(opened) => {
+                self.hub.opened(opened.clone());
+                return Ok(opened);
+            }
+            Done::Opening { open, prompt } => {
+                if prompt.is_some() {
+                    self.hub.out.say("the customer is asked");
+                }
+                open
+            }
+            _ => return Err(Fault::Wrong("the broker answered something else".into())),
+        };
+        let so_long = Duration::from_millis(limits::TOOL_ANSWER.0);
+        let answered = self.hub.until(so_long, |view| {
+            let opened = view.opens.remove(&(session, open));
+            let gone = || view.gone.contains_key(&session).then(|| Err(Fault::Wrong("the session is over".into())));
+            opened.map(|opened| opened.map_err(|refused| Fault::Refused(Box::new(refused)))).or_else(gone)
+        });
+        answered.await?
+    }
+
+    pub async fn note(&self, session: u64, channel: u32, facts: Facts) -> Result<(), Fault> {
+        self.hub.client.act(Do::Note { session, channel, facts }).await?;
+        Ok(())
+    }
+
+    async fn act(&self, act: Do, said: String) -> Result<Answer, Fault> {
+        let done = self.hub.client.act(act).await?;
+        Ok(Answer::new(said, plainly(&done)))
+    }
+
+    async fn act_in_session(&self, act: impl Fn(u64) -> Do, said: &str) -> Result<Answer, Fault> {
+        let session = self.session()?;
+        self.act(act(session), format!("s{session} {said}")).await
+    }
+
+    /// The offer that is meant. A script waits for one.
+    async fn offered(&self, session: Option<u64>) -> Result<u64, Fault> {
+        match session.or_else(|| self.hub.look(|view| view.due_offer())) {
+            Some(session) => Ok(session),
+            None if self.scripted => self.hub.until(SCRIPT_WAIT, |view| view.due_offer()).await,
+            None => Err(Fault::Wrong("nothing is offered".into())),
+        }
+    }
+
+    async fn serve(&self, session: u64, act: Do) -> Result<Answer, Fault> {
+        let done = self.hub.client.act(act).await?;
+        self.hub.look(|view| {
+            view.offers.remove(&session);
+            view.current = Some(session);
+        });
+        match done {
+            Done::Session(session) => Ok(self.serving(&session)),
+            done => Ok(Answer::new(format!("you serve s{session}"), plainly(&done))),
+        }
+    }
+
+    fn serving(&self, session: &SessionView) -> Answer {
+        self.hub.look(|view| {
+            view.offers.remove(&session.session);
+            view.sessions.insert(session.session, session.clone());
+            view.current = Some(session.session);
+        });
+        Answer::new(format!("you serve {}", view::summary(session)), json!(session))
+    }
+
+    async fn key(&self, queue: Option<String>) -> Result<Answer, Fault> {
+        let act = Do::MakeKey { queue, kind: KeyKind::Code, lives_s: None };
+        match self.hub.client.act(act).await? {
+            Done::Key { key, expires_at_ms } => {
+                let json = json!({"key": key, "expires_at_ms": expires_at_ms});
+                Ok(Answer::new(format!("key {key}, for one customer"), json))
+            }
+            done => Ok(Answer::new("", plainly(&done))),
+        }
+    }
+
+    async fn shell(&mut self) -> Result<Answer, Fault> {
+        let mut shell = match self.shell.take().filter(RemoteShell::alive) {
+            Some(shell) => shell,
+            None => RemoteShell::open(self, None).await?,
+        };
+        match shell.attach(self).await? {
+            Left::Ended(how) => Ok(Answer::new(how.clone(), json!({"shell": how}))),
+            Left::Detached => {
+                self.shell = Some(shell);
+                Ok(Answer::new("the shell goes on; `shell` comes back to it", json!({"shell": "detached"})))
+            }
+        }
+    }
+
+    async fn info(&self) -> Result<Answer, Fault> {
+        let opened = self.open("system_info", Facts::new()).await?;
+        let channel = opened.channels.first().ok_or_else(|| Fault::Wrong("no channel was opened".into()))?;
+        let (mut reader, mut document) = (self.hub.client.reader(channel), Vec::new());
+        while let Some(chunk) = reader.read().await? {
+            document.extend_from_slice(&chunk.bytes);
+            if document.len() > limits::DOCUMENT_BYTES_MAX {
+                return Err(Fault::Wrong("the document is too long".into()));
+            }
+        }
+        let document: Json = serde_json::from_slice(&document)
+            .map_err(|error| Fault::Wrong(format!("the endpoint sent no JSON: {error}")))?;
+        let text = serde_json::to_string_pretty(&document).unwrap_or_default();
+        Ok(Answer::new(text.lines().map(super::filter::plain).collect::<Vec<_>>().join("\n"), document))
+    }
+
+    async fn chat(&mut self, text: String) -> Result<Answer, Fault> {
+        let session = self.session()?;
+        let channel = match self.hub.look(|view| view.chats.get(&session).cloned()) {
+            Some(channel) => channel,
+            None => {
+                let opened = self.open("chat", Facts::new()).await?;
+                let own = self.hub.own(&opened).cloned();
+                own.ok_or_else(|| Fault::Wrong("no channel to write on was opened".into()))?
+            }
+        };
+        let known = self.chats.get(&session).is_some_and(|(number, _)| *number == channel.channel);
+        if !known {
+            self.chats.insert(session, (channel.channel, self.hub.client.writer(&channel)));
+        }
+        if let Some((_, writer)) = self.chats.get_mut(&session) {
+            writer.write(Kind::Chat, Flags::default(), Bytes::from(text)).await?;
+        }
+        Ok(Answer::new("", json!({"chat": "sent"})))
+    }
+
+    /// The end of a session overtakes what was said in it: that arrives first, or its reader takes too long.
+    async fn say_last_words(&mut self) -> Result<(), Fault> {
+        if let Some((_, mut chat)) = self.chats.remove(&self.session()?) {
+            // Whether it arrived or not, the session is to end.
+            let _ = tokio::time::timeout(Duration::from_millis(limits::FAREWELL.0), chat.finish()).await;
+        }
+        Ok(())
+    }
+
+    async fn screen(&mut self, control: bool, save: Option<String>, pictures: Option<u64>) -> Result<Answer, Fault> {
+        if let Some(before) = self.screen.take() {
+            before.stop().await;
+        }
+        let mut screen = Screen::open(self, control, save).await?;
+        match pictures {
+            Some(count) => {
+                screen.shown(count).await;
+                Ok(screen.stop().await)
+            }
+            None => {
+                self.screen = Some(screen);
+                Ok(Answer::new("the screen is shown; `screen stop` ends it", json!({"screen": "open"})))
+            }
+        }
+    }
+
+    async fn input(&mut self, kind: Kind, bytes: &[u8]) -> Result<Answer, Fault> {
+        let screen = self.screen.as_mut().ok_or_else(|| Fault::Wrong("no screen is shown".into()))?;
+        screen.input(kind, Bytes::copy_from_slice(bytes)).await?;
+        Ok(Answer::new("", json!({"input": "sent"})))
+    }
+
+    async fn switch(&self, name: &str) -> Result<Answer, Fault> {
+        let transport = match name {
+            "ws" => Transport::Ws,
+            "quic" => Transport::Quic,
+            other => return Err(Fault::Wrong(format!("`{other}` is no transport: ws or quic"))),
+        };
+        self.hub.client.switch(transport).await?;
+        Ok(Answer::new(format!("on {name}"), json!({"transport": name})))
+    }
+
+    async fn wait(&self, what: WaitFor) -> Result<Answer, Fault> {
+        match what {
+            WaitFor::Seconds(seconds) => {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
+            WaitFor::Offer => {
+                self.hub.until(SCRIPT_WAIT, |view| view.due_offer()).await?;
+            }
+            WaitFor::End => {
+                let session = self.session()?;
+                self.hub.until(SCRIPT_WAIT, |view| view.gone.get(&session).copied()).await?;
+            }
+        }
+        Ok(Answer::new("", Json::Null))
+    }
+}
+
+fn plainly(done: &Done) -> Json {
+    serde_json::to_value(done).unwrap_or_default()
+}
+
+fn explanation(explained: &Explained) -> String {
+    let mut text = format!("s{} in {}", explained.session, explained.queue);
+    if !explained.moved_by.is_empty() {
+        text += &format!(", brought here by {}", explained.moved_by);
+    }
+    if !explained.skills.is_empty() {
+        text += &format!("\nasks for: {} (step {})", explained.skills.join(", "), explained.step);
+    }
+    text += &format!("\ncandidates: {}", explained.candidates.join(", "));
+    if let Some(chosen) = &explained.chosen {
+        text += &format!("\nchosen: {chosen}");
+    }
+    for (rep, why) in &explained.rejected {
+        text += &format!("\nnot {rep}: {why}");
+    }
+    text.lines().map(super::filter::plain).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,144 @@
+//! The rep's console for a terminal. It never trusts what a customer's endpoint sends: output is filtered before it
+//! reaches the terminal, and names and texts are shown without control characters (W6.1).
+
+mod command;
+mod console;
+mod files;
+mod filter;
+mod hub;
+mod keyboard;
+mod output;
+mod screen;
+mod shell;
+mod view;
+
+pub use keyboard::Keyboard;
+pub use output::Output;
+
+use crate::{
+    client::{ActError, ChannelEnd, Client, ClientError, Target, file::FileError, sign_in, transfer::TransferError},
+    wire::{
+        Hello, Refused,
+        control::{ClientInfo, Credential, Role},
+    },
+};
+use command::Command;
+use console::Console;
+use hub::Hub;
+use std::{io, sync::Arc};
+
+/// What the console is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub target: Target,
+    pub login: String,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+    /// Commands between semicolons; then the console ends. Left out: they are read from standard input.
+    pub script: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RepError {
+    #[error("the script is wrong: {0}")]
+    Script(String),
+    #[error("no password: {0}")]
+    Password(io::Error),
+    #[error("no keyboard: {0}")]
+    Keyboard(io::Error),
+    #[error("cannot sign in: {0}")]
+    SignIn(ClientError),
+    #[error("cannot connect: {0}")]
+    Connect(ClientError),
+    #[error("the broker ended the connection ({code}): {reason}")]
+    Ended { code: u16, reason: String },
+    /// It was already printed.
+    #[error("a command was not done")]
+    Command,
+}
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("{}", view::refusal(.0))]
+    Refused(Box<Refused>),
+    #[error("the connection is closed ({code}): {reason}")]
+    Closed { code: u16, reason: String },
+    #[error("{0}")]
+    Wrong(String),
+    #[error("no answer came in time")]
+    Silent,
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error("the channel ended: {0}")]
+    Channel(#[from] ChannelEnd),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<ActError> for Fault {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Refused(refused) => Self::Refused(Box::new(refused)),
+            ActError::Closed { code, reason } => Self::Closed { code, reason },
+        }
+    }
+}
+
+impl Fault {
+    fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Refused(refused) => serde_json::to_value(refused).unwrap_or_default(),
+            other => serde_json::json!({"code": "failed", "message": other.to_string()}),
+        }
+    }
+}
+
+/// Runs the console on this process's terminal. The password comes from `EQUIPOISE_PASSWORD`, or is asked for.
+pub async fn run(options: Options) -> Result<(), RepError> {
+    let password = match std::env::var("EQUIPOISE_PASSWORD") {
+        Ok(password) => password,
+        Err(_) => {
+            let prompt = format!("Password of {}: ", options.login);
+            let asked = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
+            asked.map_err(io::Error::other).flatten().map_err(RepError::Password)?
+        }
+    };
+    let keyboard = Keyboard::of_process().map_err(RepError::Keyboard)?;
+    let output = Output::of_process(options.json);
+    serve(options, &password, keyboard, output).await
+}
+
+/// Runs the console until it is left, the script is done, or the broker says no.
+pub async fn serve(options: Options, password: &str, keyboard: Keyboard, output: Output) -> Result<(), RepError> {
+    let script = options.script.as_deref().map(Command::script).transpose().map_err(RepError::Script)?;
+    let token = sign_in(&options.target, &options.login, password).await.map_err(RepError::SignIn)?;
+    let (client, happenings) = Client::connect(options.target, hello(token)).await.map_err(RepError::Connect)?;
+    let hub = Arc::new(Hub::new(client, output));
+    let pushes = tokio::spawn(Arc::clone(&hub).run(happenings));
+    let mut console = Console::new(Arc::clone(&hub), keyboard, script.is_some());
+    let left = match script {
+        Some(commands) => console.script(commands).await,
+        None => console.typed().await,
+    };
+    console.close().await;
+    hub.client.close().await;
+    pushes.abort();
+    left
+}
+
+fn hello(token: String) -> Hello {
+    let client = ClientInfo {
+        name: "equipoise rep".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        os: std::env::consts::OS.into(),
+        present: true,
+        ..ClientInfo::default()
+    };
+    let credential = Credential::Token(token);
+    Hello { role: Role::Rep, site: None, credential, client, features: Vec::new(), seen: None }
+}

@@ -1,0 +1,241 @@
+//! Builds every room from the settings, joins their tasks, and takes them down in order. It holds no rule of its own:
+//! who may do what is decided below it.
+
+pub mod demo;
+mod gather;
+pub mod settings;
+pub mod setup;
+mod setup_token;
+mod watch;
+
+pub use settings::Settings;
+
+use crate::{
+    broker::{self, Broker},
+    clock,
+    framing::ALPN,
+    limits,
+    ops::{self, Check, Health, http::OpsListener, metrics::Recorder},
+    site::{
+        Site,
+        raw::{RawAccount, RawSite},
+    },
+    transport::{
+        HttpListener, HttpSettings, QuicListener, QuicSettings,
+        tls::{self, Certificate},
+    },
+};
+use settings::PlainText;
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("site.file {path}")]
+    SiteFile { path: PathBuf, source: std::io::Error },
+    #[error("site.file {path}: {problems}")]
+    Site { path: PathBuf, problems: String },
+    #[error(transparent)]
+    Broker(#[from] broker::StartError),
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    #[error(transparent)]
+    Listen(#[from] crate::transport::ListenError),
+    #[error(transparent)]
+    Ops(#[from] ops::http::OpsError),
+    #[error(transparent)]
+    Setup(#[from] setup::SetupError),
+    #[error("the broker ended during its start")]
+    Ended,
+}
+
+impl ServerError {
+    /// The operator's settings or files are wrong, rather than the machine.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::SiteFile { .. } | Self::Site { .. })
+    }
+}
+
+/// A broker with its journal open and its operations listener serving. Its doors are still shut.
+pub struct Server {
+    pub broker: Broker,
+    pub health: Health,
+    pub recorder: Recorder,
+    /// Of the operations listener, if there is one.
+    pub ops: Option<SocketAddr>,
+    settings: Settings,
+    /// Cancelled first: nobody new, everybody is told.
+    shutdown: CancellationToken,
+    /// Cancelled last, so that operators can watch the drain.
+    ops_stop: CancellationToken,
+    owner: JoinHandle<()>,
+    watchers: TaskTracker,
+}
+
+/// The public listeners of a server, serving.
+pub struct Doors {
+    pub http: SocketAddr,
+    pub quic: Option<SocketAddr>,
+    /// None without TLS.
+    pub certificate: Option<Arc<Certificate>>,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Opens the journal and starts the broker and the operations listener.
+    pub async fn start(settings: Settings) -> Result<Self, ServerError> {
+        let health = Health::default();
+        let recorder = ops::metrics::recorder();
+        let (shutdown, ops_stop) = (CancellationToken::new(), CancellationToken::new());
+        let ops = match settings.ops {
+            Some(address) => Some(OpsListener::bind(address, settings.ops_allow_remote).await?),
+            None => None,
+        };
+        let site = read_site(&settings)?;
+        let broker_settings =
+            broker::Settings { data: settings.data_folder.clone(), disk_reserve_bytes: settings.reserve_bytes, site };
+        let (broker, owner) =
+            Broker::start(broker_settings, Box::new(ops::follow::follower()), shutdown.clone()).await?;
+
+        let recorder = recorder.gathering(gather::from(broker.clone(), health.clone(), &settings));
+        let watchers = TaskTracker::new();
+        let ops_address = ops.as_ref().and_then(|listener| listener.address().ok());
+        if let Some(listener) = ops {
+            tracing::info!(address = ?ops_address, "operations listener");
+            watchers.spawn(listener.run(health.clone(), recorder.clone(), ops_stop.clone()));
+        }
+        watchers.spawn(recorder.clone().keep_up(ops_stop.clone()));
+        watchers.spawn(watch::run(broker.clone(), health.clone(), settings.clone(), ops_stop.clone()));
+        for (key, gives_up) in settings.weaknesses() {
+            tracing::warn!(key, gives_up, "a setting is weaker than its default");
+        }
+        health.pass(Check::Started);
+        Ok(Self { broker, health, recorder, ops: ops_address, settings, shutdown, ops_stop, owner, watchers })
+    }
+
+    /// Binds the public listeners and serves them.
+    pub async fn open(&self) -> Result<Doors, ServerError> {
+        let settings = &self.settings;
+        let certificate = match settings.plain_text {
+            PlainText::Never => Some(self.certificate()?),
+            PlainText::Loopback | PlainText::BehindProxy => None,
+        };
+        let tls =
+            certificate.as_ref().map(|certificate| tls::server_config(certificate, &[b"http/1.1"], settings.tls_1_2));
+        let http = HttpListener::bind(HttpSettings {
+            listen: settings.listen,
+            tls: tls.transpose()?.map(Arc::new),
+            behind_proxy: settings.plain_text == PlainText::BehindProxy,
+            origins: settings.allowed_origins.clone(),
+        })
+        .await?;
+        let http_address = http.address();
+        let quic = match settings.quic {
+            Some(listen) => Some(self.quic(listen, http_address, certificate.as_ref())?),
+            None => None,
+        };
+        let quic_address = quic.as_ref().map(QuicListener::address);
+
+        let tasks = TaskTracker::new();
+        tasks.spawn(http.serve(self.broker.clone()));
+        if let Some(quic) = quic {
+            tasks.spawn(quic.serve(self.broker.clone()));
+        }
+        tasks.close();
+        Ok(Doors { http: http_address, quic: quic_address, certificate, tasks })
+    }
+
+    /// With port 0 for both, QUIC takes the port that the system gave to WebSocket: one address to tell people.
+    fn quic(
+        &self,
+        listen: SocketAddr,
+        http: SocketAddr,
+        certificate: Option<&Arc<Certificate>>,
+    ) -> Result<QuicListener, ServerError> {
+        let own;
+        let certificate = match certificate {
+            Some(certificate) => certificate,
+            // QUIC is never without TLS, whatever a proxy ends for WebSocket.
+            None => {
+                own = self.certificate()?;
+                &own
+            }
+        };
+        let listen = if listen.port() == 0 { SocketAddr::new(listen.ip(), http.port()) } else { listen };
+        let congestion = self.settings.congestion;
+        let tls = Arc::new(tls::server_config(certificate, &[ALPN], false)?);
+        Ok(QuicListener::bind(QuicSettings { listen, tls, congestion, reset_key: certificate.reset_key() })?)
+    }
+
+    fn certificate(&self) -> Result<Arc<Certificate>, ServerError> {
+        let source = match &self.settings.tls_files {
+            Some((certificate, key)) => tls::Source::Files { certificate: certificate.clone(), key: key.clone() },
+            None => tls::Source::SelfMade {
+                folder: self.settings.data_folder.clone(),
+                names: tls::names_for([self.settings.listen.ip().to_string()]),
+            },
+        };
+        Ok(Certificate::load(source, clock::wall_ms() as i64)?)
+    }
+
+    /// Takes everything down in order: nobody new is let in, ends are told to come back, the journal is closed, and
+    /// the operations listener goes last. False if something did not end in time.
+    pub async fn stop(self, doors: Option<Doors>) -> bool {
+        self.health.fail(Check::Draining, "the broker is about to stop");
+        self.shutdown.cancel();
+        let ordered = async {
+            if let Some(doors) = doors {
+                doors.tasks.wait().await;
+            }
+            // A panic of the owner was logged where it happened.
+            let _ = self.owner.await;
+            self.ops_stop.cancel();
+            self.watchers.close();
+            self.watchers.wait().await;
+        };
+        tokio::time::timeout(Duration::from_millis(limits::STOP.0), ordered).await.is_ok()
+    }
+
+    /// Listens for the first administrator on a socket in the data folder.
+    pub fn set_up(&self) -> Result<setup::Waiting, ServerError> {
+        self.health.fail(Check::Setup, "there is no administrator: run `equipoise setup`");
+        Ok(setup::Waiting::open(self.broker.clone(), self.health.clone(), &self.settings.data_folder)?)
+    }
+
+    /// Somebody can sign in and administer.
+    pub async fn has_admin(&self) -> Result<bool, ServerError> {
+        use crate::site::UserPermission::Administrator;
+        let look = self.broker.look(|state| {
+            let mut users = state.site.users.iter();
+            users
+                .any(|(id, user)| user.permissions.contains(&Administrator) && state.accounts.credential(*id).is_some())
+        });
+        look.await.map_err(|_| ServerError::Ended)
+    }
+}
+
+impl Doors {
+    /// Reads the certificate's files again without dropping anyone; on an error the one in use stays (W6.4).
+    pub fn reload_certificate(&self) -> Result<(), ServerError> {
+        match &self.certificate {
+            Some(certificate) => Ok(certificate.reload(clock::wall_ms() as i64)?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The site to import at a first start.
+fn read_site(settings: &Settings) -> Result<RawSite, ServerError> {
+    let Some(path) = &settings.site_file else {
+        let site = RawAccount { name: "equipoise".to_owned(), ..RawAccount::default() };
+        return Ok(RawSite { site, ..RawSite::default() });
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| ServerError::SiteFile { path: path.clone(), source })?;
+    let problems = |problems: Vec<crate::site::Problem>| ServerError::Site {
+        path: path.clone(),
+        problems: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    };
+    Site::from_text(&text, None).map_err(problems)?;
+    RawSite::parse(&text).map_err(problems)
+}

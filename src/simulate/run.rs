@@ -1,0 +1,490 @@
+//! One run: virtual time goes from one thing that is due to the next. At one instant the engine's timers come first,
+//! then what happens by itself (answers, ends, arrivals, shifts), then steps in the order of the file.
+
+use super::{
+    chance::Chance,
+    line::{Happening, Line, Refused},
+    names::Names,
+    report::{Report, Tally},
+    scenario::{Arrivals, Auto, Distribution, Plan, Scenario, Shift, Step},
+    steps,
+};
+use crate::{
+    engine::{
+        Actor, Command, Engine, Entry, Event, Outcome, Queue, Reason, Request, Stamped, command::Ask, event::EndReason,
+    },
+    ids::*,
+    limits,
+    time::{Span, Time},
+    wire::control::ClientInfo,
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
+};
+
+/// Runs a scenario to its end. Every line goes to `tell` as it happens; its error ends the run.
+pub fn run<E>(scenario: Scenario, tell: &mut impl FnMut(Line) -> Result<(), E>) -> Result<Report, E> {
+    let mut run = Run::new(&scenario);
+    match scenario.plan {
+        Plan::Steps { steps, until } => run.steps(steps, until, tell)?,
+        Plan::Arrivals { arrivals, staff } => run.arrivals(arrivals, &staff, tell)?,
+    }
+    Ok(run.report(scenario.target))
+}
+
+pub(super) struct Run {
+    pub engine: Engine,
+    pub names: Names,
+    pub now: Time,
+    auto: Auto,
+    due: BinaryHeap<Reverse<(Time, u64, Act)>>,
+    acts: u64,
+    sources: Vec<Source>,
+    guests: HashMap<SessionId, Guest>,
+    tallies: BTreeMap<Queue, Tally>,
+    total: Tally,
+    /// Sessions being handled, and places of the reps logged in, by queue; in total under none.
+    active: HashMap<Option<Queue>, u64>,
+    places: HashMap<Option<Queue>, u64>,
+    /// Figures over time are of the time until here.
+    horizon: Time,
+    lines: Vec<Line>,
+}
+
+/// What happens by itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Act {
+    Accept { session: SessionId, rep: UserId },
+    End { session: SessionId, turn: u32 },
+    Leave(SessionId),
+    Arrive(usize),
+    Login(UserId),
+    Logout(UserId),
+}
+
+/// One session as the figures see it.
+struct Guest {
+    /// Where it was first asked for; none: a rep started it.
+    queue: Option<Queue>,
+    asked: Time,
+    answered: bool,
+    /// Since when it is being handled; none while it waits or is held.
+    handled_since: Option<Time>,
+    /// Handling still to come; none: until a step ends it.
+    left: Option<Span>,
+    /// Counts acceptances: an end that was set for an earlier one is void.
+    turn: u32,
+}
+
+/// A list of arrivals under way.
+struct Source {
+    of: Arrivals,
+    entry: Result<Entry, Reason>,
+    queue: Option<Queue>,
+    gaps: Chance,
+    handling: Chance,
+    patience: Chance,
+    /// Milliseconds, unrounded.
+    next: f64,
+    came: u64,
+}
+
+impl Guest {
+    fn new(asked: Time, queue: Option<Queue>, left: Option<Span>) -> Self {
+        Self { queue, asked, answered: false, handled_since: None, left, turn: 0 }
+    }
+}
+
+/// In total, and for its queue.
+fn keys(queue: Option<Queue>) -> impl Iterator<Item = Option<Queue>> {
+    [None].into_iter().chain(queue.map(Some))
+}
+
+impl Run {
+    fn new(scenario: &Scenario) -> Self {
+        let mut run = Self {
+            engine: Engine::new(scenario.site.clone()),
+            names: Names::new(&scenario.site),
+            now: Time(0),
+            auto: scenario.auto,
+            due: BinaryHeap::new(),
+            acts: 0,
+            sources: Vec::new(),
+            guests: HashMap::new(),
+            tallies: BTreeMap::new(),
+            total: Tally::default(),
+            active: HashMap::new(),
+            places: HashMap::new(),
+            horizon: Time(u64::MAX),
+            lines: Vec::new(),
+        };
+        let _ = run.ask_engine(Actor::System, Command::CivilTime { ms: scenario.start_ms });
+        run
+    }
+
+    fn steps<E>(
+        &mut self,
+        steps: Vec<Step>,
+        until: Time,
+        tell: &mut impl FnMut(Line) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.horizon = until;
+        let queues: Vec<Queue> =
+            steps.iter().filter_map(|step| step.queue.as_deref()).filter_map(|it| self.names.first_queue(it)).collect();
+        for queue in queues {
+            self.tallies.entry(queue).or_default();
+        }
+        let mut steps = steps.into_iter().peekable();
+        loop {
+            let step = steps.peek().map(|step| step.at);
+            let Some(at) = [step, self.next_due()].into_iter().flatten().min().filter(|at| *at <= until) else { break };
+            self.go_to(at);
+            self.what_is_due();
+            while let Some(step) = steps.next_if(|step| step.at <= at) {
+                steps::take(self, &step);
+                self.what_is_due();
+            }
+            self.tell_lines(tell)?;
+        }
+        self.go_to(until);
+        self.tell_lines(tell)
+    }
+
+    fn arrivals<E>(
+        &mut self,
+        arrivals: Vec<Arrivals>,
+        staff: &[Shift],
+        tell: &mut impl FnMut(Line) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.horizon = arrivals.iter().map(Arrivals::horizon).max().unwrap_or_default();
+        for shift in staff {
+            let Some(user) = self.names.user(&shift.rep) else { continue };
+            self.plan(shift.from, Act::Login(user));
+            if let Some(to) = shift.to {
+                self.plan(to, Act::Logout(user));
+            }
+        }
+        for (at, of) in arrivals.into_iter().enumerate() {
+            let queue = self.names.first_queue(&of.queue);
+            if let Some(queue) = queue {
+                self.tallies.entry(queue).or_default();
+            }
+            let chance = |what| Chance::new(of.seed, at as u64 * 3 + what);
+            let (gaps, handling, patience) = (chance(1), chance(2), chance(3));
+            let entry = self.names.entry(&of.queue);
+            self.sources.push(Source { of, entry, queue, gaps, handling, patience, next: 0.0, came: 0 });
+            self.next_arrival(at);
+        }
+        let last = self.horizon + limits::SIMULATED_DRAIN;
+        while let Some(at) = self.next_due().filter(|at| *at <= last) {
+            if at > self.horizon && self.engine.state().sessions.is_empty() {
+                break;
+            }
+            self.go_to(at);
+            self.what_is_due();
+            self.tell_lines(tell)?;
+        }
+        if self.now < self.horizon {
+            self.go_to(self.horizon);
+        }
+        self.tell_lines(tell)
+    }
+
+    fn next_due(&self) -> Option<Time> {
+        let act = self.due.peek().map(|Reverse((at, ..))| *at);
+        [act, self.engine.next_deadline()].into_iter().flatten().min().map(|at| at.max(self.now))
+    }
+
+    /// Time passes; the engine's timers fire.
+    fn go_to(&mut self, at: Time) {
+        let span = at.min(self.horizon).since(self.now);
+        if !span.is_zero() {
+            let state = self.engine.state();
+            let mut all = 0;
+            for (queue, tally) in &mut self.tallies {
+                let waiting = state.waiting_in(*queue).len() as u64;
+                let of = |map: &HashMap<Option<Queue>, u64>| map.get(&Some(*queue)).copied().unwrap_or(0);
+                tally.pass(span, of(&self.active), of(&self.places), waiting);
+                all += waiting;
+            }
+            let of = |map: &HashMap<Option<Queue>, u64>| map.get(&None).copied().unwrap_or(0);
+            self.total.pass(span, of(&self.active), of(&self.places), all);
+        }
+        self.now = at;
+        let mut events = Vec::new();
+        self.engine.advance(at, &mut events);
+        self.absorb(events);
+    }
+
+    /// Everything set for this instant, and what it sets for the same instant.
+    fn what_is_due(&mut self) {
+        while let Some(Reverse((at, _, act))) = self.due.peek().copied()
+            && at <= self.now
+        {
+            self.due.pop();
+            self.act(act);
+        }
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Accept { session, rep } => {
+                let state = self.engine.state();
+                let offer = state.session(session).and_then(|it| it.waiting()?.offer.as_ref());
+                if offer.is_some_and(|offer| offer.rep == rep && offer.since + self.answer_after() <= self.now) {
+                    let refused = self.ask_engine(Actor::Party(Party::Rep(rep)), Command::Accept { session });
+                    self.refused("accept", refused.err(), |it, names| {
+                        it.rep = Some(names.rep(rep));
+                        it.session = Some(names.session(session));
+                    });
+                }
+            }
+            Act::End { session, turn } => {
+                let owner = self.engine.state().session(session).and_then(|it| it.owner());
+                let current = self.guests.get(&session).is_some_and(|guest| guest.turn == turn);
+                if let Some(owner) = owner.filter(|_| current) {
+                    let refused = self.ask_engine(Actor::Party(Party::Rep(owner)), Command::End { session });
+                    self.refused("end", refused.err(), |it, names| {
+                        it.by = Some("rep".to_owned());
+                        it.session = Some(names.session(session));
+                    });
+                }
+            }
+            Act::Leave(session) => {
+                let waits = self.engine.state().session(session).is_some_and(|it| it.waiting().is_some());
+                if waits && self.guests.get(&session).is_some_and(|guest| !guest.answered) {
+                    let _ = self.ask_engine(Actor::Party(Party::Customer(session)), Command::End { session });
+                }
+            }
+            Act::Arrive(source) => self.arrive(source),
+            Act::Login(user) => {
+                let refused = self.log_in(user);
+                self.refused("login", refused.err(), |it, names| it.rep = Some(names.rep(user)));
+            }
+            Act::Logout(user) => {
+                let refused = self.ask_engine(Actor::System, Command::Logout { user });
+                self.refused("logout", refused.err(), |it, names| it.rep = Some(names.rep(user)));
+            }
+        }
+    }
+
+    fn arrive(&mut self, at: usize) {
+        let source = &mut self.sources[at];
+        source.came += 1;
+        let name = format!("{}#{}", source.of.queue, source.came);
+        let draw = |mean_s: f64, chance: &mut Chance| {
+            let seconds = match source.of.distribution {
+                Distribution::Exponential => chance.exponential(mean_s),
+                Distribution::Fixed => mean_s,
+            };
+            Span((seconds * 1000.0).round() as u64)
+        };
+        let handle = draw(source.of.handle_mean_s, &mut source.handling);
+        let patience = source.of.patience_mean_s.map(|mean| draw(mean, &mut source.patience));
+        let asked = source.entry.and_then(|entry| {
+            let skills = source.of.skills.iter().map(|skill| self.names.skill(skill)).collect::<Result<_, _>>()?;
+            Ok((entry, skills, source.of.priority))
+        });
+        let queue = source.queue;
+        let asked = asked.and_then(|(entry, skills, priority)| {
+            let ask = Ask { priority, ..steps::plain_ask(entry, skills) };
+            self.ask(name.clone(), ask, queue)
+        });
+        match asked {
+            Ok(session) => {
+                if let Some(guest) = self.guests.get_mut(&session) {
+                    guest.left = Some(handle);
+                }
+                if let Some(patience) = patience {
+                    self.plan(self.now + patience, Act::Leave(session));
+                }
+            }
+            Err(reason) => {
+                let address = self.sources[at].of.queue.clone();
+                self.refused("ask", Some(reason), |it, _| {
+                    it.session = Some(name);
+                    it.queue = Some(address);
+                });
+            }
+        }
+        self.next_arrival(at);
+    }
+
+    fn next_arrival(&mut self, at: usize) {
+        let source = &mut self.sources[at];
+        if source.of.rate_per_h <= 0.0 {
+            return;
+        }
+        source.next += source.gaps.exponential(3_600_000.0 / source.of.rate_per_h);
+        let next = Time(source.next as u64);
+        if next < source.of.horizon() {
+            self.plan(next, Act::Arrive(at));
+        }
+    }
+
+    /// A customer asks; counts where it is known what for.
+    pub(super) fn ask(&mut self, name: String, ask: Ask, queue: Option<Queue>) -> Result<SessionId, Reason> {
+        let session = SessionId(self.engine.state().next_session);
+        self.names.label(session, name);
+        self.guests.insert(session, Guest::new(self.now, queue, self.auto.handle));
+        let asked = self.ask_engine(Actor::System, Command::Ask(ask));
+        for tally in queue.and_then(|queue| self.tallies.get_mut(&queue)).into_iter().chain([&mut self.total]) {
+            tally.arrived += 1;
+            tally.refused += u64::from(asked.is_err());
+        }
+        if asked.is_err() {
+            self.names.forget(session);
+            self.guests.remove(&session);
+        }
+        asked.map(|_| session)
+    }
+
+    pub(super) fn log_in(&mut self, user: UserId) -> Result<Outcome, Reason> {
+        let resume = SecretHash::of(&user.0.to_be_bytes());
+        self.ask_engine(Actor::System, Command::Login { user, version: 0, resume, client: ClientInfo::default() })
+    }
+
+    pub(super) fn ask_engine(&mut self, actor: Actor, command: Command) -> Result<Outcome, Reason> {
+        let mut events = Vec::new();
+        let answer = self.engine.handle(self.now, &Request { actor, id: None, command }, &mut events);
+        self.absorb(events);
+        answer.map_err(|refusal| refusal.reason)
+    }
+
+    /// A refused act is a line; one that was done is none.
+    pub(super) fn refused(&mut self, verb: &str, reason: Option<Reason>, more: impl FnOnce(&mut Refused, &Names)) {
+        let Some(reason) = reason else { return };
+        let mut refused = Refused { verb: verb.to_owned(), reason: reason.name().to_owned(), ..Refused::default() };
+        more(&mut refused, &self.names);
+        self.lines.push(Line { at: self.now, happening: Happening::Refused(refused) });
+    }
+
+    fn plan(&mut self, at: Time, act: Act) {
+        self.acts += 1;
+        self.due.push(Reverse((at, self.acts, act)));
+    }
+
+    fn answer_after(&self) -> Span {
+        self.auto.answer_after.unwrap_or_default()
+    }
+
+    fn tell_lines<E>(&mut self, tell: &mut impl FnMut(Line) -> Result<(), E>) -> Result<(), E> {
+        self.lines.drain(..).try_for_each(tell)
+    }
+
+    /// What follows from what happened: lines, figures, and what comes by itself.
+    fn absorb(&mut self, events: Vec<Stamped>) {
+        for Stamped { at, event } in events {
+            if let Some(happening) = self.names.happening(&event) {
+                self.lines.push(Line { at, happening });
+            }
+            self.count(at, &event);
+            if let Event::Offered { session, rep, .. } = event
+                && (self.auto.answer_after.is_some() || !self.sources.is_empty())
+            {
+                self.plan(at + self.answer_after(), Act::Accept { session, rep });
+            }
+        }
+    }
+
+    fn count(&mut self, at: Time, event: &Event) {
+        match event {
+            Event::LoggedIn { user } => self.staff(*user, true),
+            Event::LoggedOut { user, .. } => self.staff(*user, false),
+            // What a rep started, without a customer who asked.
+            Event::Asked { session, .. } => {
+                let handle = self.auto.handle;
+                self.guests.entry(*session).or_insert_with(|| Guest::new(at, None, handle));
+            }
+            Event::Accepted { session, .. } => {
+                self.answered(at, *session);
+                self.begin_handling(*session);
+            }
+            Event::Resumed { session } => {
+                self.handle_on(at, *session);
+                self.begin_handling(*session);
+            }
+            Event::Held { session } | Event::Moved { session, .. } => self.stop_handling(at, *session),
+            Event::Ended { session, reason } => {
+                self.stop_handling(at, *session);
+                let Some(guest) = self.guests.remove(session) else { return };
+                // Nothing names a customer who came by chance again.
+                if !self.sources.is_empty() {
+                    self.names.forget(*session);
+                }
+                let gave_up = matches!(reason, EndReason::LeftQueue) && !guest.answered;
+                for tally in self.tallies_of(guest.queue) {
+                    tally.abandoned += u64::from(gave_up);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn staff(&mut self, user: UserId, is_in: bool) {
+        let Some(it) = self.engine.state().site.users.get(&user) else { return };
+        let places = u64::from(it.max_sessions);
+        let teams = it.teams.keys().map(|team| Some(Queue::Team(*team)));
+        for queue in teams.chain([Some(Queue::Personal(user)), None]) {
+            let all = self.places.entry(queue).or_default();
+            *all = if is_in { *all + places } else { all.saturating_sub(places) };
+        }
+    }
+
+    /// The first answer ends the wait.
+    fn answered(&mut self, at: Time, session: SessionId) {
+        let Some(guest) = self.guests.get_mut(&session) else { return };
+        if !std::mem::replace(&mut guest.answered, true) && guest.queue.is_some() {
+            let (wait, queue) = (at.since(guest.asked).0, guest.queue);
+            for tally in self.tallies_of(queue) {
+                tally.waits.push(wait);
+            }
+        }
+        self.handle_on(at, session);
+    }
+
+    fn handle_on(&mut self, at: Time, session: SessionId) {
+        let Some(guest) = self.guests.get_mut(&session) else { return };
+        if guest.handled_since.replace(at).is_none() {
+            let queue = guest.queue;
+            for key in keys(queue) {
+                *self.active.entry(key).or_default() += 1;
+            }
+        }
+    }
+
+    fn stop_handling(&mut self, at: Time, session: SessionId) {
+        let Some(guest) = self.guests.get_mut(&session) else { return };
+        let Some(since) = guest.handled_since.take() else { return };
+        guest.turn += 1;
+        guest.left = guest.left.map(|left| Span(left.0.saturating_sub(at.since(since).0)));
+        let queue = guest.queue;
+        for key in keys(queue) {
+            if let Some(active) = self.active.get_mut(&key) {
+                *active -= 1;
+            }
+        }
+    }
+
+    /// Sets the end of what is being handled, where one is known.
+    fn begin_handling(&mut self, session: SessionId) {
+        let Some(guest) = self.guests.get(&session) else { return };
+        if let (Some(since), Some(left)) = (guest.handled_since, guest.left) {
+            let end = Act::End { session, turn: guest.turn };
+            self.plan(since + left, end);
+        }
+    }
+
+    fn tallies_of(&mut self, queue: Option<Queue>) -> impl Iterator<Item = &mut Tally> {
+        let total = queue.is_some().then_some(&mut self.total);
+        queue.and_then(|queue| self.tallies.get_mut(&queue)).into_iter().chain(total)
+    }
+
+    fn report(self, target: Span) -> Report {
+        let names = &self.names;
+        let queues =
+            self.tallies.into_iter().map(|(queue, tally)| (names.address(queue), tally.figures(target))).collect();
+        Report { queues, total: self.total.figures(target) }
+    }
+}

@@ -1,0 +1,365 @@
+//! The nouns of a site: users, teams, skills, issues, portals, policies, options, checked once. `raw` is what a site
+//! file says; `check` turns it into these. This room knows nothing of sessions, time passing or who is logged in.
+
+pub mod check;
+pub mod layers;
+pub mod raw;
+pub mod read;
+pub mod schedule;
+pub mod template;
+pub mod tool;
+pub mod value;
+
+pub use policy::{GroupPolicy, Layer, Origin, Policy, PromptMode, PromptRule, TechnicianGroup};
+pub use read::Problem;
+
+mod policy;
+
+use crate::{ids::*, time::Span};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A checked site: every reference resolved, every number in its range. Made from a [`raw::RawSite`] only.
+///
+/// A code keeps its id from one version of the site to the next; what is deleted leaves a hole, so that an id in the
+/// journal never comes to mean something else.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Site {
+    pub name: String,
+    pub timezone: String,
+    /// Seats outside any pool; 0 = no limit (R11.1).
+    pub seats: u32,
+    pub options: Options,
+    pub skills: BTreeMap<SkillId, Skill>,
+    pub teams: BTreeMap<TeamId, Team>,
+    pub issues: BTreeMap<IssueId, Issue>,
+    pub users: BTreeMap<UserId, User>,
+    pub pools: BTreeMap<PoolId, Pool>,
+    pub portals: BTreeMap<PortalId, Portal>,
+    pub jump_items: BTreeMap<JumpItemId, JumpItem>,
+    pub policies: BTreeMap<PolicyId, Policy>,
+    /// Highest priority first (P2.2).
+    pub group_policies: Vec<GroupPolicy>,
+    /// In the order of the file; a parent is a place in this list (P2.3).
+    pub technician_groups: Vec<TechnicianGroup>,
+    /// Codes to ids, for those that exist; codes are lower case.
+    pub codes: Codes,
+    /// The next free number of each kind, so that no id is given twice.
+    pub next: NextIds,
+    /// The declarative text this came from, kept whole for `site export` and for the policy room.
+    pub raw: raw::RawSite,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Codes {
+    pub users: BTreeMap<String, UserId>,
+    pub teams: BTreeMap<String, TeamId>,
+    pub skills: BTreeMap<String, SkillId>,
+    pub issues: BTreeMap<String, IssueId>,
+    pub pools: BTreeMap<String, PoolId>,
+    pub portals: BTreeMap<String, PortalId>,
+    pub jump_items: BTreeMap<String, JumpItemId>,
+    pub policies: BTreeMap<String, PolicyId>,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct NextIds {
+    pub user: u32,
+    pub team: u32,
+    pub skill: u32,
+    pub issue: u32,
+    pub pool: u32,
+    pub portal: u32,
+    pub jump_item: u32,
+    pub policy: u32,
+}
+
+/// Contract C1, `[options]`; spans of 0 mean none.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Options {
+    pub fallback_team: Option<TeamId>,
+    /// R8.2: rules 2, 3, 4, for all kinds but jump.
+    pub fallback_normal: [bool; 3],
+    pub fallback_jump: [bool; 3],
+    pub reconnect_grace: Span,
+    pub require_closed_sessions: bool,
+    pub show_session_information: bool,
+    pub offer_timeout_is_rejection: bool,
+    pub get_next_by_priority: bool,
+    pub priority_ageing_per_min: u32,
+    pub max_active_sessions: u32,
+    pub max_wait: Span,
+    pub session_inactivity: Span,
+    pub console_idle: Span,
+    pub default_policy: Option<PolicyId>,
+    pub auto_start: bool,
+    pub disclaimer: bool,
+    pub show_rep_names: bool,
+    pub rep_alias: String,
+    pub two_factor: TwoFactor,
+    /// The site's own status codes and what each is shown as (R3).
+    #[serde(default)]
+    pub statuses: BTreeMap<String, StatusShown>,
+}
+
+/// What a status code is shown as.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusShown {
+    Available,
+    Away,
+    Busy,
+}
+
+impl Options {
+    /// What a code is shown as; none: the site does not know it.
+    pub fn status_shown(&self, code: &str) -> Option<StatusShown> {
+        match code {
+            "available" => Some(StatusShown::Available),
+            "away" => Some(StatusShown::Away),
+            "busy" => Some(StatusShown::Busy),
+            own => self.statuses.get(own).copied(),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct TwoFactor {
+    /// RFC 3339 date; empty: optional (R11.3).
+    pub required_from: String,
+    pub timezone: String,
+    pub min_client: String,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Skill {
+    pub code: String,
+    pub parent: Option<SkillId>,
+    /// Rank of its root, 0 = most critical (R4.4).
+    pub rank: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    None,
+    LeastBusy,
+    SkillsLeastBusy,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TeamRole {
+    Member,
+    Lead,
+    Manager,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Team {
+    pub code: String,
+    pub name: String,
+    pub algorithm: Algorithm,
+    pub alert_timeout: Span,
+    pub persistent: bool,
+    pub wrap_up: Span,
+    pub defer_after_login: Span,
+    pub relax_after: Span,
+    /// 0 = no limit.
+    pub max_queue: u32,
+    pub overdue: Overdue,
+    pub members: BTreeMap<UserId, TeamRole>,
+}
+
+/// R6.1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overdue {
+    None,
+    Mark { after: Span },
+    Transfer { after: Span, to: TeamId },
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Issue {
+    pub code: String,
+    pub team: TeamId,
+    pub skills: Vec<SkillId>,
+    pub priority: u8,
+    pub help_requests: bool,
+    /// Overrides the team's stay time (R4.7).
+    pub relax_after: Option<Span>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct User {
+    pub username: String,
+    pub public_name: String,
+    pub private_name: String,
+    pub teams: BTreeMap<TeamId, TeamRole>,
+    /// More preferred; less preferred follows from the tree (R4.4).
+    pub skills: BTreeSet<SkillId>,
+    /// Effective: of a group policy where one sets it (P2.2).
+    pub max_sessions: u32,
+    /// Effective; 0 = no limit (R3.6).
+    pub idle_limit: Span,
+    pub exempt_from_assignment: bool,
+    /// Effective (P2.2).
+    pub permissions: BTreeSet<UserPermission>,
+    /// Effective session policies of attended and unattended sessions (P2.1).
+    pub policy_attended: Option<PolicyId>,
+    pub policy_unattended: Option<PolicyId>,
+    /// Who gave the permissions, the limits and the session policies; what a group policy gave is locked (P2.2).
+    pub permissions_from: Origin,
+    pub limits_from: Origin,
+    pub policies_from: Origin,
+    /// Place in `technician_groups`.
+    pub technician_group: Option<usize>,
+    pub pool: Option<PoolId>,
+    /// Resolved: 0 = never (R7.9).
+    pub session_inactivity: Span,
+    pub console_idle: Span,
+    /// Neither the account nor a technician group around it is disabled (P2.3).
+    pub enabled: bool,
+    /// Milliseconds since 1970 UTC.
+    pub expires_ms: Option<u64>,
+    pub schedule: Option<Schedule>,
+}
+
+/// R11.2: weekly windows in a time zone, in minutes from Monday 00:00; an end before its start wraps the week.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Schedule {
+    pub timezone: String,
+    pub force: bool,
+    pub entries: Vec<(u16, u16)>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Pool {
+    pub code: String,
+    pub seats: u32,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Portal {
+    pub code: String,
+    pub hosts: Vec<String>,
+    pub policy: Option<PolicyId>,
+    /// Empty = all (R3.12).
+    pub teams: BTreeSet<TeamId>,
+    pub rep_list: bool,
+    pub no_rep_message: String,
+    pub no_rep_url: String,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct JumpItem {
+    pub code: String,
+    pub method: JumpMethod,
+    pub policy_present: Option<PolicyId>,
+    pub policy_absent: Option<PolicyId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JumpMethod {
+    JumpClient,
+    JumpLocal,
+    JumpLocalVnc,
+    JumpLocalRdp,
+    JumpRemote,
+    JumpRemoteVnc,
+    JumpRemoteRdp,
+    JumpShell,
+    JumpVpro,
+}
+
+impl JumpMethod {
+    pub const NAMES: &'static [(&'static str, Self)] = &[
+        ("jump_client", Self::JumpClient),
+        ("jump_local", Self::JumpLocal),
+        ("jump_local_vnc", Self::JumpLocalVnc),
+        ("jump_local_rdp", Self::JumpLocalRdp),
+        ("jump_remote", Self::JumpRemote),
+        ("jump_remote_vnc", Self::JumpRemoteVnc),
+        ("jump_remote_rdp", Self::JumpRemoteRdp),
+        ("jump_shell", Self::JumpShell),
+        ("jump_vpro", Self::JumpVpro),
+    ];
+}
+
+/// R1.4.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionKind {
+    #[default]
+    Support,
+    Jump,
+    Cobrowse,
+    Chat,
+    RepToRep,
+    Lens,
+    Presentation,
+}
+
+impl SessionKind {
+    pub const NAMES: &'static [(&'static str, Self)] = &[
+        ("support", Self::Support),
+        ("jump", Self::Jump),
+        ("cobrowse", Self::Cobrowse),
+        ("chat", Self::Chat),
+        ("rep_to_rep", Self::RepToRep),
+        ("lens", Self::Lens),
+        ("presentation", Self::Presentation),
+    ];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+    }
+
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+}
+
+macro_rules! user_permissions {
+    ($($variant:ident $name:literal),* $(,)?) => {
+        /// What a rep may do in the product (P1.1); the names of contract C1 in snake case.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum UserPermission { $($variant),* }
+
+        impl UserPermission {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+user_permissions! {
+    Administrator "administrator", AdminVault "admin_vault", SetPasswords "set_passwords",
+    EditJumpoints "edit_jumpoints", EditPublicSite "edit_public_site", EditCustomerNotices "edit_customer_notices",
+    EditFileStore "edit_file_store", EditCannedMessages "edit_canned_messages", EditTeams "edit_teams",
+    EditJumpGroups "edit_jump_groups", EditIssues "edit_issues", EditSkills "edit_skills",
+    EditSupportButtons "edit_support_buttons", EditCannedScripts "edit_canned_scripts",
+    EditCustomLinks "edit_custom_links", EditIosProfiles "edit_ios_profiles", ReportsOwn "reports_own",
+    ReportsTeam "reports_team", ReportsAll "reports_all", ViewRecordings "view_recordings",
+    ReportsLicense "reports_license", ReportsSyslog "reports_syslog", ReportsVaultOwn "reports_vault_own",
+    ReportsVaultAll "reports_vault_all", Support "support", GenerateKeys "generate_keys",
+    GenerateIosKeys "generate_ios_keys", AcceptFromQueue "accept_from_queue", TransferOutside "transfer_outside",
+    ShareOutside "share_outside", InviteExternal "invite_external", GetNext "get_next",
+    ExtendedAvailability "extended_availability", EditExternalKey "edit_external_key", OptOut "opt_out",
+    ShowScreenToReps "show_screen_to_reps", GiveControlToReps "give_control_to_reps",
+    ButtonsPersonal "buttons_personal", ButtonsTeamManage "buttons_team_manage",
+    ButtonsChangePortal "buttons_change_portal", ButtonsTeamDeploy "buttons_team_deploy", JumpClient "jump_client",
+    JumpLocal "jump_local", JumpLocalVnc "jump_local_vnc", JumpLocalRdp "jump_local_rdp", JumpRemote "jump_remote",
+    JumpRemoteVnc "jump_remote_vnc", JumpRemoteRdp "jump_remote_rdp", JumpShell "jump_shell", JumpVpro "jump_vpro",
+    ShowOnPublicSite "show_on_public_site", ChangeDisplayNames "change_display_names", ChangePhoto "change_photo",
+}

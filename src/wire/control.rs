@@ -1,0 +1,627 @@
+//! Control messages: MessagePack maps with field names (W4.1). A message never names its sender; the broker knows.
+//!
+//! A client sends `hello` first, then requests `{id, do: {name: {…}}}`; the broker answers each with `{re, ok}` or
+//! `{re, no}` and pushes `{seq, ev: {name: {…}}}`. Unknown fields are ignored, unknown names are refused by name.
+
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// Everything a client may send as control. Exactly one field is set.
+#[derive(Clone, PartialEq, Debug)]
+pub enum FromClient {
+    Hello(Box<Hello>),
+    /// `id` counts up from 1 for one participant and is never used again by it, reconnects included (W3.5).
+    Request {
+        id: u64,
+        act: Box<Do>,
+    },
+    /// A request whose name this version does not know; refused by name.
+    Unknown {
+        id: u64,
+        name: String,
+    },
+    Ping(u64),
+    Pong(u64),
+}
+
+/// Everything the broker may send as control.
+#[derive(Clone, PartialEq, Debug)]
+pub enum FromBroker {
+    Welcome(Box<Welcome>),
+    Reply {
+        re: u64,
+        answer: Result<Box<Done>, Box<Refused>>,
+    },
+    /// `seq` is the site's sequence number; gaps are normal (W4.4). An event this version does not know is `None`.
+    Push {
+        seq: u64,
+        ev: Option<Box<Ev>>,
+    },
+    Ping(u64),
+    Pong(u64),
+    /// Said before the connection closes, where there is more to say than the code.
+    Bye(Bye),
+}
+
+// ---- hello ----------------------------------------------------------------------------------------------------------
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    pub role: Role,
+    /// By host name if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    pub credential: Credential,
+    #[serde(default)]
+    pub client: ClientInfo,
+    /// Names of optional features; the welcome says which of them hold.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Resume the view from this push; left out: a snapshot comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Rep,
+    Customer,
+    /// An integrator's or the load test's account: asks for sessions and watches them.
+    Service,
+    Admin,
+}
+
+/// What proves who this is. No secret ever stands in a header, a cookie, or a URL's path or query (W3.2).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// Single use, 30 s, from `POST /v1/ticket`; what a browser has.
+    Ticket(String),
+    /// An access token from `POST /v1/sign-in`.
+    Token(String),
+    /// A session key as read out or typed, or the token of a join link; what a customer has.
+    Key(String),
+    /// The token of the last welcome (W3.4).
+    Resume(String),
+}
+
+/// Says which, never what.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ticket(_) => "Ticket(…)",
+            Self::Token(_) => "Token(…)",
+            Self::Key(_) => "Key(…)",
+            Self::Resume(_) => "Resume(…)",
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ClientInfo {
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub version: String,
+    /// `linux`, `macos`, `windows`, `android`, `ios` or `other`: decides how paths are read (P5).
+    #[serde(default)]
+    pub os: String,
+    /// How the person wants to be called; shown as unverified.
+    #[serde(default)]
+    pub display_name: String,
+    #[serde(default)]
+    pub locale: String,
+    /// Somebody sits at the endpoint who can be asked (P4.5).
+    #[serde(default = "yes")]
+    pub present: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Welcome {
+    pub protocol: u32,
+    pub site: String,
+    /// Who the broker knows this to be: a username, or `customer`.
+    pub you: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participant: Option<u16>,
+    /// For the next hello; the one before stays good until this one is first used (W3.4).
+    pub resume: String,
+    pub features: Vec<String>,
+    pub ping_interval_s: u64,
+    /// The broker's clock, milliseconds since 1970 UTC.
+    pub now_ms: u64,
+    /// `true`: the view goes on after `seen`; `false`: a snapshot follows.
+    pub resumed: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Bye {
+    pub code: u16,
+    pub reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+// ---- requests -------------------------------------------------------------------------------------------------------
+
+/// What a client may ask for. Sessions are numbers, queues and people are addresses (`team:net`, `rep:ana`).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Do {
+    // A rep's console.
+    Status {
+        code: String,
+    },
+    OptIn {},
+    OptOut {},
+    /// Nobody has touched the console for so long.
+    Idle {
+        for_s: u64,
+    },
+    Active {},
+    Logout {},
+
+    // Queues and sessions (R2, R7).
+    /// For service accounts: a customer asks through an integrator. Answer: `asked`.
+    Ask(Ask),
+    /// A key for one customer. Answer: `key`.
+    MakeKey {
+        /// Left out: the rep's own queue.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        queue: Option<String>,
+        #[serde(default)]
+        kind: KeyKind,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lives_s: Option<u64>,
+    },
+    Accept {
+        session: u64,
+    },
+    Reject {
+        session: u64,
+    },
+    Take {
+        session: u64,
+    },
+    GetNext {},
+    Transfer {
+        session: u64,
+        to: String,
+    },
+    Share {
+        session: u64,
+        to: String,
+    },
+    Join {
+        session: u64,
+    },
+    Depart {
+        session: u64,
+    },
+    TakeOver {
+        session: u64,
+    },
+    Hold {
+        session: u64,
+    },
+    Resume {
+        session: u64,
+    },
+    End {
+        session: u64,
+    },
+
+    // Tools (W1.3, P3).
+    Open(Open),
+    /// The other end takes a requested tool up. Answer: `opened`.
+    AcceptOpen {
+        session: u64,
+        open: u32,
+        /// What the opener should know, such as a file's size.
+        #[serde(default)]
+        facts: BTreeMap<String, Value>,
+    },
+    RefuseOpen {
+        session: u64,
+        open: u32,
+        reason: String,
+    },
+    /// Facts about a channel for its other ends, kept while it lives: a file's SHA-256, that it was stored (W1.8).
+    Note {
+        session: u64,
+        channel: u32,
+        facts: BTreeMap<String, Value>,
+    },
+    /// The customer answers a prompt (P4).
+    Answer {
+        session: u64,
+        prompt: u32,
+        allow: bool,
+    },
+    /// The customer takes back one grant, or all with no tool named (P4.6). Answer: `revoked`.
+    TakeBack {
+        session: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
+    },
+
+    // Looking.
+    Explain {
+        session: u64,
+    },
+
+    // Administration: what the demo, the setup and the load test need; the API brings the rest.
+    SetPassword {
+        username: String,
+        password: String,
+    },
+    /// A long-lived token for a service account. Answer: `key`.
+    MakeServiceKey {
+        name: String,
+    },
+    Site {},
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Ask {
+    pub queue: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skills: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relax_after_s: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred: Option<Preferred>,
+    /// Shown to the rep as given.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub customer_name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub details: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub external_key: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Preferred {
+    pub rep: String,
+    pub window_s: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// Short, to be read out: `XXXX-XXXX`.
+    #[default]
+    Code,
+    /// 128 bits, for the fragment of a link.
+    Link,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Open {
+    pub session: u64,
+    /// A name of contract C1: `shell`, `file_transfer`, `screen`, `system_info`, `chat` …
+    pub tool: String,
+    /// By tool; `docs/protocol.md` lists them.
+    #[serde(default)]
+    pub args: BTreeMap<String, Value>,
+}
+
+/// The values that arguments and facts of a tool may have.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    Bool(bool),
+    Int(i64),
+    Text(String),
+    List(Vec<String>),
+}
+
+// ---- answers --------------------------------------------------------------------------------------------------------
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Done {
+    /// Done, and there is nothing to add.
+    Yes {},
+    Asked {
+        session: u64,
+        /// The customer's own way in.
+        join: String,
+    },
+    Key {
+        key: String,
+        expires_at_ms: u64,
+    },
+    Session(Box<SessionView>),
+    /// The request waits for the other end, or first for the customer's answer; `opened` or `refused_open` follows.
+    Opening {
+        open: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prompt: Option<u32>,
+    },
+    Opened(Opened),
+    /// No byte past these offsets arrives any more (W2.2).
+    Revoked {
+        epoch: u32,
+        finals: Vec<FinalOffset>,
+    },
+    Explained(Explained),
+    Site {
+        toml: String,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FinalOffset {
+    pub channel: u32,
+    /// The reader of the leg.
+    pub participant: u16,
+    pub offset: u64,
+}
+
+/// Why something was not done (W4.2, P6.3). It never closes anything.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Refused {
+    /// One of the documented names.
+    pub code: String,
+    /// The rule it follows, such as `R7.1`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rule: String,
+    pub message: String,
+    /// The field or place that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// The layer that gave the permission's value, such as `portal:main`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// R9: why a session was offered to whom it was, or why it waits.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Explained {
+    pub session: u64,
+    pub queue: String,
+    /// Skills still asked for at this step of R4.6.
+    pub skills: Vec<String>,
+    pub step: u32,
+    /// In the order they would be offered.
+    pub candidates: Vec<String>,
+    /// The first failed test of R3 for each rep left out.
+    pub rejected: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<String>,
+    /// The rule that brought it into this queue.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub moved_by: String,
+}
+
+// ---- pushes ---------------------------------------------------------------------------------------------------------
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ev {
+    // A console's view (W4.4): a snapshot in parts, then what changed, whole objects each time.
+    Snapshot {
+        sessions: Vec<SessionView>,
+        reps: Vec<RepView>,
+        teams: Vec<TeamView>,
+        last: bool,
+    },
+    Session(Box<SessionView>),
+    SessionGone {
+        session: u64,
+        reason: String,
+    },
+    Rep(RepView),
+
+    // To one rep.
+    Offer {
+        session: u64,
+        team: String,
+        expires_at_ms: u64,
+        /// Left out where the site hides it (R5.2).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        info: Option<Box<SessionView>>,
+    },
+    OfferWarning {
+        session: u64,
+        expires_at_ms: u64,
+    },
+    OfferGone {
+        session: u64,
+        reason: String,
+    },
+    Invited {
+        session: u64,
+        by: String,
+        expires_at_ms: u64,
+    },
+    LoggedOut {
+        reason: String,
+    },
+
+    // To the customer.
+    Waiting {
+        session: u64,
+        position: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wait_s: Option<WaitRange>,
+    },
+    /// Somebody serves this session now; names as the customer may see them (R10.2).
+    Serving {
+        session: u64,
+        participants: Vec<ParticipantView>,
+    },
+    Prompt {
+        session: u64,
+        prompt: u32,
+        /// What would be allowed by a yes; several where one answer covers all (P4.2).
+        tools: Vec<String>,
+        by: String,
+        expires_at_ms: u64,
+    },
+    PromptGone {
+        session: u64,
+        prompt: u32,
+    },
+    Ended {
+        session: u64,
+        reason: String,
+    },
+
+    // Tools.
+    /// This end is asked to take a tool up; answer with `accept_open` or `refuse_open`.
+    Requested {
+        session: u64,
+        open: u32,
+        by: u16,
+        tool: String,
+        args: BTreeMap<String, Value>,
+    },
+    Opened(Opened),
+    RefusedOpen {
+        session: u64,
+        open: u32,
+        refused: Refused,
+    },
+    Closed {
+        session: u64,
+        channel: u32,
+        reason: String,
+        /// Left out where the frames themselves say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<u64>,
+    },
+    Noted {
+        session: u64,
+        channel: u32,
+        by: u16,
+        facts: BTreeMap<String, Value>,
+    },
+    /// What this participant may do in the session changed (P6.2).
+    Permissions {
+        session: u64,
+        epoch: u32,
+        tools: BTreeMap<String, ToolView>,
+    },
+
+    /// The broker is about to go; come back after the delay.
+    Draining {
+        retry_after_ms: u64,
+    },
+}
+
+/// One `opened` to all whom it concerns (W1.3).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Opened {
+    pub session: u64,
+    pub open: u32,
+    pub tool: String,
+    pub channels: Vec<ChannelView>,
+    #[serde(default)]
+    pub facts: BTreeMap<String, Value>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ChannelView {
+    pub channel: u32,
+    /// Names of the kinds of frame it carries, in snake case: `shell_input`, `shell_resize` …
+    pub kinds: Vec<String>,
+    pub class: Class,
+    pub writer: u16,
+    pub readers: Vec<u16>,
+    /// Where this reader begins.
+    pub start: u64,
+}
+
+/// W1.10: in this order a connection is served.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    Input,
+    Shell,
+    Picture,
+    File,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ToolView {
+    pub value: Value,
+    pub source: String,
+    pub prompt: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WaitRange {
+    pub low: u32,
+    pub high: u32,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct SessionView {
+    pub session: u64,
+    pub kind: String,
+    /// `waiting`, `offered`, `active`, `held`, `reconnecting` or `ended`.
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered_to: Option<String>,
+    #[serde(default)]
+    pub participants: Vec<ParticipantView>,
+    #[serde(default)]
+    pub customer: String,
+    #[serde(default)]
+    pub customer_os: String,
+    pub priority: u8,
+    #[serde(default)]
+    pub skills: Vec<String>,
+    #[serde(default)]
+    pub details: String,
+    pub queued_at_ms: u64,
+    #[serde(default)]
+    pub overdue: bool,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ParticipantView {
+    pub participant: u16,
+    pub name: String,
+    pub role: String,
+    pub attached: bool,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct RepView {
+    pub rep: String,
+    pub name: String,
+    /// `offline`, `available`, `away`, `busy`, or the site's own code.
+    pub status: String,
+    pub sessions: u32,
+    pub opted_in: bool,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct TeamView {
+    pub team: String,
+    pub name: String,
+    pub waiting: u32,
+    pub reps: u32,
+}

@@ -1,0 +1,18 @@
+//! What hostile peers send on sockets, and how each of it ends (security.md H-01…H-100).
+//! Real sockets, a real broker, real clients: what a connection promises, and that channels lose and double nothing
+//! whatever happens to it.
+
+#![cfg(feature = "io")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod attack;
+mod channels;
+mod frames;
+mod http;
+mod messages;
+mod place;
+mod quic;
+mod rights;
+mod slow;
+mod tls;
+mod ways_in;

@@ -1,0 +1,364 @@
+//! QUIC that no client speaks: packets, handshakes and streams (H-93…H-100).
+
+use crate::{
+    attack::{Ground, in_time},
+    tls::client,
+};
+use bytes::Bytes;
+use equipoise::{
+    framing::{self, length::Splitter},
+    limits,
+    wire::{Flags, Frame, FromBroker, FromClient, Header, Hello, Kind},
+};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, crypto::rustls::QuicClientConfig,
+};
+use rustls::{
+    Side,
+    quic::{Keys, Version},
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::UdpSocket;
+
+/// A QUIC connection whose streams are written by hand.
+pub struct Attacker {
+    pub connection: Connection,
+    pub endpoint: Endpoint,
+    control: Option<(SendStream, RecvStream, Splitter)>,
+}
+
+impl Attacker {
+    pub async fn connect(address: SocketAddr, alpn: &[u8]) -> Result<Self, ConnectionError> {
+        let mut endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let protocols: &[&[u8]] = if alpn.is_empty() { &[] } else { &[alpn] };
+        let tls = client(&rustls::version::TLS13, protocols);
+        let tls = QuicClientConfig::try_from(tls).unwrap();
+        endpoint.set_default_client_config(ClientConfig::new(Arc::new(tls)));
+        let connection = in_time(endpoint.connect(address, "broker.example").unwrap()).await?;
+        Ok(Self { connection, endpoint, control: None })
+    }
+
+    /// A customer who was welcomed.
+    pub async fn welcomed(ground: &Ground) -> Self {
+        let mut attacker = Self::connect(ground.quic, framing::ALPN).await.unwrap();
+        attacker.hello(ground.customers_hello().await).await;
+        attacker
+    }
+
+    async fn hello(&mut self, hello: Hello) {
+        let (send, receive) = in_time(self.connection.open_bi()).await.unwrap();
+        self.control = Some((send, receive, Splitter::new(1 << 20)));
+        self.say(&FromClient::Hello(Box::new(hello)).encode()).await;
+        in_time(self.hears(|message| matches!(message, FromBroker::Welcome(_)))).await;
+    }
+
+    /// Writes one message on the control stream; the other end may be gone.
+    async fn say(&mut self, message: &[u8]) {
+        let (send, ..) = self.control.as_mut().expect("a control stream");
+        let _ = send.write_all(&prefixed(message)).await;
+    }
+
+    async fn hears(&mut self, wanted: impl Fn(&FromBroker) -> bool) {
+        let (_, receive, splitter) = self.control.as_mut().expect("a control stream");
+        let mut piece = [0; 16 * 1024];
+        loop {
+            let read = receive.read(&mut piece).await.unwrap().expect("the control stream goes on");
+            for message in splitter.feed_all(&piece[..read]).unwrap() {
+                if FromBroker::decode(&message).is_ok_and(|message| wanted(&message)) {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn is_alive(&mut self) {
+        self.say(&FromClient::Ping(815).encode()).await;
+        in_time(self.hears(|message| *message == FromBroker::Pong(815))).await;
+    }
+
+    /// A stream of its own with these bytes.
+    async fn stream(&self, bytes: &[u8]) -> SendStream {
+        let mut stream = in_time(self.connection.open_uni()).await.unwrap();
+        let _ = stream.write_all(bytes).await;
+        stream
+    }
+
+    /// The code it is closed with; the largest number where it just ended.
+    pub async fn ends(&self) -> u64 {
+        match in_time(self.connection.closed()).await {
+            ConnectionError::ApplicationClosed(close) => close.error_code.into_inner(),
+            _ => u64::MAX - 1,
+        }
+    }
+}
+
+fn prefixed(message: &[u8]) -> Vec<u8> {
+    [&(message.len() as u32).to_be_bytes()[..], message].concat()
+}
+
+fn data(kind: Kind, channel: u32, offset: u64, payload: &[u8]) -> Vec<u8> {
+    let header = Header { kind, flags: Flags::default(), channel: equipoise::ids::ChannelId(channel), offset };
+    prefixed(&Frame { header, payload: Bytes::copy_from_slice(payload) }.encode())
+}
+
+// ---- packets made by hand -------------------------------------------------------------------------------------------
+
+/// One Initial packet with this ClientHello in it, as a client that picked `id` sends it.
+fn initial(id: [u8; 8], hello: &[u8]) -> Vec<u8> {
+    let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().unwrap();
+    let keys = Keys::initial(Version::V1, suite, suite.quic.unwrap(), &id, Side::Client);
+    let mut frames = vec![0x06, 0x00];
+    frames.extend((0x4000 | hello.len() as u16).to_be_bytes());
+    frames.extend(hello);
+    let head = 1 + 4 + 1 + id.len() + 1 + 1 + 2 + 1;
+    let tag = keys.local.packet.tag_len();
+    frames.resize(1_200 - head - tag, 0);
+    let mut packet = vec![0xc0, 0, 0, 0, 1, id.len() as u8];
+    packet.extend(id);
+    packet.extend([0, 0]);
+    packet.extend((0x4000 | (1 + frames.len() + tag) as u16).to_be_bytes());
+    packet.push(0);
+    assert_eq!(packet.len(), head);
+    let sealed = keys.local.packet.encrypt_in_place(0, &packet, &mut frames).unwrap();
+    packet.extend(&frames);
+    packet.extend(sealed.as_ref());
+    let (first, rest) = packet.split_at_mut(1);
+    let number = head - 2;
+    let (numbers, sample) = rest.split_at_mut(number + 4);
+    let sample = sample[..keys.local.header.sample_len()].to_vec();
+    keys.local.header.encrypt_in_place(&sample, &mut first[0], &mut numbers[number..=number]).unwrap();
+    packet
+}
+
+/// A ClientHello with these bytes for transport parameters.
+fn client_hello(parameters: &[u8]) -> Vec<u8> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    // A small hello: one packet.
+    provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519];
+    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(crate::tls::Anybody))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![framing::ALPN.to_vec()];
+    let name = "broker.example".try_into().unwrap();
+    let mut connection =
+        rustls::quic::ClientConnection::new(Arc::new(config), Version::V1, name, parameters.to_vec()).unwrap();
+    let mut hello = Vec::new();
+    assert!(connection.write_hs(&mut hello).is_none());
+    hello
+}
+
+/// What comes back within a moment: all datagrams until none comes for 300 ms.
+async fn replies(socket: &UdpSocket) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    let mut buffer = vec![0; 2048];
+    while let Ok(Ok(read)) = tokio::time::timeout(Duration::from_millis(300), socket.recv(&mut buffer)).await {
+        all.push(buffer[..read].to_vec());
+    }
+    all
+}
+
+async fn udp(to: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(to).await.unwrap();
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_93_short_garbage_or_unknown_packets_are_dropped_or_answered_shortly() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let good = initial([1; 8], &client_hello(b""));
+    let mut unknown = good.clone();
+    unknown[1..5].copy_from_slice(&0x0a0a_0a0a_u32.to_be_bytes());
+    for (case, packet, answered) in [
+        ("garbage", vec![0x5a; 1_200], false),
+        ("one byte", vec![0xc0], false),
+        ("an Initial below 1,200 bytes", good[..600].to_vec(), false),
+        ("an Initial that is not sealed", [&good[..40], &[0; 1_160]].concat(), false),
+        ("an unknown version", unknown.clone(), true),
+        ("an unknown version, short", unknown[..200].to_vec(), false),
+    ] {
+        let socket = udp(ground.quic).await;
+        socket.send(&packet).await.unwrap();
+        let got = replies(&socket).await;
+        let bytes: usize = got.iter().map(Vec::len).sum();
+        assert!(bytes <= 3 * packet.len(), "{case}: {bytes} bytes back");
+        if answered {
+            assert_eq!(got[0][1..5], [0; 4], "{case}: version negotiation");
+        } else {
+            assert!(got.iter().all(|packet| packet[0] & 0x80 == 0 || packet[1..5] != [0; 4]), "{case}: {got:?}");
+        }
+        ground.unharmed().await;
+    }
+    // A good one that never goes on: three times its size at most until the address is proved.
+    let socket = udp(ground.quic).await;
+    socket.send(&initial([2; 8], &client_hello(&PARAMETERS))).await.unwrap();
+    let bytes: usize = replies(&socket).await.iter().map(Vec::len).sum();
+    assert!(bytes > 0 && bytes <= 3 * 1_200, "{bytes} bytes back");
+    ground.close().await;
+}
+
+/// The client's own connection id, which is empty: the least there must be.
+const PARAMETERS: [u8; 2] = [0x0f, 0x00];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_94_under_a_flood_of_initials_an_address_must_prove_itself_and_clients_come_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let hello = client_hello(&PARAMETERS);
+    let socket = udp(ground.quic).await;
+    let is_retry = |packet: &[u8]| packet.len() > 5 && packet[0] & 0xf0 == 0xf0 && packet[1..5] == [0, 0, 0, 1];
+    let flood = async {
+        let mut buffer = vec![0; 2048];
+        for id in 1_000u64.. {
+            socket.send(&initial(id.to_be_bytes(), &hello)).await.unwrap();
+            // Few at once, or the system drops what the broker never sees.
+            if id.is_multiple_of(16) {
+                let _ = tokio::time::timeout(Duration::from_millis(5), socket.readable()).await;
+            }
+            while let Ok(read) = socket.try_recv(&mut buffer) {
+                if is_retry(&buffer[..read]) {
+                    return;
+                }
+            }
+        }
+    };
+    in_time(flood).await;
+    let mut honest = Attacker::welcomed(&ground).await;
+    honest.is_alive().await;
+    ground.unharmed().await;
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_95_malformed_transport_parameters_end_their_own_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    for (n, parameters) in [
+        &b""[..],
+        b"\x0f",
+        b"\x0f\x00\x04",
+        b"\x0f\x00\x04\x01\xff",
+        b"\x0f\x00\x04\x08\xff",
+        b"\x0f\x00\x04\x02\x7f",
+        b"\x0f\x00\x03\x02\x40\x01",
+        b"\x0f\x00\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\x0f\x00\x0f\x00",
+        b"\x0f\x00\x02\x01\x00",
+        b"\x0f\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        &[0xc0; 64],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let socket = udp(ground.quic).await;
+        socket.send(&initial([n as u8 + 10; 8], &client_hello(parameters))).await.unwrap();
+        let bytes: usize = replies(&socket).await.iter().map(Vec::len).sum();
+        assert!(bytes <= 3 * 1_200, "{parameters:?}");
+        ground.unharmed().await;
+    }
+    Attacker::welcomed(&ground).await.is_alive().await;
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_96_without_our_alpn_there_is_no_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    for alpn in [&b"h3"[..], b"equipoise/2", b"equipoise", b"EQUIPOISE/1", b""] {
+        let refused = Attacker::connect(ground.quic, alpn).await;
+        assert!(refused.is_err(), "{alpn:?}");
+    }
+    Attacker::welcomed(&ground).await.is_alive().await;
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_98_a_storm_of_streams_that_are_reset_is_4029() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let attacker = Attacker::welcomed(&ground).await;
+    let storm = async {
+        while let Ok(mut stream) = attacker.connection.open_uni().await {
+            let _ = stream.write_all(&[0]).await;
+            let _ = stream.reset(7u32.into());
+        }
+    };
+    in_time(storm).await;
+    assert_eq!(attacker.ends().await, 4029);
+    // Whoever takes nothing of the control stream stops it: that ends the connection and nothing else.
+    let mut attacker = Attacker::welcomed(&ground).await;
+    let (_, receive, _) = attacker.control.as_mut().unwrap();
+    let _ = receive.stop(9u32.into());
+    for n in 0..100 {
+        attacker.say(&FromClient::Ping(n).encode()).await;
+    }
+    attacker.ends().await;
+    ground.unharmed().await;
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_99_a_connection_that_hops_between_ports_stays_who_it_is_and_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let mut attacker = Attacker::welcomed(&ground).await;
+    for _ in 0..50 {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        attacker.endpoint.rebind(socket).unwrap();
+        attacker.say(&FromClient::Ping(1).encode()).await;
+        tokio::task::yield_now().await;
+    }
+    // What was lost on the way is sent again over a path that was proved.
+    attacker.is_alive().await;
+    ground.unharmed().await;
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_100_a_stream_carries_one_channel_and_only_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    for (case, bytes) in [
+        ("another channel", [data(Kind::File, 7, 0, b"a"), data(Kind::File, 8, 0, b"b")].concat()),
+        ("a steering frame", prefixed(&Frame::refresh(equipoise::ids::ChannelId(7)).encode())),
+        ("control", prefixed(&FromClient::Ping(1).encode())),
+        ("nothing", prefixed(b"")),
+    ] {
+        let attacker = Attacker::welcomed(&ground).await;
+        let _stream = attacker.stream(&bytes).await;
+        assert_eq!(attacker.ends().await, 4503, "{case}");
+        ground.unharmed().await;
+    }
+    let attacker = Attacker::welcomed(&ground).await;
+    let _stream = attacker.stream(&(limits::FRAME_PAYLOAD_BYTES_MAX as u32 + 17).to_be_bytes()).await;
+    assert_eq!(attacker.ends().await, 1009);
+    let mut attacker = Attacker::welcomed(&ground).await;
+    attacker.say(&data(Kind::File, 7, 0, b"on the control stream")[4..]).await;
+    assert_eq!(attacker.ends().await, 1002);
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_100_h_42_a_channel_of_another_session_answers_as_one_that_does_not_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let mut attacker = Attacker::welcomed(&ground).await;
+    // Every channel there is: the victims' among them.
+    for channel in 0..40 {
+        let mut stream = attacker.stream(&data(Kind::File, channel, 0, b"forged")).await;
+        let _ = stream.finish();
+        attacker
+            .say(
+                &Frame::close(equipoise::ids::ChannelId(channel), 0, equipoise::wire::frame::CloseReason::Cancelled)
+                    .encode(),
+            )
+            .await;
+    }
+    attacker.is_alive().await;
+    ground.unharmed().await;
+    ground.close().await;
+}

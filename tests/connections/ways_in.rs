@@ -1,0 +1,204 @@
+//! Keys, passwords, tickets and resume tokens in the wrong hands (H-47…H-56).
+
+use crate::{
+    attack::{Ground, Raw, http, in_time},
+    place::hello,
+};
+use equipoise::{
+    framing::SIGN_IN_PATH,
+    limits,
+    wire::{
+        CloseCode, Credential, Do,
+        control::{KeyKind, Role},
+    },
+};
+
+fn by_key(key: &str) -> equipoise::wire::Hello {
+    hello(Role::Customer, Credential::Key(key.to_owned()))
+}
+
+/// What somebody with this hello is told: the code and the words of the close.
+async fn told(ground: &Ground, hello: equipoise::wire::Hello) -> (u16, String) {
+    let mut raw = ground.socket().await;
+    raw.say(&equipoise::wire::FromClient::Hello(Box::new(hello))).await;
+    raw.ends_with_reason().await
+}
+
+#[tokio::test]
+async fn h_47_never_made_and_used_keys_get_one_answer_and_the_sixth_wrong_one_4029() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    let used = ground.key(KeyKind::Code).await;
+    let (first, _) = ground.greet(by_key(&used)).await.unwrap();
+    drop(first);
+    let (code, words) = told(&ground, by_key(&used)).await;
+    assert_eq!(code, CloseCode::Gone.number());
+    for n in 1..limits::WRONG_KEYS_PER_MIN {
+        assert_eq!(told(&ground, by_key(&format!("0000-000{n}"))).await, (code, words.clone()), "wrong key {n}");
+    }
+    let good = ground.key(KeyKind::Code).await;
+    for key in ["0000-0009", good.as_str()] {
+        let mut raw = ground.socket().await;
+        raw.say(&equipoise::wire::FromClient::Hello(Box::new(by_key(key)))).await;
+        let (mut wait, mut code) = (None, 0);
+        while let Some(item) = raw.next().await {
+            match item {
+                equipoise::framing::websocket::Item::Message(message) => {
+                    if let Ok(equipoise::wire::FromBroker::Bye(bye)) = equipoise::wire::FromBroker::decode(&message) {
+                        wait = bye.retry_after_ms;
+                    }
+                }
+                equipoise::framing::websocket::Item::Close(close) => {
+                    code = close.unwrap().0;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(code, 4029, "from here not even a right key is looked at");
+        assert!(wait.is_some_and(|wait| (1..=60_000).contains(&wait)), "told how long to wait: {wait:?}");
+    }
+    ground.close_among_limited().await;
+}
+
+#[tokio::test]
+async fn h_48_when_the_site_s_budget_is_gone_codes_wait_and_links_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    // Thirteen addresses with five wrong keys each: more than the site's budget of a minute.
+    let mut refused = 0;
+    for n in 0..13u8 {
+        let address = std::net::IpAddr::from([192, 0, 2, n + 1]);
+        for m in 0..limits::WRONG_KEYS_PER_MIN {
+            let origin = origin(address);
+            let key = format!("{n:02}00-000{m}");
+            let denied = ground.place.broker.enter(by_key(&key), origin).await.err().unwrap();
+            refused += u32::from(denied.code == CloseCode::RateLimited);
+        }
+    }
+    assert_eq!(refused, 13 * limits::WRONG_KEYS_PER_MIN - limits::WRONG_KEYS_SITE_PER_MIN);
+    let code = ground.key(KeyKind::Code).await;
+    assert_eq!(ground.greet(by_key(&code)).await.err(), Some(4029), "codes wait, right ones too");
+    let link = ground.key(KeyKind::Link).await;
+    assert!(ground.greet(by_key(&link)).await.is_ok(), "nobody guesses a link");
+    ground.close().await;
+}
+
+fn origin(address: std::net::IpAddr) -> equipoise::broker::Origin {
+    equipoise::broker::Origin { address, host: None, transport: equipoise::broker::TransportName::Wss, page: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_49_of_those_who_use_one_key_at_the_same_instant_one_comes_in() {
+    for kind in [KeyKind::Link, KeyKind::Code] {
+        let folder = tempfile::tempdir().unwrap();
+        let ground = Ground::open(folder.path()).await;
+        let key = ground.key(kind).await;
+        let all = futures_util::future::join_all((0..8).map(|_| async { ground.greet(by_key(&key)).await })).await;
+        let (inside, outside): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
+        assert_eq!(inside.len(), 1);
+        for refused in outside {
+            let code = refused.err().unwrap();
+            // Seven wrong keys are more than one address has.
+            assert!(code == 4510 || code == 4029, "{code}");
+        }
+        ground.close_among_limited().await;
+    }
+}
+
+#[tokio::test]
+async fn h_50_a_key_as_people_type_it_is_known_and_another_alphabet_is_4540() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    let key = ground.key(KeyKind::Code).await;
+    let typed = format!(" {} ", key.to_lowercase().replace('-', " - ").replace('0', "o").replace('1', "l"));
+    assert!(ground.greet(by_key(&typed)).await.is_ok(), "{typed}");
+    let wide: String =
+        key.chars().map(|c| if c.is_ascii_digit() { char::from_u32(c as u32 + 0xfee0).unwrap() } else { c }).collect();
+    for bad in ["", "１２３４-５６７８", "AB\0D-EFGH", "../../etc", &"A".repeat(3_000), &format!("{wide}é")] {
+        assert_eq!(ground.greet(by_key(bad)).await.err(), Some(4540), "{bad:.20}");
+    }
+    assert_eq!(ground.greet(by_key(&"A".repeat(10_000))).await.err(), Some(1009), "over a hello's 4 KiB");
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_52_many_sign_ins_at_once_are_answered_or_told_to_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let one = |n: usize| {
+        let body = format!(r#"{{"username":"user{n}","password":"a wrong password"}}"#);
+        let text = format!(
+            "POST {SIGN_IN_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        http(ground.plain, text)
+    };
+    let all = futures_util::future::join_all((0..200).map(one)).await;
+    let count = |status: u16| all.iter().filter(|(got, _)| *got == status).count();
+    assert_eq!(
+        count(401) + count(429) + count(503),
+        200,
+        "{:?}",
+        all.iter().map(|(status, _)| status).collect::<Vec<_>>()
+    );
+    assert!(count(401) <= limits::SIGN_INS_PER_MIN as usize + 1, "one network has twenty a minute");
+    assert!(all.iter().filter(|(status, _)| *status != 401).all(|(_, text)| text.contains("retry-after")));
+    ground.unharmed().await;
+    ground.close().await;
+}
+
+#[tokio::test]
+async fn h_55_a_ticket_works_once_for_its_role_and_from_its_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    let token = ground.token("ben").await;
+    let ticket = |page: Option<&str>| ground.place.broker.ticket(&token, page, "rep").unwrap();
+    let with = |role, ticket: &str| hello(role, Credential::Ticket(ticket.to_owned()));
+    let first = ticket(None);
+    assert_eq!(ground.greet(with(Role::Customer, &first)).await.err(), Some(4501), "a customer has no tickets");
+    assert_eq!(ground.greet(hello(Role::Rep, Credential::Token(first.clone()))).await.err(), Some(4501), "as a token");
+    assert!(ground.greet(with(Role::Rep, &first)).await.is_ok());
+    assert_eq!(ground.greet(with(Role::Rep, &first)).await.err(), Some(4501), "twice");
+    let stolen = ticket(None);
+    assert_eq!(ground.greet(with(Role::Admin, &stolen)).await.err(), Some(4501), "for another role");
+    assert_eq!(ground.greet(with(Role::Rep, &stolen)).await.err(), Some(4501), "shown in the wrong place, it is burnt");
+    let of_a_page = ticket(Some("https://console.example"));
+    assert_eq!(ground.greet(with(Role::Rep, &of_a_page)).await.err(), Some(4501), "from no page");
+    let of_none = ticket(None);
+    let page = "Origin: https://console.example\r\n";
+    assert_eq!(Raw::upgraded(ground.plain, page).await.enter(with(Role::Rep, &of_none)).await.err(), Some(4501));
+    let of_a_page = ticket(Some("https://console.example"));
+    assert!(Raw::upgraded(ground.plain, page).await.enter(with(Role::Rep, &of_a_page)).await.is_ok());
+    assert_eq!(ground.greet(hello(Role::Admin, Credential::Token(token.clone()))).await.err(), Some(4503), "no admin");
+    ground.close().await;
+}
+
+#[tokio::test]
+async fn h_56_a_replayed_resume_token_ends_the_whole_family() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    let resume = |token: &str| hello(Role::Customer, Credential::Resume(token.to_owned()));
+    let (_first, welcome) = ground.greet(ground.customers_hello().await).await.unwrap();
+    let stolen = welcome.resume;
+    let (_second, welcome) = ground.greet(resume(&stolen)).await.unwrap();
+    let (mut third, welcome) = ground.greet(resume(&welcome.resume)).await.unwrap();
+    assert_eq!(ground.greet(resume(&stolen)).await.err(), Some(4510), "used long ago");
+    assert_eq!(ground.greet(resume(&welcome.resume)).await.err(), Some(4510), "and with it the newest is dead");
+    assert!(third.ends().await >= 4500, "who was connected by it is cut off");
+    for other in ["", "x", "a token of nobody"] {
+        assert_eq!(ground.greet(resume(other)).await.err(), Some(4510));
+    }
+    ground.close().await;
+}
+
+#[tokio::test]
+async fn h_56_a_resume_token_is_dead_after_logout() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    let ben = ground.rep("ben").await;
+    let token = ben.client.welcome().resume;
+    in_time(ben.client.act(Do::Logout {})).await.unwrap();
+    assert_eq!(ground.greet(hello(Role::Rep, Credential::Resume(token))).await.err(), Some(4510));
+    ground.close().await;
+}

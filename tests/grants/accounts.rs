@@ -1,0 +1,103 @@
+//! W5.7, I-A8 to I-A10: credentials, the first administrator, service accounts.
+
+use crate::world::*;
+use equipoise::{
+    engine::{Actor, Command, Outcome, Reason},
+    ids::*,
+    limits,
+};
+
+fn set(user: UserId, version: u32) -> Command {
+    Command::SetCredential { user, phc: format!("$argon2id$v{version}"), version }
+}
+
+#[test]
+fn w5_7_a_stale_version_changes_nothing() {
+    let mut world = World::new();
+    let ana = world.user("ana");
+    world.system(set(ana, 0)).unwrap();
+    assert_eq!(reason(&world.system(set(ana, 0))), Reason::Stale);
+    world.system(set(ana, 1)).unwrap();
+    assert_eq!(world.engine.state().accounts.credential(ana).unwrap().version, 2);
+    assert_eq!(reason(&world.system(set(UserId(99), 0))), Reason::UnknownRep);
+}
+
+#[test]
+fn i_a9_who_may_set_a_password() {
+    let mut world = World::new();
+    let (ana, bob, root) = (world.user("ana"), world.user("bob"), world.user("root"));
+    world.rep("ana", set(ana, 0)).unwrap();
+    world.act(Actor::Admin(root), None, set(bob, 0)).unwrap();
+    assert_eq!(reason(&world.rep("ana", set(bob, 1))), Reason::NotPermitted);
+    assert_eq!(reason(&world.act(Actor::Admin(ana), None, set(bob, 1))), Reason::NotPermitted);
+    assert_eq!(reason(&world.act(Actor::Service(ServiceId(1)), None, set(bob, 1))), Reason::NotPermitted);
+    assert_eq!(reason(&world.customer(SessionId(1), set(bob, 1))), Reason::NotPermitted);
+}
+
+#[test]
+fn i_a5_a_changed_password_cuts_off_who_is_connected() {
+    let mut world = World::new();
+    let ana = world.user("ana");
+    let token = world.log_in("ana");
+    world.words();
+    world.system(set(ana, 0)).unwrap();
+    assert_eq!(world.words(), "tokens revoked\ndetached 1");
+    let resume = world.secret();
+    assert_eq!(reason(&world.system(Command::Reattach { presented: token, resume })), Reason::TokenGone);
+    world.log_in("ana");
+    world.words();
+    world.rep("ana", set(ana, 1)).unwrap();
+    assert_eq!(world.words(), "", "who changes its own stays");
+}
+
+#[test]
+fn i_a8_the_first_administrator_is_made_once() {
+    let mut world = World::new();
+    let first = |name: &str| Command::CreateFirstAdmin { username: name.to_owned(), phc: "$argon2id".to_owned() };
+    assert_eq!(reason(&world.rep("ana", first("eve"))), Reason::NotPermitted);
+    assert_eq!(reason(&world.system(first("no spaces"))), Reason::BadSite);
+    assert!(!world.engine.has_admin());
+    world.system(first("Eve")).unwrap();
+    assert!(world.engine.has_admin());
+    assert_eq!(reason(&world.system(first("mallory"))), Reason::SetupDone);
+    let eve = world.user("eve");
+    assert_eq!(world.engine.state().accounts.credential(eve).unwrap().version, 1);
+    world.act(Actor::Admin(eve), None, set(world.user("ana"), 0)).unwrap();
+}
+
+#[test]
+fn i_a8_the_site_may_name_the_first_administrator() {
+    let mut world = World::new();
+    let users = world.engine.state().site.users.len();
+    world.system(Command::CreateFirstAdmin { username: "root".to_owned(), phc: "$argon2id".to_owned() }).unwrap();
+    assert_eq!(world.engine.state().site.users.len(), users);
+    assert!(world.engine.has_admin());
+}
+
+#[test]
+fn i_a3_a_service_key_is_replaced_whole() {
+    let mut world = World::new();
+    let (first, second) = (world.secret(), world.secret());
+    let make = |name: &str, token| Command::MakeServiceKey { name: name.to_owned(), token };
+    let service = world.system(make("crm", first)).unwrap();
+    assert_eq!(service, Outcome::Service(ServiceId(1)));
+    assert_eq!(world.system(make("crm", second)).unwrap(), service);
+    let accounts = &world.engine.state().accounts;
+    assert_eq!((accounts.service_of(first), accounts.service_of(second)), (None, Some(ServiceId(1))));
+    assert_eq!(reason(&world.system(make("other", second))), Reason::Stale);
+    assert_eq!(reason(&world.rep("ana", make("mine", first))), Reason::NotPermitted);
+    assert_eq!(reason(&world.act(Actor::Service(ServiceId(1)), None, make("more", first))), Reason::NotPermitted);
+    assert_eq!(reason(&world.system(make("", first))), Reason::Malformed);
+    assert_eq!(reason(&world.system(make("a\nb", first))), Reason::Malformed);
+}
+
+#[test]
+fn i_a3_service_accounts_have_a_bound() {
+    let mut world = World::new();
+    for number in 0..limits::SERVICES_MAX {
+        let token = world.secret();
+        world.system(Command::MakeServiceKey { name: format!("s{number}"), token }).unwrap();
+    }
+    let token = world.secret();
+    assert_eq!(reason(&world.system(Command::MakeServiceKey { name: "more".to_owned(), token })), Reason::LimitReached);
+}

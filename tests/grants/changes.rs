@@ -1,0 +1,166 @@
+//! P6.2: what closes when people leave, a session ends or is held, and rights go.
+
+use crate::world::*;
+use equipoise::{
+    engine::{Actor, Command, Queue, Reason},
+    ids::*,
+    policy::Tool,
+    wire::control::Value,
+};
+use expect_test::expect;
+
+#[test]
+fn r7_3_a_transfer_ends_the_grants_of_those_who_leave() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.open("ana", session, Tool::Clipboard, &[("direction", text("rep_to_customer"))]).unwrap();
+    world.words();
+    let to = Queue::Team(world.team("net"));
+    world.rep("ana", Command::Transfer { session, to }).unwrap();
+    expect![[r#"
+        channel 1 closed: session_ended
+        channel 2 closed: session_ended
+        open 2 refused: wrong_state
+        prompt 2 denied by withdrawn"#]]
+    .assert_eq(&world.words());
+    world.log_in("lea");
+    world.rep("lea", Command::Take { session }).unwrap();
+    let asked = world.open("lea", session, Tool::Shell, &[]);
+    assert!(format!("{asked:?}").contains("PromptId"), "consent was given to somebody else");
+}
+
+#[test]
+fn w1_1_the_legs_of_one_who_departs_close_and_the_others_go_on() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.opened("ana", session, Tool::Chat, &[]);
+    world.joined("lea", session);
+    world.opened("lea", session, Tool::Chat, &[]);
+    world.open("lea", session, Tool::Clipboard, &[("direction", text("rep_to_customer"))]).unwrap();
+    world.words();
+    world.rep("lea", Command::Depart { session }).unwrap();
+    expect![[r#"
+        channel 1 closed to 2: session_ended
+        channel 3 closed to 2: session_ended
+        channel 4 closed to 2: session_ended
+        channel 5 closed: session_ended
+        open 4 refused: open_gone
+        prompt 2 denied by withdrawn"#]]
+    .assert_eq(&world.words());
+    assert_eq!(world.channels(session), 4);
+}
+
+#[test]
+fn w1_3_the_end_of_a_session_ends_everything_in_it() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Chat, &[]);
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    world.open("ana", session, Tool::SystemInfo, &[]).unwrap();
+    world.words();
+    world.rep("ana", Command::End { session }).unwrap();
+    expect![[r#"
+        ended 1
+        channel 1 closed: session_ended
+        channel 2 closed: session_ended
+        open 2 refused: session_ended
+        open 3 refused: session_ended
+        prompt 1 denied by withdrawn"#]]
+    .assert_eq(&world.words());
+    assert!(world.engine.state().tools.session(session).is_none(), "nothing of it is kept");
+    assert_eq!(world.engine.state().tools.channels().count(), 0);
+}
+
+#[test]
+fn r7_7_hold_closes_control_and_lets_talk_and_files_go_on() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Screen, &[("control", Value::Bool(true))]);
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.opened("ana", session, Tool::Chat, &[]);
+    world.opened("ana", session, Tool::FileTransfer, &upload("/tmp/a"));
+    world.rep("ana", Command::Hold { session }).unwrap();
+    expect![[r#"
+        channel 1 closed: revoked
+        channel 2 closed: revoked
+        channel 3 closed: revoked
+        channel 4 closed: revoked
+        permissions 1"#]]
+    .assert_eq(&world.words());
+}
+
+#[test]
+fn r7_6_who_is_taken_over_from_watches_and_does_nothing_more() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.opened("ana", session, Tool::FileTransfer, &download("/tmp/a"));
+    world.open("ana", session, Tool::SystemInfo, &[]).unwrap();
+    world.log_in("lea");
+    world.words();
+    world.rep("lea", Command::TakeOver { session }).unwrap();
+    expect![[r#"
+        channel 2 closed: revoked
+        channel 3 closed: revoked
+        open 3 refused: not_permitted
+        permissions 1
+        channel 1 read by 2"#]]
+    .assert_eq(&world.words());
+}
+
+#[test]
+fn p6_2_rights_that_a_change_takes_away_stop_at_once() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.opened("ana", session, Tool::Screen, &[("control", Value::Bool(true))]);
+    world.opened("ana", session, Tool::FileTransfer, &upload("/tmp/a"));
+    world.opened("ana", session, Tool::FileTransfer, &download("/srv/a"));
+    world.open("ana", session, Tool::Clipboard, &[("direction", text("rep_to_customer"))]).unwrap();
+    world.words();
+    let site = SITE.replace(
+        "tools = { record = \"with_consent\"",
+        "tools = { shell = \"no\", screen = \"view\", customer_paths = [\"/srv\"], record = \"with_consent\"",
+    );
+    world.apply_site(&site);
+    expect![[r#"
+        channel 1 closed: revoked
+        channel 2 closed: revoked
+        channel 4 closed: revoked
+        channel 5 closed: revoked
+        open 5 refused: not_permitted
+        prompt 4 denied by withdrawn
+        permissions 1"#]]
+    .assert_eq(&world.words());
+    assert_eq!(world.engine.state().tools.epoch(session), PermissionEpoch(1));
+    assert_eq!(reason(&world.open("ana", session, Tool::Shell, &[])), Reason::NotPermitted);
+}
+
+#[test]
+fn p2_5_each_participant_has_its_own_layer() {
+    let (mut world, session) = World::serving(None);
+    world.joined("bob", session);
+    assert_eq!(world.open("bob", session, Tool::Shell, &[]).unwrap_err().source.as_deref(), Some("user:bob"));
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    world.open("bob", session, Tool::Screen, &[]).unwrap();
+}
+
+#[test]
+fn r7_6_who_monitors_watches_only() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Screen, &[]);
+    world.log_in("lea");
+    world.words();
+    world.rep("lea", Command::Join { session }).unwrap();
+    expect!["channel 1 read by 2"].assert_eq(&world.words());
+    let refused = world.open("lea", session, Tool::SystemInfo, &[]).unwrap_err();
+    assert_eq!((refused.reason, refused.rule.as_str()), (Reason::NotPermitted, "R7.6"));
+}
+
+#[test]
+fn w1_8_only_the_relay_says_that_a_channel_ended() {
+    let (mut world, session) = World::serving(None);
+    let chat = world.opened("ana", session, Tool::Chat, &[])[0].channel;
+    let ended = Command::ChannelEnded { channel: chat, reason: "fault".to_owned() };
+    assert_eq!(reason(&world.rep("ana", ended.clone())), Reason::NotPermitted);
+    assert_eq!(reason(&world.act(Actor::Service(ServiceId(1)), None, ended.clone())), Reason::NotPermitted);
+    world.system(ended.clone()).unwrap();
+    world.system(ended).unwrap();
+    expect!["channel 1 closed: fault"].assert_eq(&world.words());
+}

@@ -1,0 +1,11 @@
+//! What people may use in a session, and how they get in: tools, prompts, channels, keys, resume tokens, accounts.
+//! Commands in, events out; every test also replays its events and compares the states (I8).
+
+mod accounts;
+mod changes;
+mod channels;
+mod chaos;
+mod prompts;
+mod requests;
+mod ways_in;
+mod world;

@@ -1,0 +1,399 @@
+//! The one helper that knows the engine's API: a script of acts and pauses becomes the lines of what happened.
+
+use equipoise::{
+    engine::{
+        Actor, Command, Engine, Entry, Event, Queue, Request, Stamped, State,
+        command::{Ask, Customer},
+    },
+    ids::*,
+    site::{SessionKind, Site},
+    time::{Span, Time},
+    wire::control::ClientInfo,
+};
+use expect_test::Expect;
+use std::collections::BTreeMap;
+
+/// What most stories happen in: two teams of three, a lead and a manager in `net`, a rep in both.
+pub const SITE: &str = r#"
+[site]
+name = "story"
+[[team]]
+code = "net"
+algorithm = "least_busy"
+[[team]]
+code = "db"
+algorithm = "least_busy"
+[[team]]
+code = "calm"
+algorithm = "none"
+"#;
+
+const REPS: &[(&str, &str)] = &[
+    ("r1", r#"net = "member""#),
+    ("r2", r#"net = "member""#),
+    ("r3", r#"net = "member""#),
+    ("d1", r#"db = "member""#),
+    ("d2", r#"db = "member""#),
+    ("both", r#"net = "member", db = "member""#),
+    ("c1", r#"calm = "member""#),
+    ("lead", r#"net = "lead""#),
+    ("boss", r#"net = "manager""#),
+];
+
+/// The reps of [`SITE`], each with `extra` settings.
+pub fn reps(extra: &str) -> String {
+    let rep = |(name, teams): &(&str, &str)| {
+        format!(
+            "[[user]]\nusername = \"{name}\"\nteams = {{ {teams} }}\n\
+             permissions = [\"support\", \"accept_from_queue\", \"get_next\", \"opt_out\", \"jump_client\"]\n{extra}\n"
+        )
+    };
+    REPS.iter().map(rep).collect()
+}
+
+/// Tells a story in the usual site.
+pub fn story(script: &str, expected: Expect) {
+    story_in(&format!("{SITE}{}", reps("")), script, expected);
+}
+
+/// Tells a story in the usual site with these `[options]`.
+pub fn story_with(options: &str, script: &str, expected: Expect) {
+    story_in(&format!("{SITE}[options]\n{options}\n{}", reps("")), script, expected);
+}
+
+/// Tells a story in a site of its own. Every story also shows that its events alone make the same state (I8).
+pub fn story_in(site: &str, script: &str, expected: Expect) {
+    let mut story = Story::new(site);
+    for act in script.split(';').map(str::trim).filter(|act| !act.is_empty()) {
+        story.act(act);
+    }
+    expected.assert_eq(&story.lines);
+    story.replays();
+}
+
+struct Story {
+    engine: Engine,
+    start: State,
+    events: Vec<Stamped>,
+    now: Time,
+    sessions: BTreeMap<String, SessionId>,
+    tokens: u64,
+    resume: BTreeMap<Party, SecretHash>,
+    lines: String,
+}
+
+impl Story {
+    fn new(site: &str) -> Self {
+        let site = Site::from_text(site, None).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let engine = Engine::new(site);
+        Self {
+            start: engine.state().clone(),
+            engine,
+            events: Vec::new(),
+            now: Time(0),
+            sessions: BTreeMap::new(),
+            tokens: 0,
+            resume: BTreeMap::new(),
+            lines: String::new(),
+        }
+    }
+
+    fn act(&mut self, act: &str) {
+        if let Some(pause) = act.strip_prefix('+') {
+            let seconds: f64 = pause.strip_suffix('s').expect("a pause in seconds").parse().expect("a number");
+            self.now = self.now + Span((seconds * 1000.0) as u64);
+            let mut out = Vec::new();
+            self.engine.advance(self.now, &mut out);
+            return self.tell(out);
+        }
+        let words: Vec<&str> = act.split_whitespace().collect();
+        match words[..] {
+            ["login", ref reps @ ..] => {
+                for rep in reps {
+                    let user = self.user(rep);
+                    let (resume, client) = (self.token(Party::Rep(user)), ClientInfo::default());
+                    self.request(act, Actor::System, Command::Login { user, version: 0, resume, client });
+                }
+            }
+            ["at", ms] => {
+                self.request(act, Actor::System, Command::CivilTime { ms: ms.parse().expect("milliseconds") });
+            }
+            ["explain", name] => self.explain(name),
+            ["position", name] => {
+                let position = self.engine.state().position(self.sessions[name]);
+                self.line(self.now, format!("position {name} {position:?}"));
+            }
+            ["restart"] => self.request(act, Actor::System, Command::LoseConnections),
+            ["ask", name, "in", queue, ref more @ ..] => self.ask(act, name, queue, more),
+            ["leave", name] => {
+                let session = self.sessions[name];
+                self.request(act, Actor::Party(Party::Customer(session)), Command::End { session });
+            }
+            ["come", name] => {
+                let session = self.sessions[name];
+                let resume = self.token(Party::Customer(session));
+                let key = SecretHash::of(name.as_bytes());
+                let customer = Customer::default();
+                self.request(act, Actor::System, Command::Redeem { key, portal: None, customer, resume });
+            }
+            ["lost", who] => {
+                let party = self.party(who);
+                let epoch = self.engine.state().parties.get(party).expect("attached").epoch;
+                self.request(act, Actor::System, Command::Lost { party, epoch });
+            }
+            ["back", who] => {
+                let party = self.party(who);
+                let presented = self.resume[&party];
+                let resume = self.token(party);
+                self.request(act, Actor::System, Command::Reattach { presented, resume });
+            }
+            ["disable", rep] => {
+                let user = self.user(rep);
+                self.request(act, Actor::System, Command::DisableUser { user });
+            }
+            ["delete_team", team] => {
+                let team = self.engine.state().site.codes.teams[team];
+                self.request(act, Actor::System, Command::DeleteTeam { team });
+            }
+            ["site", ..] => {
+                let edit = act.strip_prefix("site ").expect("an edit");
+                let (from, to) = edit.split_once(" => ").expect("from => to");
+                let text = self.engine.state().site.raw.to_toml();
+                assert!(text.contains(from), "`{from}` is not in the site:\n{text}");
+                let site = equipoise::site::raw::RawSite::parse(&text.replace(from, to)).expect("a site");
+                self.request(act, Actor::System, Command::ApplySite(Box::new(site)));
+            }
+            [verb, rep, ref more @ ..] => self.rep_act(act, verb, rep, more),
+            _ => panic!("not an act: {act}"),
+        }
+    }
+
+    fn rep_act(&mut self, act: &str, verb: &str, rep: &str, more: &[&str]) {
+        let user = self.user(rep);
+        let session = || self.sessions.get(more[0]).copied().unwrap_or(SessionId(999));
+        let command = match verb {
+            "logout" => Command::Logout { user },
+            "lose" => {
+                return self.request(act, Actor::System, Command::LoseForGood { user });
+            }
+            "opt_in" => Command::OptIn,
+            "opt_out" => Command::OptOut,
+            "status" => Command::Status { code: more[0].to_owned() },
+            "idle" => Command::Idle { since: self.now },
+            "active" => Command::Active,
+            "accept" => Command::Accept { session: session() },
+            "reject" => Command::Reject { session: session() },
+            "take" => Command::Take { session: session() },
+            "get_next" => Command::GetNext,
+            "transfer" => Command::Transfer { session: session(), to: self.queue(more[1]) },
+            "share" => Command::Share { session: session(), to: self.queue(more[1]) },
+            "join" => Command::Join { session: session() },
+            "depart" => Command::Depart { session: session() },
+            "take_over" => Command::TakeOver { session: session() },
+            "hold" => Command::Hold { session: session() },
+            "resume" => Command::Resume { session: session() },
+            "end" => Command::End { session: session() },
+            "jump" => {
+                let item = self.engine.state().site.codes.jump_items[more[1]];
+                let next = SessionId(self.engine.state().next_session);
+                self.sessions.insert(more[0].to_owned(), next);
+                Command::Jump { item, join: None }
+            }
+            _ => panic!("not an act: {act}"),
+        };
+        self.request(act, Actor::Party(Party::Rep(user)), command);
+    }
+
+    fn ask(&mut self, act: &str, name: &str, queue: &str, more: &[&str]) {
+        let site = &self.engine.state().site;
+        let entry = match site.codes.issues.get(queue) {
+            Some(issue) => Entry::Issue(*issue),
+            None => Entry::Queue(self.queue(queue)),
+        };
+        let mut ask = Ask {
+            entry,
+            kind: SessionKind::Support,
+            portal: None,
+            skills: Vec::new(),
+            priority: None,
+            relax_after: None,
+            preferred: None,
+            customer: Customer::default(),
+            join: None,
+            item: None,
+        };
+        for word in more {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            match key {
+                "priority" => ask.priority = Some(value.parse().expect("a priority")),
+                "skills" => ask.skills = value.split(',').map(|skill| site.codes.skills[skill]).collect(),
+                "relax" => ask.relax_after = Some(Span::seconds(value.parse().expect("seconds"))),
+                "prefer" => {
+                    let (rep, window) = value.split_once('/').expect("rep/seconds");
+                    ask.preferred = Some((self.user(rep), Span::seconds(window.parse().expect("seconds"))));
+                }
+                "kind" => ask.kind = SessionKind::from_name(value).expect("a kind"),
+                "portal" => ask.portal = Some(site.codes.portals[value]),
+                "join" => ask.join = Some(SecretHash::of(name.as_bytes())),
+                _ => panic!("not an option: {word}"),
+            }
+        }
+        self.sessions.insert(name.to_owned(), SessionId(self.engine.state().next_session));
+        self.request(act, Actor::System, Command::Ask(ask));
+    }
+
+    fn request(&mut self, act: &str, actor: Actor, command: Command) {
+        let mut out = Vec::new();
+        let before = self.engine.state().clone();
+        let request = Request { actor, id: None, command };
+        let answer = self.engine.handle(self.now, &request, &mut out);
+        if out.is_empty() {
+            assert_eq!(before, *self.engine.state(), "without an event nothing changes");
+        }
+        self.tell(out);
+        if let Err(refusal) = answer {
+            let verb = act.split_whitespace().next().unwrap_or(act);
+            self.line(self.now, format!("refused {verb} {}", refusal.reason.name()));
+        }
+    }
+
+    fn explain(&mut self, name: &str) {
+        let state = self.engine.state();
+        let before = state.clone();
+        let Some(why) = state.explain(self.now, self.sessions[name]) else {
+            return self.line(self.now, format!("explained {name} does not wait"));
+        };
+        assert_eq!(before, *state, "asking changes nothing");
+        let rep = |user: &UserId| state.site.users[user].username.clone();
+        let left_out: Vec<String> =
+            why.rejected.iter().map(|(user, test)| format!("{}:{}", rep(user), test.name())).collect();
+        let candidates: Vec<String> = why.candidates.iter().map(rep).collect();
+        let chosen = why.chosen.as_ref().map(rep);
+        let line = format!(
+            "explained {name} step {} candidates {candidates:?} chosen {chosen:?} left out {left_out:?} by {:?}",
+            why.step, why.moved_by
+        );
+        self.line(self.now, line);
+    }
+
+    fn user(&self, name: &str) -> UserId {
+        *self.engine.state().site.codes.users.get(name).unwrap_or(&UserId(999))
+    }
+
+    fn party(&self, name: &str) -> Party {
+        match self.sessions.get(name) {
+            Some(session) => Party::Customer(*session),
+            None => Party::Rep(self.user(name)),
+        }
+    }
+
+    fn queue(&self, name: &str) -> Queue {
+        let codes = &self.engine.state().site.codes;
+        match codes.teams.get(name) {
+            Some(team) => Queue::Team(*team),
+            None => Queue::Personal(self.user(name)),
+        }
+    }
+
+    fn token(&mut self, party: Party) -> SecretHash {
+        self.tokens += 1;
+        let token = SecretHash::of(&self.tokens.to_be_bytes());
+        self.resume.insert(party, token);
+        token
+    }
+
+    fn tell(&mut self, events: Vec<Stamped>) {
+        for Stamped { at, event } in &events {
+            if let Some(line) = self.words(event) {
+                self.line(*at, line);
+            }
+        }
+        self.events.extend(events);
+    }
+
+    fn line(&mut self, at: Time, line: String) {
+        self.lines += &format!("{:<8} {line}\n", format!("{}s", at.0 as f64 / 1000.0));
+    }
+
+    /// The events of contract C2 and those that steer routing, in words.
+    fn words(&self, event: &Event) -> Option<String> {
+        let site = &self.engine.state().site;
+        let rep = |user: &UserId| site.users.get(user).map_or("gone".to_owned(), |user| user.username.clone());
+        let name = |id: &SessionId| {
+            self.sessions.iter().find(|(_, known)| *known == id).map_or("?".to_owned(), |(name, _)| name.clone())
+        };
+        let queue = |queue: &Queue| match queue {
+            Queue::Team(team) => site.teams.get(team).map_or("gone".to_owned(), |team| team.code.clone()),
+            Queue::Personal(user) => rep(user),
+        };
+        let word = |value: &dyn erased::Named| value.name();
+        Some(match event {
+            Event::CivilTime { .. } => return None,
+            Event::LoggedOut { user, reason } => format!("logged_out {} {}", rep(user), word(reason)),
+            Event::LogoutNotice { user, minutes } => format!("logout_notice {} {minutes}min", rep(user)),
+            Event::ReachedIdleLimit { user } => format!("idle {}", rep(user)),
+            Event::BecameReady { user } => format!("ready {}", rep(user)),
+            Event::Queued { session, queue: to } => format!("queued {} {}", name(session), queue(to)),
+            Event::Offered { session, rep: to, .. } => format!("offered {} {}", name(session), rep(to)),
+            Event::OfferWarned { session, rep: to } => format!("warned {} {}", name(session), rep(to)),
+            Event::Accepted { session, rep: by, .. } => format!("accepted {} {}", name(session), rep(by)),
+            Event::Rejected { session, rep: by } => format!("rejected {} {}", name(session), rep(by)),
+            Event::OfferTimeout { session, rep: by } => format!("offer_timeout {} {}", name(session), rep(by)),
+            Event::OfferWithdrawn { session, rep: to, reason } => {
+                format!("offer_withdrawn {} {} {reason}", name(session), rep(to))
+            }
+            Event::Overdue { session, queue: at } => format!("overdue {} {}", name(session), queue(at)),
+            Event::Moved { session, from, to, rule } => {
+                let from = from.as_ref().map_or("-".to_owned(), queue);
+                format!("moved {} {from} {} {}", name(session), queue(to), word(rule))
+            }
+            Event::Relaxed { session, step } => format!("relaxed {} {step}", name(session)),
+            Event::Invited { session, to, .. } => format!("invited {} {}", name(session), queue(to)),
+            Event::InviteGone { session, to, reason } => {
+                format!("invite_gone {} {} {reason}", name(session), queue(to))
+            }
+            Event::Joined { session, rep: by, monitor, .. } => {
+                format!("{} {} {}", if *monitor { "monitors" } else { "joined" }, name(session), rep(by))
+            }
+            Event::Departed { session, rep: by, .. } => format!("departed {} {}", name(session), rep(by)),
+            Event::OwnerChanged { session, to, rule, .. } => {
+                format!("owner_changed {} {} {}", name(session), rep(to), word(rule))
+            }
+            Event::Held { session } => format!("held {}", name(session)),
+            Event::Resumed { session } => format!("resumed {}", name(session)),
+            Event::Ended { session, reason } => format!("ended {} {}", name(session), word(reason)),
+            _ => return None,
+        })
+    }
+
+    /// I8: the fold of the events is the state, index and all.
+    fn replays(&self) {
+        let mut state = self.start.clone();
+        for stamped in &self.events {
+            Engine::apply(&mut state, stamped);
+        }
+        assert_eq!(state, *self.engine.state(), "replay gives the same state");
+        let mut again = Engine::from_state(state);
+        let mut out = Vec::new();
+        let tick = Request { actor: Actor::System, id: None, command: Command::Tick };
+        again.handle(self.now, &tick, &mut out).expect("a tick is never refused");
+        assert_eq!(out, [], "nothing was left to decide");
+        assert_eq!(again.next_deadline(), self.engine.next_deadline());
+    }
+}
+
+/// The names that enums have in the journal, in snake case.
+mod erased {
+    use serde::Serialize;
+
+    pub trait Named {
+        fn name(&self) -> String;
+    }
+
+    impl<T: Serialize> Named for T {
+        fn name(&self) -> String {
+            let value = serde_json::to_value(self).expect("plain data");
+            value.as_str().expect("a name").to_owned()
+        }
+    }
+}
