@@ -7,10 +7,7 @@ use crate::{
     process::{Process, run},
 };
 use equipoise::{
-    client::{
-        ActError,
-        Transport::Ws,
-    },
+    client::{ActError, Transport::Ws},
     wire::{
         Credential, Do,
         control::{Ask, Done, Role},
