@@ -152,6 +152,8 @@ pub const ACCESS_TOKEN: Span = Span::minutes(15);
 pub const REFRESH_IDLE: Span = Span::minutes(30);
 pub const REFRESH_ABSOLUTE: Span = Span::minutes(12 * 60);
 pub const TICKET: Span = Span::seconds(30);
+/// Recovery codes of a second factor: enough for years, few enough to print.
+pub const RECOVERY_CODES: usize = 10;
 pub const SETUP_TOKEN: Span = Span::minutes(60);
 pub const SETUP_ATTEMPTS: u32 = 5;
 pub const JOIN_CODE: Span = Span::minutes(15);

@@ -1,6 +1,6 @@
 //! Credentials, the first administrator and service keys. Passwords are hashed outside; here they are versioned texts.
 
-use super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped};
+use super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped, second_factor::SecondFactor};
 use crate::{
     ids::*,
     limits,
@@ -15,6 +15,8 @@ pub struct Accounts {
     credentials: BTreeMap<UserId, Credential>,
     services: BTreeMap<ServiceId, Service>,
     service_tokens: BTreeMap<SecretHash, ServiceId>,
+    #[serde(default)]
+    pub(super) second_factors: BTreeMap<UserId, SecondFactor>,
 }
 
 /// What proves a user: a PHC string, and how often it was set (W5.7).
@@ -57,7 +59,7 @@ impl Accounts {
                 }
                 self.service_tokens.insert(*token, *service);
             }
-            _ => {}
+            _ => self.apply_second_factor(event),
         }
     }
 
@@ -166,7 +168,7 @@ impl Engine {
     }
 
     /// The broker itself, or a user who has the permission at this moment (I-A10).
-    fn administers(&self, actor: Actor) -> bool {
+    pub(super) fn administers(&self, actor: Actor) -> bool {
         match actor {
             Actor::System => true,
             Actor::Admin(user) | Actor::Party(Party::Rep(user)) => self.user_may(user, UserPermission::Administrator),

@@ -1,5 +1,6 @@
 //! What may be asked of a site's state machine. Everything is resolved here: ids, not names; hashes, not secrets.
 
+use super::Proof;
 use crate::{
     ids::*,
     limits,
@@ -121,6 +122,21 @@ pub enum Command {
     CreateFirstAdmin {
         username: String,
         phc: String,
+    },
+    /// A second factor that the user confirmed with a code of `step`; sealed and hashed outside.
+    SetSecondFactor {
+        user: UserId,
+        sealed: String,
+        step: u64,
+        recovery: Vec<SecretHash>,
+    },
+    RemoveSecondFactor {
+        user: UserId,
+    },
+    /// A code was right; refused where it was used before (I-T3).
+    UseSecondFactor {
+        user: UserId,
+        proof: Proof,
     },
     MakeServiceKey {
         name: String,

@@ -1,7 +1,10 @@
 //! What happened: the only truth. State is the fold of these; journal, views, gates and metrics follow them.
 //! Released events are for ever: fields are added with defaults, never renamed (golden journals hold this).
 
-use super::command::{Ask, Entry, Queue};
+use super::{
+    command::{Ask, Entry, Queue},
+    second_factor::Proof,
+};
 use crate::{
     ids::*,
     policy::Tool,
@@ -45,6 +48,20 @@ pub enum Event {
         user: UserId,
         phc: String,
         version: u32,
+    },
+    /// Enrolled, in place of an earlier one; the code that confirmed it was of this step.
+    SecondFactorSet {
+        user: UserId,
+        sealed: String,
+        step: u64,
+        recovery: Vec<SecretHash>,
+    },
+    SecondFactorRemoved {
+        user: UserId,
+    },
+    SecondFactorUsed {
+        user: UserId,
+        proof: Proof,
     },
     ServiceKeyMade {
         service: ServiceId,

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod keys;
 pub mod parties;
 pub mod refusal;
+pub mod second_factor;
 pub mod session;
 pub mod state;
 pub mod tools;
@@ -29,6 +30,7 @@ mod sharing;
 pub use command::{Actor, Command, Entry, Queue, Request, Turn};
 pub use event::{Event, Outcome, Stamped};
 pub use refusal::{Reason, Refusal};
+pub use second_factor::Proof;
 pub use session::Session;
 pub use state::State;
 
@@ -160,6 +162,11 @@ impl Engine {
 
             Command::SetCredential { user, phc, version } => self.set_credential(now, actor, *user, phc, *version, out),
             Command::CreateFirstAdmin { username, phc } => self.create_first_admin(now, actor, username, phc, out),
+            Command::SetSecondFactor { user, sealed, step, recovery } => {
+                self.set_second_factor(now, actor, *user, (sealed, *step, recovery), out)
+            }
+            Command::RemoveSecondFactor { user } => self.remove_second_factor(now, actor, *user, out),
+            Command::UseSecondFactor { user, proof } => self.use_second_factor(now, actor, *user, *proof, out),
             Command::MakeServiceKey { name, token } => self.make_service_key(now, actor, name, *token, out),
 
             Command::MakeKey { entry, key, code, expires } => {

@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use equipoise::{
-    engine::{Actor, Command, Outcome, Reason},
+    engine::{Actor, Command, Outcome, Proof, Reason},
     ids::*,
     limits,
 };
@@ -100,4 +100,52 @@ fn i_a3_service_accounts_have_a_bound() {
     }
     let token = world.secret();
     assert_eq!(reason(&world.system(Command::MakeServiceKey { name: "more".to_owned(), token })), Reason::LimitReached);
+}
+
+fn enrol(user: UserId, recovery: Vec<SecretHash>) -> Command {
+    Command::SetSecondFactor { user, sealed: "sealed".to_owned(), step: 100, recovery }
+}
+
+fn used(user: UserId, proof: Proof) -> Command {
+    Command::UseSecondFactor { user, proof }
+}
+
+#[test]
+fn i_t3_each_step_and_each_recovery_code_proves_once() {
+    let mut world = World::new();
+    let (ana, first, second) = (world.user("ana"), world.secret(), world.secret());
+    assert_eq!(reason(&world.rep("ana", enrol(ana, vec![]))), Reason::UnknownRep, "a password comes first");
+    world.system(set(ana, 0)).unwrap();
+    world.rep("ana", enrol(ana, vec![first, second])).unwrap();
+    assert!(world.engine.state().accounts.has_second_factor(ana));
+    assert_eq!(reason(&world.system(used(ana, Proof::Step(100)))), Reason::Stale, "it confirmed the enrolment");
+    world.system(used(ana, Proof::Step(102))).unwrap();
+    for step in [102, 101, 0] {
+        assert_eq!(reason(&world.system(used(ana, Proof::Step(step)))), Reason::Stale, "{step}");
+    }
+    world.system(used(ana, Proof::Recovery(first))).unwrap();
+    assert_eq!(reason(&world.system(used(ana, Proof::Recovery(first)))), Reason::Stale);
+    assert_eq!(world.engine.state().accounts.second_factor(ana).unwrap().recovery_codes_left(), 1);
+    world.system(used(ana, Proof::Step(103))).unwrap();
+}
+
+#[test]
+fn i_a5_i_a9_a_second_factor_is_set_by_its_owner_and_removed_by_an_administrator() {
+    let mut world = World::new();
+    let (ana, bob, root) = (world.user("ana"), world.user("bob"), world.user("root"));
+    world.system(set(ana, 0)).unwrap();
+    let token = world.log_in("ana");
+    for stranger in [Actor::Admin(root), Actor::Party(Party::Rep(bob)), Actor::Service(ServiceId(1))] {
+        assert_eq!(reason(&world.act(stranger, None, enrol(ana, vec![]))), Reason::NotPermitted);
+        assert_eq!(reason(&world.act(stranger, None, used(ana, Proof::Step(1)))), Reason::NotPermitted);
+    }
+    world.rep("ana", enrol(ana, vec![])).unwrap();
+    let resume = world.secret();
+    assert_eq!(reason(&world.system(Command::Reattach { presented: token, resume })), Reason::TokenGone);
+    let remove = || Command::RemoveSecondFactor { user: ana };
+    for stranger in [Actor::Party(Party::Rep(bob)), Actor::Service(ServiceId(1))] {
+        assert_eq!(reason(&world.act(stranger, None, remove())), Reason::NotPermitted);
+    }
+    world.act(Actor::Admin(root), None, remove()).unwrap();
+    assert!(!world.engine.state().accounts.has_second_factor(ana));
 }
