@@ -1,6 +1,6 @@
 //! R3, R4, R5: who is offered a session, and what becomes of the offer.
 
-use crate::story::{SITE, reps, story, story_in, story_with};
+use crate::story::{SITE, net, reps, story, story_in, story_with};
 use expect_test::expect;
 
 #[test]
@@ -149,7 +149,7 @@ fn r3_9_one_open_offer_at_a_time() {
 
 #[test]
 fn r3_11_wrap_up_keeps_a_rep_from_assignment_for_its_time() {
-    let site = SITE.replacen("algorithm = \"least_busy\"", "algorithm = \"least_busy\"\nwrap_up_s = 20", 1);
+    let site = net("wrap_up_s = 20");
     story_in(
         &format!("{site}{}", reps("")),
         "login r1; ask a in net; accept r1 a; ask b in net; accept r1 b; +1s; end r1 a; ask c in net; +30s",
@@ -170,7 +170,7 @@ fn r3_11_wrap_up_keeps_a_rep_from_assignment_for_its_time() {
 
 #[test]
 fn r3_10_deferred_after_login() {
-    let site = SITE.replacen("algorithm = \"least_busy\"", "algorithm = \"least_busy\"\ndefer_after_login_s = 60", 1);
+    let site = net("defer_after_login_s = 60");
     story_in(
         &format!("{site}{}", reps("")),
         "login r1; ask a in net; +61s",

@@ -3,6 +3,14 @@
 mod assignment;
 mod by_hand;
 mod consoles;
+mod eligibility;
+mod explain;
+mod fallback;
+mod offers;
 mod orphans;
+mod overdue;
+mod refusals;
+mod skills;
 mod story;
+mod vocabulary;
 mod waiting;

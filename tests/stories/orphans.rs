@@ -1,6 +1,6 @@
 //! R8: the fallback chain.
 
-use crate::story::{SITE, reps, story, story_in, story_with};
+use crate::story::{net, reps, story, story_in, story_with};
 use expect_test::expect;
 
 #[test]
@@ -101,7 +101,7 @@ fn r8_2_rules_switched_off_are_passed_over() {
 
 #[test]
 fn r8_4_a_persistent_queue_keeps_and_takes_back_its_sessions() {
-    let site = SITE.replacen("algorithm = \"least_busy\"", "algorithm = \"least_busy\"\npersistent = true", 1);
+    let site = net("persistent = true");
     story_in(
         &format!("{site}[options]\nfallback_rules_normal = []\n{}", reps("")),
         "ask a in net; login r1; accept r1 a; lose r1; +100s; login r2",

@@ -4,6 +4,7 @@ use equipoise::{
     engine::{
         Actor, Command, Engine, Entry, Event, Queue, Request, Stamped, State,
         command::{Ask, Customer},
+        explain::Explanation,
     },
     ids::*,
     site::{SessionKind, Site},
@@ -27,6 +28,11 @@ algorithm = "least_busy"
 code = "calm"
 algorithm = "none"
 "#;
+
+/// [`SITE`] with these settings of the team `net`.
+pub fn net(settings: &str) -> String {
+    SITE.replacen("algorithm = \"least_busy\"", &format!("algorithm = \"least_busy\"\n{settings}"), 1)
+}
 
 const REPS: &[(&str, &str)] = &[
     ("r1", r#"net = "member""#),
@@ -80,6 +86,8 @@ struct Story {
     tokens: u64,
     resume: BTreeMap<Party, SecretHash>,
     lines: String,
+    /// Who does the next act, if not who usually does.
+    by: Option<Actor>,
 }
 
 impl Story {
@@ -95,6 +103,7 @@ impl Story {
             tokens: 0,
             resume: BTreeMap::new(),
             lines: String::new(),
+            by: None,
         }
     }
 
@@ -106,6 +115,12 @@ impl Story {
             self.engine.advance(self.now, &mut out);
             return self.tell(out);
         }
+        // `as NAME: act` where somebody else does what the broker usually does.
+        let (by, act) = match act.strip_prefix("as ").and_then(|act| act.split_once(": ")) {
+            Some((by, act)) => (Some(self.actor(by)), act),
+            None => (None, act),
+        };
+        self.by = by;
         let words: Vec<&str> = act.split_whitespace().collect();
         match words[..] {
             ["login", ref reps @ ..] => {
@@ -119,6 +134,7 @@ impl Story {
                 self.request(act, Actor::System, Command::CivilTime { ms: ms.parse().expect("milliseconds") });
             }
             ["explain", name] => self.explain(name),
+            ["would", name, "in", queue, ref more @ ..] => self.dry_run(name, queue, more),
             ["position", name] => {
                 let position = self.engine.state().position(self.sessions[name]);
                 self.line(self.now, format!("position {name} {position:?}"));
@@ -126,15 +142,16 @@ impl Story {
             ["restart"] => self.request(act, Actor::System, Command::LoseConnections),
             ["ask", name, "in", queue, ref more @ ..] => self.ask(act, name, queue, more),
             ["leave", name] => {
-                let session = self.sessions[name];
+                let session = self.session(name);
                 self.request(act, Actor::Party(Party::Customer(session)), Command::End { session });
             }
-            ["come", name] => {
-                let session = self.sessions[name];
+            ["come", name, ref through @ ..] => {
+                let session = self.session(name);
+                let portal = through.first().map(|code| self.engine.state().site.codes.portals[*code]);
                 let resume = self.token(Party::Customer(session));
                 let key = SecretHash::of(name.as_bytes());
                 let customer = Customer::default();
-                self.request(act, Actor::System, Command::Redeem { key, portal: None, customer, resume });
+                self.request(act, Actor::System, Command::Redeem { key, portal, customer, resume });
             }
             ["lost", who] => {
                 let party = self.party(who);
@@ -152,7 +169,7 @@ impl Story {
                 self.request(act, Actor::System, Command::DisableUser { user });
             }
             ["delete_team", team] => {
-                let team = self.engine.state().site.codes.teams[team];
+                let team = self.engine.state().site.codes.teams.get(team).copied().unwrap_or(TeamId(999));
                 self.request(act, Actor::System, Command::DeleteTeam { team });
             }
             ["site", ..] => {
@@ -170,9 +187,9 @@ impl Story {
 
     fn rep_act(&mut self, act: &str, verb: &str, rep: &str, more: &[&str]) {
         let user = self.user(rep);
-        let session = || self.sessions.get(more[0]).copied().unwrap_or(SessionId(999));
+        let session = || self.session(more[0]);
         let command = match verb {
-            "logout" => Command::Logout { user },
+            "logout" => Command::Logout { user: more.first().map_or(user, |other| self.user(other)) },
             "lose" => {
                 return self.request(act, Actor::System, Command::LoseForGood { user });
             }
@@ -194,20 +211,42 @@ impl Story {
             "resume" => Command::Resume { session: session() },
             "end" => Command::End { session: session() },
             "jump" => {
-                let item = self.engine.state().site.codes.jump_items[more[1]];
+                let items = &self.engine.state().site.codes.jump_items;
+                let item = items.get(more[1]).copied().unwrap_or(JumpItemId(999));
                 let next = SessionId(self.engine.state().next_session);
                 self.sessions.insert(more[0].to_owned(), next);
                 Command::Jump { item, join: None }
             }
             _ => panic!("not an act: {act}"),
         };
-        self.request(act, Actor::Party(Party::Rep(user)), command);
+        let actor = self.actor(rep);
+        self.request(act, actor, command);
+    }
+
+    /// A rep by name, the customer of a session by the session's, or a service account.
+    fn actor(&self, name: &str) -> Actor {
+        match self.sessions.get(name) {
+            Some(session) => Actor::Party(Party::Customer(*session)),
+            None if name == "service" => Actor::Service(ServiceId(1)),
+            None => Actor::Party(Party::Rep(self.user(name))),
+        }
     }
 
     fn ask(&mut self, act: &str, name: &str, queue: &str, more: &[&str]) {
+        let ask = self.asked(name, queue, more);
+        let next = SessionId(self.engine.state().next_session);
+        self.sessions.insert(name.to_owned(), next);
+        self.request(act, Actor::System, Command::Ask(ask));
+        if self.engine.state().next_session == next.0 {
+            self.sessions.remove(name);
+        }
+    }
+
+    fn asked(&self, name: &str, queue: &str, more: &[&str]) -> Ask {
         let site = &self.engine.state().site;
         let entry = match site.codes.issues.get(queue) {
             Some(issue) => Entry::Issue(*issue),
+            None if queue == "no_issue" => Entry::Issue(IssueId(999)),
             None => Entry::Queue(self.queue(queue)),
         };
         let mut ask = Ask {
@@ -226,7 +265,10 @@ impl Story {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             match key {
                 "priority" => ask.priority = Some(value.parse().expect("a priority")),
-                "skills" => ask.skills = value.split(',').map(|skill| site.codes.skills[skill]).collect(),
+                "skills" => {
+                    let skill = |code| site.codes.skills.get(code).copied().unwrap_or(SkillId(999));
+                    ask.skills = value.split(',').map(skill).collect();
+                }
                 "relax" => ask.relax_after = Some(Span::seconds(value.parse().expect("seconds"))),
                 "prefer" => {
                     let (rep, window) = value.split_once('/').expect("rep/seconds");
@@ -238,15 +280,17 @@ impl Story {
                 _ => panic!("not an option: {word}"),
             }
         }
-        self.sessions.insert(name.to_owned(), SessionId(self.engine.state().next_session));
-        self.request(act, Actor::System, Command::Ask(ask));
+        ask
     }
 
     fn request(&mut self, act: &str, actor: Actor, command: Command) {
         let mut out = Vec::new();
+        self.engine.advance(self.now, &mut out);
+        self.tell(std::mem::take(&mut out));
         let before = self.engine.state().clone();
-        let request = Request { actor, id: None, command };
+        let request = Request { actor: self.by.take().unwrap_or(actor), id: None, command };
         let answer = self.engine.handle(self.now, &request, &mut out);
+        assert!(answer.is_ok() || out.is_empty(), "{act}: refused, and yet {out:?}");
         if out.is_empty() {
             assert_eq!(before, *self.engine.state(), "without an event nothing changes");
         }
@@ -260,20 +304,43 @@ impl Story {
     fn explain(&mut self, name: &str) {
         let state = self.engine.state();
         let before = state.clone();
-        let Some(why) = state.explain(self.now, self.sessions[name]) else {
+        let Some(why) = state.explain(self.now, self.session(name)) else {
             return self.line(self.now, format!("explained {name} does not wait"));
         };
         assert_eq!(before, *state, "asking changes nothing");
+        let line = self.told(name, "explained", &why);
+        self.line(self.now, line);
+    }
+
+    /// R9.2: what would become of this ask.
+    fn dry_run(&mut self, name: &str, queue: &str, more: &[&str]) {
+        let ask = self.asked(name, queue, more);
+        let state = self.engine.state();
+        let before = state.clone();
+        let why = state.explain_ask(self.now, &ask);
+        assert_eq!(before, *state, "a dry run changes nothing");
+        let line = match why {
+            Some(why) => self.told(name, "would", &why),
+            None => format!("would {name} nowhere"),
+        };
+        self.line(self.now, line);
+    }
+
+    fn told(&self, name: &str, verb: &str, why: &Explanation) -> String {
+        let state = self.engine.state();
         let rep = |user: &UserId| state.site.users[user].username.clone();
         let left_out: Vec<String> =
             why.rejected.iter().map(|(user, test)| format!("{}:{}", rep(user), test.name())).collect();
         let candidates: Vec<String> = why.candidates.iter().map(rep).collect();
         let chosen = why.chosen.as_ref().map(rep);
-        let line = format!(
-            "explained {name} step {} candidates {candidates:?} chosen {chosen:?} left out {left_out:?} by {:?}",
+        format!(
+            "{verb} {name} step {} candidates {candidates:?} chosen {chosen:?} left out {left_out:?} by {:?}",
             why.step, why.moved_by
-        );
-        self.line(self.now, line);
+        )
+    }
+
+    fn session(&self, name: &str) -> SessionId {
+        self.sessions.get(name).copied().unwrap_or(SessionId(999))
     }
 
     fn user(&self, name: &str) -> UserId {
@@ -291,6 +358,7 @@ impl Story {
         let codes = &self.engine.state().site.codes;
         match codes.teams.get(name) {
             Some(team) => Queue::Team(*team),
+            None if name == "no_team" => Queue::Team(TeamId(999)),
             None => Queue::Personal(self.user(name)),
         }
     }

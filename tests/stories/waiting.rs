@@ -1,11 +1,10 @@
 //! R2.6, R6, R10.3: what happens to those who wait.
 
-use crate::story::{SITE, reps, story, story_in, story_with};
+use crate::story::{net, reps, story, story_in, story_with};
 use expect_test::expect;
 
 fn overflow(after: &str) -> String {
-    let net = format!("algorithm = \"least_busy\"\noverdue = {{ {after} }}");
-    SITE.replacen("algorithm = \"least_busy\"", &net, 1)
+    net(&format!("overdue = {{ {after} }}"))
 }
 
 #[test]
@@ -107,7 +106,7 @@ fn r6_4_the_maximum_wait_ends_and_the_length_limit_refuses() {
             100s     ended a wait_timeout
         "#]],
     );
-    let site = SITE.replacen("algorithm = \"least_busy\"", "algorithm = \"least_busy\"\nmax_queue = 1", 1);
+    let site = net("max_queue = 1");
     story_in(
         &format!("{site}{}", reps("")),
         "login r1; opt_out r1; ask a in net; ask b in net",

@@ -1,0 +1,214 @@
+//! R1, R2: what the words mean, and where a session lands.
+
+use crate::story::{SITE, reps, story, story_in};
+use expect_test::expect;
+
+#[test]
+fn r1_1_what_is_of_another_site_is_unknown_here() {
+    story(
+        "login r1; take r1 elsewhere; transfer r1 elsewhere r1; end r1 elsewhere; ask a in net prefer=stranger/5; \
+         ask b in net skills=foreign; ask c in no_team; ask d in no_issue; ask e in stranger; disable stranger; \
+         delete_team no_team; login stranger",
+        expect![[r#"
+            0s       refused take unknown_session
+            0s       refused transfer unknown_session
+            0s       refused end unknown_session
+            0s       refused ask unknown_rep
+            0s       refused ask unknown_skill
+            0s       refused ask unknown_team
+            0s       refused ask unknown_issue
+            0s       refused ask unknown_rep
+            0s       refused disable unknown_rep
+            0s       refused delete_team unknown_team
+            0s       refused login unknown_rep
+        "#]],
+    );
+}
+
+#[test]
+fn r1_2_a_rep_is_a_user_whose_console_is_connected_with_a_queue_of_its_own() {
+    story(
+        "ask a in r1; login r1; ask a in r1; ask b in net; ask c in r2; login r2; accept r1 a; logout r1; login r1; ask d in r1",
+        expect![[r#"
+            0s       refused ask no_rep_available
+            0s       queued a r1
+            0s       queued b net
+            0s       offered b r1
+            0s       refused ask no_rep_available
+            0s       accepted a r1
+            0s       offer_withdrawn b r1 logged_out
+            0s       logged_out r1 asked
+            0s       ended a orphaned
+            0s       offered b r2
+            0s       queued d r1
+        "#]],
+    );
+}
+
+#[test]
+fn r1_3_a_role_in_one_team_gives_nothing_in_another() {
+    let site = format!(
+        "{SITE}{}[[user]]\nusername = \"chief\"\nteams = {{ net = \"manager\", db = \"member\" }}\n\
+         permissions = [\"support\"]\n",
+        reps("")
+    );
+    story_in(
+        &site,
+        "login d1 chief r1; opt_out d1; opt_out r1; ask a in db; take d1 a; take_over chief a; join chief a; transfer chief a db; \
+         ask b in net; take r1 b; take_over chief b; ask c in net; take r1 c; take_over d1 c; login lead boss; \
+         take_over lead b; take_over boss b",
+        expect![[r#"
+            0s       queued a db
+            0s       offered a chief
+            0s       offer_withdrawn a chief taken
+            0s       accepted a d1
+            0s       refused take_over not_permitted
+            0s       refused join not_permitted
+            0s       refused transfer not_owner
+            0s       queued b net
+            0s       offered b chief
+            0s       offer_withdrawn b chief taken
+            0s       accepted b r1
+            0s       owner_changed b chief take_over
+            0s       queued c net
+            0s       offered c chief
+            0s       offer_withdrawn c chief taken
+            0s       accepted c r1
+            0s       refused take_over not_permitted
+            0s       refused take_over not_permitted
+            0s       refused take_over not_permitted
+        "#]],
+    );
+}
+
+#[test]
+fn r1_4_a_jump_method_needs_its_own_permission() {
+    story_in(
+        &format!(
+            "{SITE}{}[[jump_item]]\ncode = \"srv\"\n[[jump_item]]\ncode = \"desk\"\nmethod = \"jump_remote_rdp\"\n",
+            reps("")
+        ),
+        "login r1; jump r1 a srv; jump r1 b desk; jump r1 c nowhere",
+        expect![[r#"
+            0s       accepted a r1
+            0s       refused jump not_permitted
+            0s       refused jump unknown_queue
+        "#]],
+    );
+}
+
+#[test]
+fn r1_4_a_session_between_reps_and_a_presentation_do_not_count_and_others_do() {
+    story_in(
+        &format!("{SITE}{}", reps("max_sessions = 1")),
+        "login r1; ask a in net kind=rep_to_rep; accept r1 a; ask b in net kind=presentation; accept r1 b; \
+         ask c in net kind=chat; accept r1 c; ask d in net kind=cobrowse; explain d; end r1 a; end r1 b; end r1 c",
+        expect![[r#"
+            0s       queued a net
+            0s       offered a r1
+            0s       accepted a r1
+            0s       queued b net
+            0s       offered b r1
+            0s       accepted b r1
+            0s       queued c net
+            0s       offered c r1
+            0s       accepted c r1
+            0s       queued d net
+            0s       explained d step 0 candidates [] chosen None left out ["r1:busy", "r2:offline", "r3:offline", "both:offline", "lead:offline", "boss:offline"] by None
+            0s       ended a by_rep
+            0s       ended b by_rep
+            0s       ended c by_rep
+            0s       offered d r1
+        "#]],
+    );
+}
+
+const ISSUES: &str = r#"
+[[skill]]
+code = "vpn"
+[[issue]]
+code = "remote"
+team = "net"
+skills = ["vpn"]
+priority = 90
+[[issue]]
+code = "plain"
+team = "db"
+"#;
+
+#[test]
+fn r1_5_an_issue_carries_team_skills_and_priority_and_fifty_is_the_default() {
+    story_in(
+        &format!("{SITE}{ISSUES}{}", reps("")),
+        "login r1 d1; opt_out r1; opt_out d1; ask a in net; +1s; ask b in remote; ask c in plain; +1s; ask d in db priority=51; \
+         ask e in db priority=101; opt_in r1; opt_in d1; accept d1 d",
+        expect![[r#"
+            0s       queued a net
+            1s       queued b net
+            1s       queued c db
+            2s       queued d db
+            2s       refused ask malformed
+            2s       offered b r1
+            2s       offered d d1
+            2s       accepted d d1
+            2s       offered c d1
+        "#]],
+    );
+}
+
+#[test]
+fn r2_2_the_issue_leads_to_its_team_and_gives_skills_where_the_ask_has_none() {
+    let site = SITE.replacen("algorithm = \"least_busy\"", "algorithm = \"skills_least_busy\"", 1);
+    let skills = ISSUES.replacen("[[issue]]", "[[skill]]\ncode = \"mail\"\n[[issue]]", 1);
+    let expert = "[[user]]\nusername = \"zoe\"\nteams = { net = \"member\" }\nskills = [\"vpn\"]\npermissions = [\"support\"]\n\
+                  [[user]]\nusername = \"tom\"\nteams = { net = \"member\" }\nskills = [\"mail\"]\npermissions = [\"support\"]\n";
+    story_in(
+        &format!("{site}{skills}{}{expert}", reps("")),
+        "login r1 tom zoe; ask a in remote; ask b in remote skills=mail; ask c in net",
+        expect![[r#"
+            0s       queued a net
+            0s       offered a zoe
+            0s       queued b net
+            0s       offered b tom
+            0s       queued c net
+            0s       offered c r1
+        "#]],
+    );
+}
+
+#[test]
+fn r2_2_a_transfer_lands_in_the_teams_queue() {
+    story(
+        "login r1 both d1; opt_out both; ask a in net; accept r1 a; transfer r1 a both; take both a; transfer both a db; accept d1 a",
+        expect![[r#"
+            0s       queued a net
+            0s       offered a r1
+            0s       accepted a r1
+            0s       moved a net both transfer
+            0s       accepted a both
+            0s       moved a both db transfer
+            0s       offered a d1
+            0s       accepted a d1
+        "#]],
+    );
+}
+
+#[test]
+fn r2_4_the_portal_is_bound_where_the_customer_comes_in() {
+    let portals = "[[portal]]\ncode = \"here\"\nteams = [\"db\"]\n[[portal]]\ncode = \"there\"\nteams = [\"net\"]\n";
+    story_in(
+        &format!("{SITE}{}{portals}", reps("")),
+        "login r1; opt_out r1; ask a in net join portal=there; explain a; come a here; explain a; take r1 a; come a there; \
+         ask b in net join portal=here; come b there; explain b; take r1 b",
+        expect![[r#"
+            0s       queued a net
+            0s       explained a step 0 candidates [] chosen None left out ["r1:opted_out", "r2:offline", "r3:offline", "both:offline", "lead:offline", "boss:offline"] by None
+            0s       explained a step 0 candidates [] chosen None left out ["r1:opted_out", "r2:offline", "r3:offline", "both:offline", "lead:offline", "boss:offline"] by None
+            0s       refused take not_permitted
+            0s       refused come key_gone
+            0s       queued b net
+            0s       explained b step 0 candidates [] chosen None left out ["r1:opted_out", "r2:offline", "r3:offline", "both:offline", "lead:offline", "boss:offline"] by None
+            0s       accepted b r1
+        "#]],
+    );
+}
