@@ -318,6 +318,9 @@ pub const TOOLS_AT_ONCE: usize = CHANNELS_PER_SESSION;
 pub const TERMINAL_READS_WAITING: usize = 64;
 /// A document an endpoint makes, such as system information: what a console holds in memory.
 pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Entries of one listed directory: with the longest names still within a document.
+pub const LISTED_ENTRIES_MAX: usize = 2_048;
+const _: () = assert!(LISTED_ENTRIES_MAX * (6 * 255 + 128) < DOCUMENT_BYTES_MAX);
 /// The other end answers a request to open, or a note about a file, within this; a prompt has its own time.
 pub const TOOL_ANSWER: Span = Span::seconds(120);
 /// How long a prompt waits where no policy says (P4.3).

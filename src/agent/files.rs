@@ -61,10 +61,24 @@ impl Roots {
                 Err(error) => return Err(error),
             }
         }
-        let file = below.file_name().ok_or(FileError::NotAFile)?.to_owned();
-        let parent = below.parent().unwrap_or(Path::new(""));
-        let dir = open_below(root, parent, directory)?;
+        let (dir, file) = entry_below(root, &below)?;
         Landing::begin(dir, &file, overwrite, declared)
+    }
+
+    /// An open directory, for looking into it.
+    pub fn directory(&self, path: &str) -> Result<OwnedFd, FileError> {
+        let (root, below) = self.place(path)?;
+        open_below(root, &below, OFlags::RDONLY | OFlags::DIRECTORY)
+    }
+
+    /// The open directory that a path's last name lies in, and that name. A shared directory itself is nobody's to
+    /// move or remove.
+    pub fn entry(&self, path: &str) -> Result<(OwnedFd, OsString), FileError> {
+        let (root, below) = self.place(path)?;
+        if below.as_os_str().is_empty() {
+            return Err(FileError::PathRefused("it is a shared directory itself"));
+        }
+        entry_below(root, &below)
     }
 
     /// The root that covers a path, and what remains below it.
@@ -93,11 +107,17 @@ pub fn hidden(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+fn entry_below(root: &OwnedFd, below: &Path) -> Result<(OwnedFd, OsString), FileError> {
+    let name = below.file_name().ok_or(FileError::NotAFile)?.to_owned();
+    let parent = below.parent().unwrap_or(Path::new(""));
+    Ok((open_below(root, parent, OFlags::RDONLY | OFlags::DIRECTORY)?, name))
+}
+
 /// Opens what lies below a directory; the kernel refuses every link on the way, one swapped in meanwhile too.
 fn open_below(root: &OwnedFd, below: &Path, flags: OFlags) -> Result<OwnedFd, FileError> {
     let below = if below.as_os_str().is_empty() { OsString::from(".") } else { below.into() };
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    Ok(fs::openat2(root, below, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty(), resolve)?)
+    Ok(fs::openat2(root, below, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
 }
 
 #[cfg(test)]

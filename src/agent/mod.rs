@@ -2,6 +2,7 @@
 //! stops its own tools (W6, P4, P5).
 
 mod files;
+mod manager;
 mod prompt;
 mod screen;
 mod shell;
@@ -13,7 +14,7 @@ pub use prompt::Allow;
 pub use terminal::Terminal;
 
 use crate::{
-    client::{ActError, Client, ClientError, Happening, Happenings, Target},
+    client::{ActError, Client, ClientError, Happening, Happenings, Target, transfer},
     limits,
     wire::{
         Do, Done, Hello,
@@ -475,10 +476,16 @@ impl Endpoint {
 
 /// What is asked for, with the file's name where there is one.
 fn about(asked: &Asked) -> String {
-    let path = crate::client::transfer::text(&asked.args, "path").map(plain);
-    match (crate::client::transfer::text(&asked.args, "direction"), path) {
-        (Some("upload"), Some(path)) => format!("store a file at {path}"),
-        (Some("download"), Some(path)) => format!("fetch {path}"),
+    let said = |name| transfer::text(&asked.args, name).map(plain);
+    let (path, to) = (said("path").unwrap_or_default(), said("to").unwrap_or_default());
+    match (asked.tool.as_str(), transfer::text(&asked.args, "direction").or(transfer::text(&asked.args, "verb"))) {
+        ("file_transfer", Some("upload")) => format!("store a file at {path}"),
+        ("file_transfer", Some("download")) => format!("fetch {path}"),
+        ("file_manager", Some("list")) => format!("look into {path}"),
+        ("file_manager", Some("stat")) => format!("look at {path}"),
+        ("file_manager", Some("rename")) => format!("rename {path} to {to}"),
+        ("file_manager", Some("delete")) => format!("delete {path}"),
+        ("file_manager", Some("make")) => format!("make a directory {path}"),
         _ => prompt::plainly(&asked.tool).to_owned(),
     }
 }

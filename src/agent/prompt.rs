@@ -85,6 +85,7 @@ pub fn plainly(tool: &str) -> &str {
     match tool {
         "shell" => "use a command line on this computer",
         "file_transfer" => "send and fetch files",
+        "file_manager" => "look into directories, and rename, delete and make things in them where allowed",
         "system_info" => "see information about this computer",
         "screen" => "see this screen, and control it where allowed",
         "chat" => "chat with you",

@@ -24,6 +24,8 @@ pub enum FileError {
     NotAFile,
     #[error("exists: the target exists and overwriting was not asked for")]
     Exists,
+    #[error("not_empty: the directory has something in it")]
+    NotEmpty,
     #[error("disk_full: there is no room for it")]
     DiskFull,
     #[error("path_refused: {0}")]
@@ -46,6 +48,7 @@ impl From<io::Error> for FileError {
             Some(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Self::NotFound,
             Some(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM | rustix::io::Errno::ROFS) => Self::NoAccess,
             Some(rustix::io::Errno::EXIST) => Self::Exists,
+            Some(rustix::io::Errno::NOTEMPTY) => Self::NotEmpty,
             Some(rustix::io::Errno::ISDIR) => Self::NotAFile,
             Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT | rustix::io::Errno::FBIG) => Self::DiskFull,
             Some(rustix::io::Errno::LOOP | rustix::io::Errno::XDEV) => Self::PathRefused("links are not followed"),
@@ -191,7 +194,7 @@ impl Landing {
         if self.overwrite {
             fs::renameat(&self.dir, &self.partial, &self.dir, &self.name)?;
         } else {
-            rename_new(&self.dir, &self.partial, &self.name)?;
+            rename_new((&self.dir, &self.partial), (&self.dir, &self.name))?;
         }
         self.landed = true;
         fs::fsync(&self.dir)?;
@@ -254,10 +257,10 @@ fn partial_name(name: &OsStr) -> Result<OsString, FileError> {
 }
 
 /// Renames without replacing; file systems that cannot say so get a second name and lose the first.
-fn rename_new(dir: &OwnedFd, from: &OsStr, to: &OsStr) -> Result<(), FileError> {
-    match fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+pub fn rename_new((dir, from): (&OwnedFd, &OsStr), (to_dir, to): (&OwnedFd, &OsStr)) -> Result<(), FileError> {
+    match fs::renameat_with(dir, from, to_dir, to, RenameFlags::NOREPLACE) {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            fs::linkat(dir, from, dir, to, AtFlags::empty())?;
+            fs::linkat(dir, from, to_dir, to, AtFlags::empty())?;
             Ok(fs::unlinkat(dir, from, AtFlags::empty())?)
         }
         renamed => Ok(renamed?),

@@ -26,6 +26,13 @@ pub enum Command {
         local: String,
         overwrite: bool,
     },
+    List(String),
+    Move {
+        from: String,
+        to: String,
+    },
+    Remove(String),
+    MakeDirectory(String),
     Info,
     Chat(String),
     Screen {
@@ -71,6 +78,10 @@ shell                           a terminal on the customer's machine; Ctrl-] com
 shell: LINE                     one line in a shell of its own
 put LOCAL REMOTE [--overwrite]  send a file
 get REMOTE LOCAL [--overwrite]  fetch a file
+ls REMOTE                       what is in a directory
+mv REMOTE REMOTE                rename a file or directory
+rm REMOTE                       delete a file or an empty directory
+mkdir REMOTE                    make a directory
 info                            what machine it is
 chat TEXT                       say something
 screen [--control] [--save FILE] [--pictures N] | screen stop
@@ -123,6 +134,10 @@ impl Command {
                 let overwrite = words.flag("--overwrite");
                 Self::Get { remote: words.need("a remote file")?, local: words.need("a local path")?, overwrite }
             }
+            "ls" => Self::List(words.need("a remote directory")?),
+            "mv" => Self::Move { from: words.need("a remote path")?, to: words.need("a new path")? },
+            "rm" => Self::Remove(words.need("a remote path")?),
+            "mkdir" => Self::MakeDirectory(words.need("a remote path")?),
             "info" => Self::Info,
             "screen" if words.flag("stop") => Self::ScreenStop,
             "screen" => Self::Screen {

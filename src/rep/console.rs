@@ -3,7 +3,7 @@
 use super::{
     Fault, RepError,
     command::{Command, HELP, WaitFor},
-    files,
+    documents, files,
     hub::Hub,
     keyboard::Keyboard,
     screen::Screen,
@@ -153,7 +153,11 @@ impl Console {
             Command::Shell(Some(line)) => RemoteShell::once(self, &line).await,
             Command::Put { local, remote, overwrite } => files::put(self, &local, &remote, overwrite).await,
             Command::Get { remote, local, overwrite } => files::get(self, &remote, &local, overwrite).await,
-            Command::Info => self.info().await,
+            Command::List(path) => documents::list(self, &path).await,
+            Command::Move { from, to } => documents::change(self, "rename", &from, Some(&to)).await,
+            Command::Remove(path) => documents::change(self, "delete", &path, None).await,
+            Command::MakeDirectory(path) => documents::change(self, "make", &path, None).await,
+            Command::Info => documents::info(self).await,
             Command::Chat(text) => self.chat(text).await,
             Command::Screen { control, save, pictures } => self.screen(control, save, pictures).await,
             Command::ScreenStop => match self.screen.take() {
@@ -290,22 +294,6 @@ impl Console {
                 Ok(Answer::new("the shell goes on; `shell` comes back to it", json!({"shell": "detached"})))
             }
         }
-    }
-
-    async fn info(&self) -> Result<Answer, Fault> {
-        let opened = self.open("system_info", Facts::new()).await?;
-        let channel = opened.channels.first().ok_or_else(|| Fault::Wrong("no channel was opened".into()))?;
-        let (mut reader, mut document) = (self.hub.client.reader(channel), Vec::new());
-        while let Some(chunk) = reader.read().await? {
-            document.extend_from_slice(&chunk.bytes);
-            if document.len() > limits::DOCUMENT_BYTES_MAX {
-                return Err(Fault::Wrong("the document is too long".into()));
-            }
-        }
-        let document: Json = serde_json::from_slice(&document)
-            .map_err(|error| Fault::Wrong(format!("the endpoint sent no JSON: {error}")))?;
-        let text = serde_json::to_string_pretty(&document).unwrap_or_default();
-        Ok(Answer::new(text.lines().map(super::filter::plain).collect::<Vec<_>>().join("\n"), document))
     }
 
     async fn chat(&mut self, text: String) -> Result<Answer, Fault> {

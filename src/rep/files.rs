@@ -116,8 +116,8 @@ fn channel(opened: &Opened) -> Result<u32, Fault> {
     opened.channels.first().map(|channel| channel.channel).ok_or_else(|| Fault::Wrong("no channel was opened".into()))
 }
 
-/// Waits for what the other end notes about the channel.
-async fn fact(console: &Console, opened: &Opened, name: &str) -> Result<String, Fault> {
+/// Waits for what the other end notes about the channel; its `failed` is an error.
+pub async fn fact(console: &Console, opened: &Opened, name: &str) -> Result<String, Fault> {
     let channel = channel(opened)?;
     let so_long = Duration::from_millis(limits::TOOL_ANSWER.0);
     let noted = console.hub.until(so_long, |view| {

@@ -3,6 +3,7 @@
 
 mod command;
 mod console;
+mod documents;
 mod files;
 mod filter;
 mod hub;

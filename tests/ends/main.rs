@@ -2,6 +2,7 @@
 #![cfg(feature = "io")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod manager;
 mod place;
 
 use equipoise::{agent::Allow, client::Transport};

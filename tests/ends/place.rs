@@ -52,7 +52,7 @@ code = "main"
 
 [[policy]]
 code = "open"
-tools = { screen = "control", shell = "yes", file_transfer = "both", customer_paths = "any", rep_paths = "any", chat = "yes", system_info = "yes" }
+tools = { screen = "control", shell = "yes", file_transfer = "both", customer_paths = "any", rep_paths = "any", chat = "yes", system_info = "yes", file_manager = "manage" }
 prompt = { mode = "never" }
 "#;
 
@@ -126,6 +126,16 @@ impl Place {
         let mut customer = Customer { lines, end: End { seen, at: 0, task: Some(task) }, stop };
         customer.until("Joined.").await;
         customer
+    }
+
+    /// A customer and a rep who serves them, typing.
+    pub async fn serving(&self, allow: Allow, share: &Path) -> (Customer, Rep) {
+        let customer = self.customer(Transport::Ws, allow, share).await;
+        let mut rep = self.rep(Transport::Ws, None);
+        rep.until("accept or reject").await;
+        rep.type_in("accept\n").await;
+        rep.until("you serve").await;
+        (customer, rep)
     }
 
     pub fn rep(&self, transport: Transport, script: Option<&str>) -> Rep {

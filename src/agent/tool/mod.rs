@@ -1,0 +1,280 @@
+//! One tool taken up by the endpoint: what is prepared before it is accepted, and the task that then runs it.
+
+mod documents;
+mod inputs;
+mod screen;
+mod transfers;
+mod typed;
+
+use super::{
+    files::Roots,
+    manager::Act,
+    plain,
+    shell::{Shell, ShellError},
+    system,
+};
+use crate::{
+    client::{
+        ActError, ChannelEnd, Client, Writer,
+        file::{FileError, Landing, Source},
+        transfer::{self, Facts, TransferError},
+    },
+    limits,
+    wire::{
+        Do, Done,
+        control::{ChannelView, Opened, Value},
+    },
+};
+use bytes::Bytes;
+use inputs::{Input, Inputs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{mpsc, watch};
+
+/// What the endpoint's settings give to every tool.
+#[derive(Clone)]
+pub struct Means {
+    pub client: Client,
+    pub roots: Arc<Roots>,
+    /// The user's own if left out.
+    pub shell: Option<String>,
+    pub screen: bool,
+    /// False while the broker is silent: privileged tools wait (W2.5).
+    pub lease: watch::Receiver<bool>,
+    /// Who takes part, as the person may see them.
+    pub who: watch::Receiver<BTreeMap<u16, String>>,
+    /// What the person should see.
+    pub says: mpsc::Sender<String>,
+}
+
+/// What happened to a running tool.
+#[derive(Debug)]
+pub enum News {
+    Opened(Opened),
+    /// A channel, and why.
+    Closed(u32, String),
+    Noted(u32, Facts),
+    /// The person types a chat message.
+    Say(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// Told to whoever asked, as the reason.
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Shell(#[from] ShellError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error(transparent)]
+    Channel(#[from] ChannelEnd),
+    #[error(transparent)]
+    Act(Box<ActError>),
+}
+
+impl From<ActError> for ToolError {
+    fn from(error: ActError) -> Self {
+        Self::Act(Box::new(error))
+    }
+}
+
+/// A request that was asked for here.
+pub struct Asked {
+    pub session: u64,
+    pub open: u32,
+    pub tool: String,
+    pub args: Facts,
+}
+
+/// Prepares, accepts and runs a tool until its end; the text says how it ended.
+pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Result<String, ToolError> {
+    let (session, open) = (asked.session, asked.open);
+    let prepared = Prepared::new(&means, &asked);
+    let (prepared, facts) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            means.client.act(Do::RefuseOpen { session, open, reason: error.to_string() }).await?;
+            return Err(error);
+        }
+    };
+    let mut tool = Tool { means, session, news, known: BTreeSet::new() };
+    let opened = match tool.means.client.act(Do::AcceptOpen { session, open, facts }).await? {
+        Done::Opened(opened) => opened,
+        _ => tool.opened().await?,
+    };
+    tool.known.extend(opened.channels.iter().map(|channel| channel.channel));
+    match prepared {
+        Prepared::Shell(shell, output) => tool.shell(opened, shell, output).await,
+        Prepared::Upload(landing) => tool.upload(&opened, landing).await,
+        Prepared::Download(source) => tool.download(&opened, source).await,
+        Prepared::Manage(act) => tool.manage(&opened, act).await,
+        Prepared::SystemInfo => {
+            tool.document(&opened, "system information was sent", || Ok(documents::text(&system::document()))).await
+        }
+        Prepared::Chat => tool.chat(opened).await,
+        Prepared::Screen => tool.screen(opened).await,
+    }
+}
+
+/// A chat that the person here began; it is already opened.
+pub async fn chat(means: Means, opened: Opened, news: mpsc::Receiver<News>) -> Result<String, ToolError> {
+    let known = opened.channels.iter().map(|channel| channel.channel).collect();
+    Tool { means, session: opened.session, news, known }.chat(opened).await
+}
+
+/// Everything that can fail before anybody is told yes.
+enum Prepared {
+    Shell(Shell, mpsc::Receiver<Bytes>),
+    Upload(Landing),
+    Download(Source),
+    Manage(Act),
+    SystemInfo,
+    Chat,
+    Screen,
+}
+
+impl Prepared {
+    fn new(means: &Means, asked: &Asked) -> Result<(Self, Facts), ToolError> {
+        let args = &asked.args;
+        let mut facts = Facts::new();
+        let prepared = match asked.tool.as_str() {
+            "shell" => {
+                let side =
+                    |name, usual| transfer::number(args, name).and_then(|n| u16::try_from(n).ok()).unwrap_or(usual);
+                let (shell, output) = Shell::start(means.shell.as_deref(), side("cols", 80), side("rows", 24))?;
+                Self::Shell(shell, output)
+            }
+            "file_transfer" => {
+                let path = transfer::text(args, "path").ok_or_else(|| refused("malformed: the path is missing"))?;
+                match transfer::text(args, "direction") {
+                    Some("upload") => {
+                        let (name, size) = (transfer::text(args, "name"), transfer::number(args, "size"));
+                        let overwrite = transfer::truth(args, "overwrite");
+                        Self::Upload(means.roots.landing(path, name, overwrite, size)?)
+                    }
+                    Some("download") => {
+                        let source = means.roots.source(path)?;
+                        facts.insert("size".into(), transfer::int(source.size()));
+                        facts.insert("modified_ms".into(), transfer::int(source.modified_ms()));
+                        Self::Download(source)
+                    }
+                    _ => return Err(refused("malformed: the direction is upload or download")),
+                }
+            }
+            "file_manager" => Self::Manage(Act::prepare(&means.roots, args)?),
+            "system_info" => Self::SystemInfo,
+            "chat" => Self::Chat,
+            "screen" if means.screen => Self::Screen,
+            "screen" => return Err(refused("no_screen: this endpoint shows none")),
+            _ => return Err(refused("unknown_tool: this endpoint does not have it")),
+        };
+        Ok((prepared, facts))
+    }
+}
+
+/// How a channel's end reads to the person.
+fn ended(what: &str, why: &str) -> String {
+    match why {
+        "finished" => format!("{what} ended"),
+        "revoked" => format!("{what} was taken back"),
+        why => format!("{what} was closed: {}", plain(why)),
+    }
+}
+
+fn refused(reason: &str) -> ToolError {
+    ToolError::Refused(reason.to_owned())
+}
+
+struct Tool {
+    means: Means,
+    session: u64,
+    news: mpsc::Receiver<News>,
+    /// Channels already taken up; an `opened` that comes twice brings nothing twice.
+    known: BTreeSet<u32>,
+}
+
+impl Tool {
+    /// Own channels to write on, and the others' to listen to.
+    fn split(&mut self, channels: Vec<ChannelView>) -> (Vec<(ChannelView, Writer)>, Inputs) {
+        let (mut writers, mut inputs) = (Vec::new(), Inputs::new());
+        for channel in channels {
+            if channel.writer == 0 {
+                let writer = self.means.client.writer(&channel);
+                writers.push((channel, writer));
+            } else {
+                inputs.listen(self.means.client.reader(&channel), channel);
+            }
+        }
+        (writers, inputs)
+    }
+
+    /// Somebody joined: their channels come as another `opened` of the same request.
+    fn more(&mut self, opened: Opened, inputs: &mut Inputs) {
+        for channel in opened.channels {
+            if channel.writer != 0 && self.known.insert(channel.channel) {
+                inputs.listen(self.means.client.reader(&channel), channel);
+            }
+        }
+    }
+
+    async fn opened(&mut self) -> Result<Opened, ToolError> {
+        loop {
+            match self.news.recv().await {
+                Some(News::Opened(opened)) => return Ok(opened),
+                Some(_) => {}
+                None => return Err(refused("stopped")),
+            }
+        }
+    }
+
+    /// Waits for what the other end notes about a channel.
+    async fn fact(&mut self, channel: u32, name: &str) -> Result<String, TransferError> {
+        let wait = async {
+            loop {
+                match self.news.recv().await {
+                    Some(News::Noted(noted, facts)) if noted == channel => {
+                        if let Some(why) = transfer::text(&facts, "failed") {
+                            return Err(TransferError::Other(plain(why)));
+                        }
+                        match facts.get(name) {
+                            Some(Value::Text(text)) => return Ok(text.clone()),
+                            Some(Value::Bool(true)) => return Ok(String::new()),
+                            _ => {}
+                        }
+                    }
+                    Some(News::Closed(closed, why)) if closed == channel => {
+                        return Err(TransferError::Other(format!("the channel was closed: {}", plain(&why))));
+                    }
+                    Some(_) => {}
+                    None => return Err(TransferError::Silent),
+                }
+            }
+        };
+        let deadline = Duration::from_millis(limits::TOOL_ANSWER.0);
+        tokio::time::timeout(deadline, wait).await.unwrap_or(Err(TransferError::Silent))
+    }
+
+    async fn note<const N: usize>(&self, channel: u32, facts: [(&str, Value); N]) -> Result<(), ActError> {
+        let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        self.means.client.act(Do::Note { session: self.session, channel, facts }).await.map(|_| ())
+    }
+
+    /// Says why to the other end; where the channel is already gone it knows.
+    async fn failed(&self, channel: u32, error: &TransferError) {
+        if !matches!(error, TransferError::Channel(_) | TransferError::Other(_)) {
+            let _ = self.note(channel, [("failed", Value::Text(error.to_string()))]).await;
+        }
+    }
+}
+
+/// Waits until the broker may be trusted to still be there (W2.5).
+async fn leased(lease: &mut watch::Receiver<bool>) {
+    // The endpoint that held the other end is gone, and this task with it.
+    let _ = lease.wait_for(|held| *held).await;
+}

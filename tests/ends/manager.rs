@@ -1,0 +1,100 @@
+//! The file manager between a real agent and a real console (P3.9).
+
+use super::place::{self, Place, SITE};
+use equipoise::agent::Allow;
+
+/// What a rep types, and what has to be seen for it.
+async fn typed(rep: &mut place::Rep, line: &str, seen: &str) {
+    rep.type_in(&format!("{line}\n")).await;
+    rep.until(seen).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_9_a_rep_browses_and_manages_below_the_shared_directory() {
+    let place = Place::open(SITE).await;
+    let share = place.folder("share");
+    std::fs::write(share.join("a.txt"), b"12345").unwrap();
+    std::os::unix::fs::symlink(place.folder("outside"), share.join("way-out")).unwrap();
+    std::fs::write(place.path("outside/kept"), b"kept").unwrap();
+    let (mut customer, mut rep) = place.serving(Allow::All, &share).await;
+    let at = |name: &str| share.join(name).display().to_string();
+
+    typed(&mut rep, &format!("ls {}", at("")), "5  a.txt\n").await;
+    rep.until("way-out@").await;
+    typed(&mut rep, &format!("mkdir {}", at("new-dir")), "is made").await;
+    typed(&mut rep, &format!("mv {} {}", at("a.txt"), at("new-dir/b.txt")), "new-dir/b.txt\n").await;
+    typed(&mut rep, &format!("ls {}", at("new-dir")), "5  b.txt").await;
+    assert_eq!(std::fs::read(share.join("new-dir/b.txt")).unwrap(), b"12345");
+
+    typed(&mut rep, &format!("rm {}", at("new-dir")), "not_empty").await;
+    typed(&mut rep, &format!("mv {} {}", at("new-dir/b.txt"), at("new-dir")), "exists").await;
+    typed(&mut rep, &format!("rm {}", at("none")), "not_found").await;
+    typed(&mut rep, &format!("rm {}", at("")), "path_refused").await;
+    typed(&mut rep, &format!("ls {}", at("way-out")), "path_refused").await;
+    typed(&mut rep, &format!("rm {}", at("way-out/kept")), "path_refused").await;
+    typed(&mut rep, &format!("mv {} {}", at("new-dir/b.txt"), place.path("outside/x").display()), "path_refused").await;
+    typed(&mut rep, &format!("ls {}/../outside", at("new-dir")), "path_refused").await;
+    assert_eq!(place::names(&place.path("outside")), ["kept"]);
+
+    typed(&mut rep, &format!("rm {}", at("new-dir/b.txt")), "is deleted").await;
+    typed(&mut rep, &format!("rm {}", at("new-dir")), "is deleted").await;
+    typed(&mut rep, &format!("rm {}", at("way-out")), "is deleted").await;
+    assert!(place::names(&share).is_empty());
+    assert_eq!(place::names(&place.path("outside")), ["kept"]);
+    assert!(customer.seen().contains("Ana wants to delete"), "{}", customer.seen());
+    rep.type_in("end\nquit\n").await;
+    rep.left().await.unwrap();
+    customer.ended().await.unwrap();
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_9_who_may_only_browse_changes_nothing() {
+    let place = Place::open(&SITE.replace("file_manager = \"manage\"", "file_manager = \"browse\"")).await;
+    let share = place.folder("share");
+    std::fs::write(share.join("a"), b"1").unwrap();
+    let (mut customer, mut rep) = place.serving(Allow::All, &share).await;
+    let at = |name: &str| share.join(name).display().to_string();
+    typed(&mut rep, &format!("ls {}", at("")), "1  a").await;
+    for denied in [format!("rm {}", at("a")), format!("mkdir {}", at("b")), format!("mv {} {}", at("a"), at("c"))] {
+        typed(&mut rep, &denied, "permission `file_manager` by default").await;
+    }
+    assert_eq!(place::names(&share), ["a"]);
+    assert!(!customer.seen().contains("delete"), "the endpoint was not even asked");
+    customer.leave().await.unwrap();
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_8_only_listed_directories_are_managed() {
+    let place = Place::open(&SITE.replace("customer_paths = \"any\"", "customer_paths = [\"/srv/listed\"]")).await;
+    let share = place.folder("share");
+    let (mut customer, mut rep) = place.serving(Allow::All, &share).await;
+    typed(&mut rep, &format!("ls {}", share.display()), "no listed directory covers this path").await;
+    assert!(!customer.seen().contains("look into"), "the endpoint was not even asked");
+    customer.leave().await.unwrap();
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_72_a_link_swapped_in_while_a_file_comes_gets_nothing() {
+    let place = Place::open(SITE).await;
+    let (share, elsewhere) = (place.folder("share"), place.folder("elsewhere"));
+    let inside = place.folder("share/in");
+    let file = place.random_file("up", 24_000_000);
+    let mut customer = place.customer(equipoise::client::Transport::Ws, Allow::All, &share).await;
+    let put = format!("accept; put {} {}; end", file.display(), inside.join("stored").display());
+    let mut rep = place.rep(equipoise::client::Transport::Ws, Some(&put));
+    place::until_some(|| {
+        let partial = place::names(&inside).into_iter().find(|name| name.contains(".part-"))?;
+        (std::fs::metadata(inside.join(partial)).ok()?.len() > 500_000).then_some(())
+    })
+    .await;
+    std::fs::rename(&inside, share.join("was-in")).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &inside).unwrap();
+    rep.left().await.unwrap_or_else(|error| panic!("{error}\n{}\n{}", rep.seen(), customer.seen()));
+    customer.ended().await.unwrap();
+    assert!(place::names(&elsewhere).is_empty(), "the link was followed");
+    assert!(std::fs::read(share.join("was-in/stored")).unwrap() == std::fs::read(&file).unwrap());
+    place.close().await;
+}
