@@ -2,7 +2,7 @@
 
 use crate::{Failure, lean::failed};
 use equipoise::{
-    broker::{Broker, Settings},
+    broker::{Broker, Pace, Settings},
     engine::{Actor, Command, Reason},
     ids::SecretHash,
     ops,
@@ -43,7 +43,12 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
     let site = RawSite::parse(&site(options.reps, options.teams.max(1), &options.algorithm))
         .map_err(|problems| Failure::Run(format!("the load test's own site does not parse: {problems:?}")))?;
     let shutdown = CancellationToken::new();
-    let settings = Settings { data: options.data, disk_reserve_bytes: equipoise::limits::DISK_RESERVE_BYTES, site };
+    let settings = Settings {
+        data: options.data,
+        disk_reserve_bytes: equipoise::limits::DISK_RESERVE_BYTES,
+        person_pace: Pace::SERVICE,
+        site,
+    };
     let follower = Box::new(ops::follow::follower());
     let (broker, owner) = Broker::start(settings, follower, shutdown.clone()).await.map_err(failed)?;
     let tls = None;

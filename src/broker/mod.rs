@@ -12,7 +12,7 @@ mod view;
 mod views;
 
 pub use directory::{Connection, Directory};
-pub use port::{MessageClass, Port};
+pub use port::{Pace, Port};
 
 use crate::{
     engine::{Actor, Command, Outcome, Refusal, Request, Stamped, State},
@@ -90,6 +90,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<RelayCounters>,
     /// One for each transport of a leg's reader.
     leg_counters: [Arc<RelayCounters>; 3],
+    person_pace: Pace,
     shutdown: CancellationToken,
 }
 
@@ -113,6 +114,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// Free bytes below which new commands are refused while reads go on (W5.2).
     pub disk_reserve_bytes: u64,
+    /// What people may send; [`Pace::PERSON`] but where a load test plays many of them on one console.
+    pub person_pace: Pace,
     /// Imported where the journal is empty.
     pub site: crate::site::raw::RawSite,
 }
@@ -144,6 +147,7 @@ impl Broker {
             attempts: Attempts::new(),
             counters: Arc::new(RelayCounters::default()),
             leg_counters: Default::default(),
+            person_pace: settings.person_pace,
             shutdown,
         });
         let owner = owner::Owner::open(settings, shared.clone(), receiver, follower).await?;

@@ -558,7 +558,6 @@ impl Performer {
     }
 
     fn ended(&mut self, session: SessionId, reason: String, head: Seq) {
-        let shown = self.views.forget(session);
         let gone = Ev::SessionGone { session: session.0, reason: reason.clone() };
         if let Some(service) = self.watchers.remove(&session) {
             push(&service, head, gone.clone());
@@ -583,11 +582,10 @@ impl Performer {
         if let Some(connection) = self.shared.directory.connection(Party::Customer(session))
             && connection.outbox.closing().is_none()
         {
-            push(&connection, head, Ev::Ended { session: session.0, reason });
+            push(&connection, head, Ev::Ended { session: session.0, reason: reason.clone() });
             connection.close(CloseCode::SessionEnded, "the session ended");
         }
-        let others: BTreeSet<UserId> = shown.difference(&told).copied().collect();
-        self.views.deliver(others, &gone, head);
+        self.views.session_ended(session, &reason, &told);
     }
 
     fn tell_customer_who_serves(&self, session: SessionId, state: &State, head: Seq) {

@@ -15,11 +15,17 @@ use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
 use tokio::time::Instant;
 
-/// How many control messages a connection may send (W4.3).
+/// How many control messages a connection may send: a steady rate, and what may be saved up (W4.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MessageClass {
-    Person,
-    Service,
+pub struct Pace {
+    pub per_s: u32,
+    pub burst: u32,
+}
+
+impl Pace {
+    /// A person at a console, a customer, an administrator.
+    pub const PERSON: Self = Self { per_s: limits::PERSON_MESSAGES_PER_S, burst: limits::PERSON_MESSAGES_BURST };
+    pub const SERVICE: Self = Self { per_s: limits::SERVICE_MESSAGES_PER_S, burst: limits::SERVICE_MESSAGES_BURST };
 }
 
 /// Dropping it detaches the connection.
@@ -64,10 +70,10 @@ impl Port {
         &self.connection
     }
 
-    pub fn class(&self) -> MessageClass {
+    pub fn pace(&self) -> Pace {
         match self.connection.actor {
-            Actor::Service(_) | Actor::System => MessageClass::Service,
-            Actor::Admin(_) | Actor::Party(_) => MessageClass::Person,
+            Actor::Service(_) | Actor::System => Pace::SERVICE,
+            Actor::Admin(_) | Actor::Party(_) => self.broker.shared.person_pace,
         }
     }
 

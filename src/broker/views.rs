@@ -11,7 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,6 +21,8 @@ pub(super) struct Views {
     /// Whose consoles show a session.
     shown: HashMap<SessionId, BTreeSet<UserId>>,
     changed_sessions: BTreeSet<SessionId>,
+    /// Sessions that ended, whose consoles showed them, and why.
+    gone: BTreeMap<SessionId, (BTreeSet<UserId>, String)>,
     changed_reps: BTreeSet<UserId>,
     flush_at: Option<Instant>,
     /// Colleagues' states go out less often than sessions: nobody acts on them within a second.
@@ -39,6 +41,7 @@ impl Views {
             shared,
             shown: HashMap::new(),
             changed_sessions: BTreeSet::new(),
+            gone: BTreeMap::new(),
             changed_reps: BTreeSet::new(),
             flush_at: None,
             reps_at: Instant::now(),
@@ -67,12 +70,18 @@ impl Views {
         self.flush_by(Instant::now() + duration(limits::VIEW_INTERVAL));
     }
 
-    /// An ended session: gives back whose consoles show it.
-    pub fn forget(&mut self, session: SessionId) -> BTreeSet<UserId> {
+    /// A session ended. Consoles that show it are told with the next changes, but for those `told` already; what
+    /// came and went between two flushes was never shown.
+    pub fn session_ended(&mut self, session: SessionId, reason: &str, told: &BTreeSet<UserId>) {
         self.positions.remove(&session);
         self.positions_due = true;
         self.changed_sessions.remove(&session);
-        self.shown.remove(&session).unwrap_or_default()
+        let shown = self.shown.remove(&session).unwrap_or_default();
+        let others: BTreeSet<UserId> = shown.difference(told).copied().collect();
+        if !others.is_empty() {
+            self.gone.insert(session, (others, reason.to_owned()));
+            self.flush_by(Instant::now() + duration(limits::VIEW_INTERVAL));
+        }
     }
 
     /// When the gathered changes are to be sent next.
@@ -111,6 +120,9 @@ impl Views {
     }
 
     fn flush_sessions(&mut self, state: &State, head: Seq) {
+        for (session, (audience, reason)) in std::mem::take(&mut self.gone) {
+            self.deliver(audience, &Ev::SessionGone { session: session.0, reason }, head);
+        }
         for session in std::mem::take(&mut self.changed_sessions) {
             let Some(found) = state.session(session) else { continue };
             let audience = view::audience(state, found);
@@ -161,7 +173,7 @@ impl Views {
     }
 
     /// Tells everybody in the audience who is connected, and remembers it for those who come back.
-    pub fn deliver(&mut self, audience: BTreeSet<UserId>, ev: &Ev, head: Seq) {
+    fn deliver(&mut self, audience: BTreeSet<UserId>, ev: &Ev, head: Seq) {
         if audience.is_empty() {
             return;
         }

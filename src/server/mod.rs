@@ -93,8 +93,12 @@ impl Server {
             None => None,
         };
         let site = read_site(&settings)?;
-        let broker_settings =
-            broker::Settings { data: settings.data_folder.clone(), disk_reserve_bytes: settings.reserve_bytes, site };
+        let broker_settings = broker::Settings {
+            data: settings.data_folder.clone(),
+            disk_reserve_bytes: settings.reserve_bytes,
+            person_pace: broker::Pace::PERSON,
+            site,
+        };
         let (broker, owner) =
             Broker::start(broker_settings, Box::new(ops::follow::follower()), shutdown.clone()).await?;
 

@@ -1,6 +1,6 @@
 //! How fast a connection may speak, and random delays.
 
-use crate::{broker::MessageClass, limits};
+use crate::broker::Pace;
 use std::time::{Duration, Instant};
 
 /// A token bucket over control messages (W4.3).
@@ -13,11 +13,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn new(class: MessageClass, now: Instant) -> Self {
-        let (per_s, burst) = match class {
-            MessageClass::Person => (limits::PERSON_MESSAGES_PER_S, limits::PERSON_MESSAGES_BURST),
-            MessageClass::Service => (limits::SERVICE_MESSAGES_PER_S, limits::SERVICE_MESSAGES_BURST),
-        };
+    pub(super) fn new(Pace { per_s, burst }: Pace, now: Instant) -> Self {
         Self { tokens: burst.into(), per_s: per_s.into(), burst: burst.into(), filled: now }
     }
 
@@ -47,11 +43,12 @@ pub(super) fn spread(limit: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn w4_3_a_person_sends_a_burst_of_200_and_then_50_a_second() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(MessageClass::Person, start);
+        let mut bucket = Bucket::new(Pace::PERSON, start);
         let burst = (0..1_000).take_while(|_| bucket.take(start)).count();
         assert_eq!(burst, limits::PERSON_MESSAGES_BURST as usize);
         let later = start + Duration::from_secs(1);

@@ -181,7 +181,7 @@ impl<'a> Pump<'a> {
         Self {
             link,
             port,
-            bucket: Bucket::new(port.class(), now),
+            bucket: Bucket::new(port.pace(), now),
             heartbeat: Heartbeat::new(now),
             items: 0,
             partial: None,

@@ -1,7 +1,7 @@
 //! A broker with its listeners, people who connect to it, and a line between them that can be cut.
 
 use equipoise::{
-    broker::{Broker, Settings},
+    broker::{Broker, Pace, Settings},
     client::{self, Client, Happening, Happenings, Target, Transport},
     engine::Actor,
     framing,
@@ -89,7 +89,12 @@ impl Place {
     /// On the same folder and address again, as after a restart.
     pub async fn open_at(data: &Path, listen: SocketAddr) -> Self {
         let shutdown = CancellationToken::new();
-        let settings = Settings { data: data.join("data"), disk_reserve_bytes: 0, site: RawSite::parse(SITE).unwrap() };
+        let settings = Settings {
+            data: data.join("data"),
+            disk_reserve_bytes: 0,
+            person_pace: Pace::PERSON,
+            site: RawSite::parse(SITE).unwrap(),
+        };
         let (broker, owner) = Broker::start(settings, Box::new(|_, _| {}), shutdown.clone()).await.unwrap();
         let source = Source::SelfMade { folder: data.to_owned(), names: tls::names_for([]) };
         let certificate = Certificate::load(source, 1_800_000_000_000).unwrap();
