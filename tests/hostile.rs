@@ -2,10 +2,11 @@
 //! there with the reason why not. The rows of the document name the files of their tests, and are checked here.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod ledger;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
 };
 
 /// All numbers there are.
@@ -21,18 +22,6 @@ const ABSENT: &[(u32, &str)] = &[
     (101, "there is no cluster yet"),
 ];
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// The numbers that a test's name bears: `h_01_h_35_…` bears two.
 fn numbers(name: &str) -> Vec<u32> {
     let words: Vec<&str> = name.split('_').collect();
@@ -42,28 +31,7 @@ fn numbers(name: &str) -> Vec<u32> {
 
 /// Files with tests by number.
 fn ledger() -> BTreeMap<u32, BTreeSet<String>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    sources(&root.join("src"), &mut files);
-    sources(&root.join("tests"), &mut files);
-    let mut ledger: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
-    for file in files {
-        let text = fs::read_to_string(&file).unwrap();
-        let name = file.strip_prefix(root).unwrap().display().to_string();
-        let mut is_test = false;
-        for line in text.lines().map(str::trim_start) {
-            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-            // A property's name stands in a macro, with its own attribute.
-            let Some(rest) = line.strip_prefix("fn ").or_else(|| line.strip_prefix("async fn ")) else { continue };
-            let function = rest.split(['(', '<']).next().unwrap_or_default();
-            if std::mem::take(&mut is_test) {
-                for number in numbers(function) {
-                    ledger.entry(number).or_default().insert(name.clone());
-                }
-            }
-        }
-    }
-    ledger
+    ledger::tests_by(numbers)
 }
 
 #[test]

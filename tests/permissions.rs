@@ -3,7 +3,8 @@
 use equipoise::{
     policy::{
         Person, Prompt, Situation, Source, Tool, ToolOption, ToolValue, compile,
-        explain::{Query, explain, explain_against},
+        explain::{Query, explain, explain_against, situation},
+        grant,
         paths::Os,
         value::{Shape, right},
     },
@@ -777,6 +778,41 @@ fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_tim
         record with_consent always user:ana
     "#]],
     );
+}
+
+#[test]
+fn p1_3_every_value_says_which_layer_gave_it() {
+    let site = site(STACK);
+    for who in ["ana", "ana at=main on=srv", "ben absent on=srv", "ben kind=cobrowse"] {
+        let said = explain(&site, &query(who)).unwrap();
+        let sources = said.permissions.0.iter().map(|(_, row)| &row.source);
+        for source in sources.chain(said.options.values().map(|said| &said.source)) {
+            let named = ["jump_item:srv", "portal:main", "user:ana", "default", "builtin"].contains(&source.as_str());
+            assert!(named, "{source}");
+        }
+    }
+}
+
+#[test]
+fn p3_17_explain_says_what_the_policy_says_and_the_grant_needs_the_users_right_too() {
+    let site = with("tools = { pin_jump_client = \"yes\", deploy = \"yes\" }\n");
+    story(
+        &site,
+        "ana",
+        "pin_jump_client deploy",
+        expect![[r#"
+            pin_jump_client yes never user:ana
+            deploy yes never user:ana
+        "#]],
+    );
+    let situation = |site: &Site| situation(site, &query("ana")).expect("it is in the site");
+    let granted = grant(&site, &situation(&site));
+    assert!(!granted.any(Tool::PinJumpClient) && !granted.any(Tool::Deploy));
+    let text =
+        site.raw.to_toml().replace("permissions = []", "permissions = [\"jump_client\", \"buttons_team_deploy\"]");
+    let site = Site::from_text(&text, None).unwrap();
+    let granted = grant(&site, &situation(&site));
+    assert!(granted.any(Tool::PinJumpClient) && granted.any(Tool::Deploy));
 }
 
 #[test]

@@ -188,6 +188,12 @@ impl Performer {
             if party == Party::Customer(session.id) {
                 self.greet_customer(connection, state, session, head);
             }
+            // What changed while it was away was told to nobody.
+            if session.owner().is_some()
+                && let Some(ev) = view::permissions(state, session, participant)
+            {
+                push(connection, head, ev);
+            }
             let Some(tools) = state.tools.session(session.id) else { continue };
             let mut by_open: BTreeMap<OpenId, Vec<&LiveChannel>> = BTreeMap::new();
             for channel in tools.channels.values() {

@@ -10,7 +10,7 @@ use crate::{
     },
     ids::*,
     limits,
-    policy::{Tool, ToolValue},
+    policy::{Tool, ToolOption, ToolValue},
     site::{SessionKind, Site},
     time::Time,
     wire::{
@@ -18,7 +18,7 @@ use crate::{
         control::{ChannelView, Ev, Explained, ParticipantView, RepView, SessionView, TeamView, ToolView, Value},
     },
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A session as reps see it.
 pub fn session(state: &State, session: &Session, attached: impl Fn(Party) -> bool) -> SessionView {
@@ -184,22 +184,31 @@ fn nth_part<T: Clone>(all: &[T], part: usize) -> Vec<T> {
     all.chunks(limits::SNAPSHOT_PART).nth(part).unwrap_or_default().to_vec()
 }
 
-/// What one participant may do in a session, each tool with its source (P1.3); none for the customer.
+/// What one participant may do in a session, each tool with its source (P1.3). The customer's endpoint is told the
+/// options that only it can honour, as they are for who serves (P3.30, P3.31).
 pub fn permissions(state: &State, session: &Session, participant: ParticipantId) -> Option<Ev> {
     let party = session.participant(participant)?.party;
-    if matches!(party, Party::Customer(_)) {
-        return None;
-    }
-    let granted = state.granted(session, party);
-    let tools = Tool::ALL.iter().map(|tool| {
-        let value = match granted.value(*tool) {
-            ToolValue::List(entries) => Value::List(entries.to_vec()),
-            one => Value::Text(one.to_string()),
-        };
-        let prompt = granted.prompt(*tool).name().to_owned();
-        (tool.name().to_owned(), ToolView { value, source: granted.source(*tool), prompt })
+    let is_customer = matches!(party, Party::Customer(_));
+    let rep = if is_customer { Party::Rep(session.owner()?) } else { party };
+    let granted = state.granted(session, rep);
+    let permissions = granted.permissions();
+    let value = |value: &ToolValue| match value {
+        ToolValue::List(entries) => Value::List(entries.to_vec()),
+        one => Value::Text(one.to_string()),
+    };
+    let tools = permissions.iter().filter(|_| !is_customer).map(|(tool, effective)| {
+        let prompt = effective.prompt.name().to_owned();
+        let view = ToolView { value: value(&effective.value), source: granted.source(tool), prompt };
+        (tool.name().to_owned(), view)
     });
-    Some(Ev::Permissions { session: session.id.0, epoch: state.tools.epoch(session.id).0, tools: tools.collect() })
+    let options = ToolOption::ALL.iter().filter(|option| !is_customer || option.is_endpoints());
+    let options = options.map(|option| (option.name().to_owned(), value(&permissions.option(*option).0)));
+    let mut options: BTreeMap<String, Value> = options.collect();
+    if is_customer {
+        options.insert(Tool::Termination.name().to_owned(), value(permissions.value(Tool::Termination)));
+    }
+    let epoch = state.tools.epoch(session.id).0;
+    Some(Ev::Permissions { session: session.id.0, epoch, tools: tools.collect(), options })
 }
 
 /// R9.1 as the wire says it; a session that does not wait has nothing to explain.

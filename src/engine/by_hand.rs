@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     ids::*,
+    policy::Tool,
     routing::Place,
     site::{TeamRole, UserPermission},
     time::Time,
@@ -97,6 +98,7 @@ impl Engine {
         if let Actor::Party(_) = actor {
             let rep = self.console_of(actor)?;
             self.may_dispose(rep, id)?;
+            self.permitted_act(id, rep, Tool::Transfer)?;
             self.within_reach(rep, to, UserPermission::TransferOutside, "R7.3")?;
         } else {
             self.administrator(actor)?;

@@ -3,7 +3,7 @@
 use super::{
     Actor, Engine, Event, Outcome, Queue, Reason, Refusal, Stamped, event::EndReason, refusal::refuse, session::Stage,
 };
-use crate::{ids::*, site::TeamRole, time::Time};
+use crate::{ids::*, policy::Tool, site::TeamRole, time::Time};
 
 impl Engine {
     /// R7.7.
@@ -20,6 +20,7 @@ impl Engine {
             Stage::Active { .. } => return refuse(Reason::NotOwner, "R7.7", "only its owner holds a session"),
             _ => return refuse(Reason::WrongState, "R7.7", "this session is not active"),
         }
+        self.permitted_act(id, rep, Tool::Hold)?;
         self.emit(now, Event::Held { session: id }, out);
         Ok(Outcome::Done)
     }

@@ -6,7 +6,7 @@ use super::{
     refusal::refuse,
     session::{Role, Session, Stage},
 };
-use crate::{ids::*, limits, site::UserPermission, time::Time};
+use crate::{ids::*, limits, policy::Tool, site::UserPermission, time::Time};
 
 impl Engine {
     /// R7.4: invites a rep, or any rep of a team; the first to accept joins.
@@ -24,6 +24,7 @@ impl Engine {
         if !session.participant_of(Party::Rep(rep)).is_some_and(|it| matches!(it.role, Role::Owner | Role::Sharer)) {
             return refuse(Reason::NotParticipant, "R7.4", "only who serves the session invites to it");
         }
+        self.permitted_act(id, rep, Tool::Collaborate)?;
         self.within_reach(rep, to, UserPermission::ShareOutside, "R7.4")?;
         let session = self.session_of(id)?;
         if session.invites.iter().any(|invite| invite.to == to) {

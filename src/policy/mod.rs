@@ -1,6 +1,7 @@
 //! Layers to effective permissions, each with its source (P1.3); prompts; paths; and what a tool means in channels.
 //! Pure: the same site and situation give the same permissions. It never knows a connection or a frame's payload.
 
+pub mod domains;
 pub mod explain;
 pub mod paths;
 pub mod plan;
@@ -9,7 +10,7 @@ pub mod session;
 mod verbs;
 
 pub use prompt::{Prompt, Prompting};
-pub use session::{Effective, Permissions, Person, Situation, Source, compile};
+pub use session::{Effective, Permissions, Person, Situation, Source, compile, grant};
 
 /// The names and values of tools are nouns of the site, whose check reads them.
 pub use crate::site::{

@@ -2,7 +2,7 @@
 //! kind of frame needs; a request is judged by it when it is made, and an open channel whenever permissions change.
 
 use super::{
-    Tool,
+    Tool, ToolOption, ToolValue,
     verbs::{self, Verb},
 };
 use crate::{
@@ -27,6 +27,10 @@ pub enum Side {
 /// What one rep may do, as bits of [`crate::site::value::right`].
 pub trait Rights {
     fn rights(&self, tool: Tool) -> u8;
+
+    fn value(&self, tool: Tool) -> &ToolValue;
+
+    fn option(&self, option: ToolOption) -> &ToolValue;
 
     /// The canonical form of a path on this side, or why it may not be used (P5). No path given: whether it may be left
     /// out, because every path is allowed.
@@ -78,6 +82,8 @@ pub enum Unplanned {
     NotOpened,
     /// The other side asks for this.
     WrongSide,
+    /// Sessions of this kind have no such tool (R1.4).
+    OtherKind,
     Malformed {
         arg: &'static str,
         message: String,
@@ -91,6 +97,9 @@ pub enum Unplanned {
 
 /// The channels of a request, if its arguments are sound and its rep has the rights.
 pub fn plan(asked: Asked<'_>, rights: &impl Rights) -> Result<Plan, Unplanned> {
+    if asked.kind == SessionKind::Chat && !matches!(asked.tool, Tool::Chat | Tool::ChatFiles) {
+        return Err(Unplanned::OtherKind);
+    }
     let Verb { channels, needs, paths } = verbs::read(asked, rights)?;
     for (tool, bits) in needs {
         if rights.rights(tool) & bits != bits {
@@ -111,6 +120,26 @@ pub fn plan(asked: Asked<'_>, rights: &impl Rights) -> Result<Plan, Unplanned> {
         }
     }
     Ok(Plan { args, channels })
+}
+
+/// Does what runs by this request still have the rights it needs beyond those of its kinds of frame: its verb, its paths?
+pub fn goes_on(asked: Asked<'_>, rights: &impl Rights) -> Result<(), Tool> {
+    let Verb { needs, paths, .. } = match verbs::read(asked, rights) {
+        Ok(verb) => verb,
+        Err(Unplanned::NotPermitted(tool)) => return Err(tool),
+        Err(_) => return Err(asked.tool),
+    };
+    if let Some((tool, _)) = needs.into_iter().find(|(tool, bits)| rights.rights(*tool) & bits != *bits) {
+        return Err(tool);
+    }
+    for (arg, tool, side) in paths {
+        let given = match asked.args.get(arg) {
+            Some(Value::Text(path)) => Some(path.as_str()),
+            _ => None,
+        };
+        rights.path(side, given).map_err(|_| tool)?;
+    }
+    Ok(())
 }
 
 /// Is this something one opens at all? Others are settings of a policy or acts of their own.
@@ -177,6 +206,14 @@ mod tests {
     impl Rights for May {
         fn rights(&self, tool: Tool) -> u8 {
             self.0.iter().find(|(known, _)| *known == tool).map_or(0, |(_, bits)| *bits)
+        }
+
+        fn value(&self, _tool: Tool) -> &ToolValue {
+            &ToolValue::NO
+        }
+
+        fn option(&self, _option: ToolOption) -> &ToolValue {
+            &ToolValue::NO
         }
 
         fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, String> {
@@ -339,28 +376,6 @@ mod tests {
         };
         assert_eq!(by_customer("customer").unwrap().channels[0].from, Side::Customer);
         assert_eq!(by_customer("rep"), Err(Unplanned::WrongSide));
-    }
-
-    #[test]
-    fn h_79_only_pages_of_the_web_are_pushed() {
-        let push = |url: &str| ask(Tool::PushUrl, &[("url", text(url))], &ALL);
-        assert!(push("https://help.example.com/a?b=c").is_ok());
-        assert!(push("HTTP://help.example.com").is_ok());
-        let bad = [
-            "javascript:alert(1)",
-            "file:///etc/passwd",
-            "data:text/html,x",
-            "\\\\host\\share",
-            "https://user:secret@host/",
-            "https://",
-            "https:// host/",
-            "https://host\\@evil/",
-            " https://host/",
-            "é",
-        ];
-        for url in bad {
-            assert!(matches!(push(url), Err(Unplanned::Malformed { arg: "url", .. })), "{url}");
-        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     ids::*,
     limits,
     site::{
-        JumpMethod, Layer, Origin, Policy, PromptMode, PromptRule, SessionKind, Site,
+        JumpMethod, Layer, Origin, Policy, PromptMode, PromptRule, SessionKind, Site, UserPermission,
         layers::{Say, resolve},
         tool::{Tool, ToolOption},
         value::{Shape, ToolValue, Word, right},
@@ -130,10 +130,37 @@ pub fn compile(site: &Site, situation: &Situation) -> Permissions {
         Person::External { inviter, .. } => {
             let own = stack(site, situation);
             let inviters = stack(site, &Situation { person: Person::User(inviter), ..*situation });
-            meet(own, inviters)
+            let mut met = meet(own, inviters);
+            for tool in NEVER_A_GUESTS {
+                let held = &mut met.tools[*tool as usize];
+                if held.value.rights(tool.shape()) != 0 {
+                    (held.value, held.source) = (ToolValue::least(tool.shape()), Source::Builtin);
+                }
+            }
+            met
         }
         _ => stack(site, situation),
     }
+}
+
+/// What the stack gives to whom: as [`compile`], without what the user's own permissions withhold (P3.17).
+pub fn grant(site: &Site, situation: &Situation) -> Permissions {
+    let mut permissions = compile(site, situation);
+    if let Person::User(user_id) = situation.person
+        && let Some(user) = site.users.get(&user_id)
+    {
+        let source = match user.permissions_from {
+            Origin::User => Source::User(user_id),
+            Origin::GroupPolicy(at) => Source::GroupPolicy(at),
+        };
+        for (tool, either) in USER_RIGHTS {
+            let held = &mut permissions.tools[*tool as usize];
+            if held.value == ToolValue::YES && !either.iter().any(|right| user.permissions.contains(right)) {
+                (held.value, held.source) = (ToolValue::NO, source);
+            }
+        }
+    }
+    permissions
 }
 
 fn stack(site: &Site, situation: &Situation) -> Permissions {
@@ -206,6 +233,26 @@ fn by_kind(site: &Site, situation: &Situation, tools: &mut [Effective], options:
         (termination.value, termination.source) = (ToolValue::Word(Word::Nothing), Source::Builtin);
     }
 }
+
+/// R7.5, H-81: whatever the invite says, a guest moves no session, brings nobody in, has no elevated rights and, without
+/// an account, no right of a user (P3.17).
+const NEVER_A_GUESTS: &[Tool] = &[
+    Tool::PinJumpClient,
+    Tool::Deploy,
+    Tool::Elevation,
+    Tool::ElevatedTools,
+    Tool::Hold,
+    Tool::Transfer,
+    Tool::Collaborate,
+    Tool::InviteExternal,
+    Tool::PrivateSessions,
+];
+
+/// P3.17: tools for which a user needs one of these permissions beside that of the session.
+const USER_RIGHTS: &[(Tool, &[UserPermission])] = &[
+    (Tool::PinJumpClient, &[UserPermission::JumpClient]),
+    (Tool::Deploy, &[UserPermission::ButtonsPersonal, UserPermission::ButtonsTeamDeploy]),
+];
 
 /// The layers above the built-in default, strongest first.
 struct Layers<'site> {

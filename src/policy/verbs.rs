@@ -2,7 +2,7 @@
 //! request is refused: what reaches the other end is only what was checked here (W1.3, I-P13).
 
 use super::{
-    Tool,
+    Tool, ToolOption, ToolValue, Word, domains,
     plan::{Args, Asked, Planned, Readers, Rights, Side, Unplanned},
 };
 use crate::{
@@ -47,12 +47,13 @@ pub(super) fn read(asked: Asked<'_>, rights: &impl Rights) -> Result<Verb, Unpla
                 channel(&[Kind::Chat], Class::Input, Side::Rep, Readers::Everybody),
             ]))
         }
-        Tool::ChatFiles | Tool::DocumentShare => {
+        Tool::ChatFiles => {
             args.only(&["name", "size"])?;
             args.text("name")?;
             args.size()?;
             Ok(verb([file(asked.by)]))
         }
+        Tool::DocumentShare => document_share(asked, args),
         Tool::Webcam | Tool::Voice => own_picture_or_voice(asked, args),
         tool => rep().and_then(|()| match tool {
             Tool::Shell => shell(args),
@@ -60,7 +61,8 @@ pub(super) fn read(asked: Asked<'_>, rights: &impl Rights) -> Result<Verb, Unpla
             Tool::FileTransfer => file_transfer(args),
             Tool::FileManager => file_manager(args),
             Tool::Clipboard => clipboard(args),
-            Tool::PushUrl => push_url(args),
+            Tool::PushUrl => push_url(asked, args, rights),
+            Tool::Termination => termination(asked, args, rights),
             Tool::CustomerRestrictions => customer_restrictions(args),
             Tool::ShowMyScreen => {
                 args.only(&[])?;
@@ -90,15 +92,12 @@ pub(super) const fn is_opened(tool: Tool) -> bool {
             | Tool::Collaborate
             | Tool::InviteExternal
             | Tool::PrivateSessions
-            | Tool::Unattended
-            | Tool::ConnectOnLan
             | Tool::CobrowseClick
             | Tool::CobrowseType
             | Tool::CobrowseDomains
             | Tool::DocumentDownload
             | Tool::CustomFields
             | Tool::ExternalKey
-            | Tool::Termination
     )
 }
 
@@ -120,8 +119,9 @@ fn shell(args: Reader<'_>) -> Result<Verb, Unplanned> {
 }
 
 fn screen(asked: Asked<'_>, args: Reader<'_>, rights: &impl Rights) -> Result<Verb, Unplanned> {
-    args.only(&["control", "beside"])?;
+    args.only(&["control", "beside", "prompt_applications"])?;
     let beside = args.int("beside")?.is_some();
+    app_sharing_prompt(args, rights)?;
     let control = args.bool("control")?.unwrap_or(beside);
     let mut channels = Vec::new();
     if !beside {
@@ -143,6 +143,15 @@ fn screen(asked: Asked<'_>, args: Reader<'_>, rights: &impl Rights) -> Result<Ve
         return Err(malformed("control", "beside a running screen there is only control to ask for"));
     }
     Ok(Verb { channels, ..Verb::default() })
+}
+
+/// P3.5: does the customer choose the applications that are shown? The policy may say so, or leave it to the rep.
+fn app_sharing_prompt(args: Reader<'_>, rights: &impl Rights) -> Result<(), Unplanned> {
+    let prompts = args.bool("prompt_applications")?.unwrap_or(false);
+    match (rights.value(Tool::AppSharingPrompt).word(), prompts) {
+        (Some(Word::Always), false) | (Some(Word::Never), true) => Err(Unplanned::NotPermitted(Tool::AppSharingPrompt)),
+        _ => Ok(()),
+    }
 }
 
 fn file_transfer(args: Reader<'_>) -> Result<Verb, Unplanned> {
@@ -211,20 +220,43 @@ fn own_picture_or_voice(asked: Asked<'_>, args: Reader<'_>) -> Result<Verb, Unpl
     }]))
 }
 
-/// H-79: only pages of the web, without a name and password in them.
-fn push_url(args: Reader<'_>) -> Result<Verb, Unplanned> {
+/// P3.28: a document to look at; to let the other end keep it is a right of its own.
+fn document_share(asked: Asked<'_>, args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["name", "size", "download"])?;
+    args.text("name")?;
+    args.size()?;
+    let needs = match args.bool("download")? {
+        Some(true) => vec![(Tool::DocumentDownload, right::YES)],
+        _ => Vec::new(),
+    };
+    Ok(Verb { channels: vec![file(asked.by)], needs, ..Verb::default() })
+}
+
+/// H-79: only pages of the web; in co-browse only of the listed domains (P3.32).
+fn push_url(asked: Asked<'_>, args: Reader<'_>, rights: &impl Rights) -> Result<Verb, Unplanned> {
     args.only(&["url"])?;
     let url = args.text("url")?.ok_or_else(|| malformed("url", "the page to show"))?;
-    let scheme = ["https://", "http://"].iter().find_map(|scheme| {
-        let head = url.get(..scheme.len())?;
-        head.eq_ignore_ascii_case(scheme).then(|| &url[scheme.len()..])
-    });
-    let host = scheme.map(|rest| rest.split(['/', '?', '#', '\\']).next().unwrap_or_default());
-    let sound = host.is_some_and(|host| !host.is_empty() && !host.contains('@'));
-    if !sound || url.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
-        return Err(malformed("url", "an address that begins with https:// or http://, without a password"));
+    let host = domains::public_host(url).map_err(|why| malformed("url", why))?;
+    if asked.kind == SessionKind::Cobrowse {
+        let by = rights.option(ToolOption::CobrowseDomainsMatch).word();
+        if !domains::allows(rights.value(Tool::CobrowseDomains), by, url, host) {
+            return Err(Unplanned::NotPermitted(Tool::CobrowseDomains));
+        }
     }
     Ok(Verb { needs: vec![(Tool::PushUrl, right::YES)], ..Verb::default() })
+}
+
+/// P3.30: another behaviour at the end than the policy's; a shared page has no end of its own.
+fn termination(asked: Asked<'_>, args: Reader<'_>, rights: &impl Rights) -> Result<Verb, Unplanned> {
+    args.only(&["mode"])?;
+    if !matches!(args.text("mode")?, Some("nothing" | "lock" | "log_out")) {
+        return Err(malformed("mode", "`nothing`, `lock` or `log_out`"));
+    }
+    let cobrowse = asked.kind == SessionKind::Cobrowse;
+    if cobrowse || *rights.option(ToolOption::TerminationOverride) != ToolValue::YES {
+        return Err(Unplanned::NotPermitted(Tool::Termination));
+    }
+    Ok(Verb::default())
 }
 
 fn customer_restrictions(args: Reader<'_>) -> Result<Verb, Unplanned> {
@@ -252,6 +284,7 @@ fn act(tool: Tool, args: Reader<'_>) -> Result<Verb, Unplanned> {
         Tool::ElevatedTools => (&["action"], false),
         Tool::Reboot => (&["mode"], false),
         Tool::Deploy => (&["item"], false),
+        Tool::Unattended | Tool::ConnectOnLan => (&["mode"], false),
         _ => return Err(Unplanned::NotOpened),
     };
     args.only(texts)?;

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn i_p5_view_is_not_control() {
+    fn p6_1_i_p5_view_is_not_control() {
         let gate = Gate::new(Kind::Picture.bit() | Kind::Pointer.bit(), PermissionEpoch(1));
         for kind in Kind::DATA {
             let allowed = matches!(kind, Kind::Picture | Kind::Pointer);

@@ -99,6 +99,19 @@ impl Tool {
 }
 
 impl ToolOption {
+    /// Only the customer's endpoint can honour it: it is told (P3.31).
+    pub const fn is_endpoints(self) -> bool {
+        matches!(
+            self,
+            Self::PrivacyAtStart
+                | Self::AppSharingApplications
+                | Self::ChatAtStart
+                | Self::MaskSelectors
+                | Self::BlockedButtons
+                | Self::MobileDisplay
+        )
+    }
+
     pub const fn shape(self) -> Shape {
         match self {
             Self::SystemInfoMobile => Shape::Words(&[(Word::Standard, 0), (Word::Extended, 1)]),

@@ -517,7 +517,11 @@ pub enum Ev {
     Permissions {
         session: u64,
         epoch: u32,
+        /// Empty for the customer.
         tools: BTreeMap<String, ToolView>,
+        /// The options beside the tools; for the customer those that its endpoint honours (P3.30, P3.31).
+        #[serde(default)]
+        options: BTreeMap<String, Value>,
     },
 
     /// The broker is about to go; come back after the delay.

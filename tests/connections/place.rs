@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-const SITE: &str = r#"
+pub const SITE: &str = r#"
 [site]
 name = "Test"
 timezone = "UTC"
@@ -58,7 +58,7 @@ code = "main"
 
 [[policy]]
 code = "open"
-tools = { screen = "control", shell = "yes", file_transfer = "both", customer_paths = "any" }
+tools = { screen = "control", shell = "yes", file_transfer = "both", customer_paths = "any", mask_selectors = [".card"], termination = "lock" }
 prompt = { mode = "never" }
 "#;
 

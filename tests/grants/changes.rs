@@ -164,3 +164,32 @@ fn w1_8_only_the_relay_says_that_a_channel_ended() {
     world.system(ended).unwrap();
     expect!["channel 1 closed: fault"].assert_eq(&world.words());
 }
+
+#[test]
+fn p1_1_p1_2_what_a_user_may_do_in_the_product_and_in_a_session_are_two_things() {
+    let mut world = World::of(&SITE.replace(", \"jump_shell\"]", "]"));
+    world.log_in("ana");
+    let item = world.engine.state().site.codes.jump_items["srv"];
+    let jump = world.rep("ana", Command::Jump { item, join: None });
+    assert_eq!(reason(&jump), Reason::NotPermitted, "no jump without its user permission, whatever the policies say");
+    let (mut world, session) = World::serving(Some("strict"));
+    assert_eq!(reason(&world.open("ana", session, Tool::Shell, &[])), Reason::NotPermitted, "the session says no");
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.joined("bob", session);
+    assert_eq!(reason(&world.open("bob", session, Tool::Shell, &[])), Reason::NotPermitted, "for this participant");
+}
+
+#[test]
+fn p6_5_what_the_customer_stopped_stays_stopped_whatever_a_layer_says() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Chat, &[]);
+    world.opened("ana", session, Tool::SystemInfo, &[]);
+    world.customer(session, Command::TakeBack { session, tool: Some(Tool::SystemInfo) }).unwrap();
+    let never =
+        SITE.replace("[[policy]]\ncode = \"house\"\n", "[[policy]]\ncode = \"house\"\nprompt = { mode = \"never\" }\n");
+    world.apply_site(&never);
+    world.words();
+    world.open("ana", session, Tool::SystemInfo, &[]).unwrap();
+    assert!(world.words().starts_with("prompt 1 by 1: system_info"), "no policy says that it need not be asked");
+}

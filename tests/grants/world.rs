@@ -94,7 +94,11 @@ pub type Answer = Result<Outcome, Refusal>;
 
 impl World {
     pub fn new() -> Self {
-        let site = Site::from_text(SITE, None).unwrap_or_else(|problems| panic!("{problems:?}"));
+        Self::of(SITE)
+    }
+
+    pub fn of(site: &str) -> Self {
+        let site = Site::from_text(site, None).unwrap_or_else(|problems| panic!("{problems:?}"));
         let start = State::new(site);
         Self { engine: Engine::from_state(start.clone()), now: Time(0), start, log: Vec::new(), told: 0, secrets: 0 }
     }

@@ -11,7 +11,6 @@ use crate::{
         Tool,
         plan::{self, Args, Asked, Planned, Readers, Side, Unplanned},
     },
-    site::SessionKind,
     time::Time,
     wire::{Kind, control::Value},
 };
@@ -43,10 +42,6 @@ impl Engine {
         let rep = self.rep_of(here, by, side).unwrap_or(Party::Rep(owner));
         let granted = self.granted(here, rep);
         let kind = here.ask.kind;
-        if kind == SessionKind::Chat && !matches!(tool, Tool::Chat | Tool::ChatFiles) {
-            let message = format!("{} is not part of a chat session", tool.name());
-            return Err(Refusal::new(Reason::NotPermitted, "R1.4", message).of_tool(tool, "kind:chat"));
-        }
         let planned = plan::plan(Asked { tool, args, by: side, kind }, &granted)
             .map_err(|unplanned| refusal(tool, unplanned, &granted))?;
         let using = self.state.tools.session(session);
@@ -367,6 +362,10 @@ pub(super) fn refusal(tool: Tool, unplanned: Unplanned, granted: &Granted<'_>) -
         Unplanned::WrongSide => {
             Refusal::new(Reason::NotPermitted, "P3", format!("{name} is asked for by the other side"))
                 .of_tool(tool, "builtin")
+        }
+        Unplanned::OtherKind => {
+            let message = format!("{name} is not part of a chat session");
+            Refusal::new(Reason::NotPermitted, "R1.4", message).of_tool(tool, "kind:chat")
         }
         Unplanned::Malformed { arg, message } => {
             Refusal::new(Reason::Malformed, "P3", format!("`{arg}` of {name}: {message}")).of_tool(tool, "")

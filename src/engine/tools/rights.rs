@@ -1,14 +1,14 @@
 //! What one rep may do in one session, compiled from the layers for the moment it is asked.
 
-use super::super::{Engine, Session, State};
+use super::super::{Engine, Reason, Refusal, Session, State};
 use crate::{
     ids::*,
     policy::{
-        Tool, ToolValue,
+        Tool, ToolOption, ToolValue,
         paths::{self, Os},
         plan::{Rights, Side},
         prompt::{Prompt, Prompting},
-        session::{Permissions, Person, Situation, compile},
+        session::{Permissions, Person, Situation, grant},
     },
     site::Site,
 };
@@ -24,6 +24,14 @@ pub struct Granted<'site> {
 impl Rights for Granted<'_> {
     fn rights(&self, tool: Tool) -> u8 {
         self.permissions.rights(tool)
+    }
+
+    fn value(&self, tool: Tool) -> &ToolValue {
+        self.permissions.value(tool)
+    }
+
+    fn option(&self, option: ToolOption) -> &ToolValue {
+        &self.permissions.option(option).0
     }
 
     fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, String> {
@@ -53,10 +61,6 @@ impl Rights for Granted<'_> {
 impl Granted<'_> {
     pub fn permissions(&self) -> &Permissions {
         &self.permissions
-    }
-
-    pub fn value(&self, tool: Tool) -> &ToolValue {
-        self.permissions.value(tool)
     }
 
     pub fn prompt(&self, tool: Tool) -> Prompt {
@@ -98,7 +102,7 @@ impl State {
         let rep_os = parties.get(rep).map_or("", |rep| &rep.client.os);
         Granted {
             site: &self.site,
-            permissions: compile(&self.site, &situation),
+            permissions: grant(&self.site, &situation),
             customer_os: Os::from_name(&client.os),
             rep_os: Os::from_name(rep_os),
         }
@@ -108,5 +112,17 @@ impl State {
 impl Engine {
     pub(super) fn granted(&self, session: &Session, rep: Party) -> Granted<'_> {
         self.state.granted(session, rep)
+    }
+
+    /// P3.24: acts by hand that the permissions of the session may forbid, beside those of the product.
+    pub(in crate::engine) fn permitted_act(&self, id: SessionId, rep: UserId, act: Tool) -> Result<(), Refusal> {
+        let Some(session) = self.state.sessions.get(&id) else { return Ok(()) };
+        let granted = self.granted(session, Party::Rep(rep));
+        if granted.rights(act) != 0 {
+            return Ok(());
+        }
+        let source = granted.source(act);
+        let message = format!("{} is not permitted in this session, by {source}", act.name());
+        Err(Refusal::new(Reason::NotPermitted, "P3.24", message).of_tool(act, source))
     }
 }

@@ -13,10 +13,10 @@ use crate::{
     ids::*,
     policy::{
         Tool,
-        plan::{self, Asked, Rights, Side},
+        plan::{self, Asked, Side},
     },
     time::Time,
-    wire::{Kind, control::Value},
+    wire::Kind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -205,7 +205,7 @@ fn verdict(channel: &Channel, here: &Session, reps: &BTreeMap<ParticipantId, sup
     }
     let from = side_of(spec.writer);
     let may = |who: ParticipantId| match reps.get(&who) {
-        Some(granted) => permitted(channel, here, from, granted),
+        Some(granted) => permitted(channel, here, from, granted).is_ok(),
         None => who == ParticipantId::CUSTOMER && here.participant(who).is_some(),
     };
     let gone = |who: ParticipantId| {
@@ -228,11 +228,12 @@ fn verdict(channel: &Channel, here: &Session, reps: &BTreeMap<ParticipantId, sup
     }
 }
 
-/// May this rep's end of the channel go on? A file's path is judged as well as its direction.
-fn permitted(channel: &Channel, here: &Session, from: Side, granted: &super::Granted<'_>) -> bool {
-    let path = match (channel.tool, channel.args.get("path")) {
-        (Tool::FileTransfer, Some(Value::Text(path))) => granted.path(Side::Customer, Some(path)).is_ok(),
-        _ => true,
-    };
-    path && plan::permits(channel.tool, here.ask.kind, channel.spec.kinds, from, granted).is_ok()
+/// May this rep's end of the channel go on? Otherwise the permission that is gone. Who asked for the tool needs what the
+/// request needed; who reads along needs the kinds of its frames alone.
+fn permitted(channel: &Channel, here: &Session, from: Side, granted: &super::Granted<'_>) -> Result<(), Tool> {
+    let (tool, kinds, kind) = (channel.tool, channel.spec.kinds, here.ask.kind);
+    if !plan::read_along(tool, kinds) {
+        plan::goes_on(Asked { tool, args: &channel.args, by: Side::Rep, kind }, granted)?;
+    }
+    plan::permits(tool, kind, kinds, from, granted)
 }
