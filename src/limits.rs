@@ -200,6 +200,8 @@ pub const OPENS_PER_SESSION: usize = CHANNELS_PER_SESSION;
 pub const OPEN_ANSWER: Span = Span::seconds(60);
 /// Facts or arguments of one tool: the longest documented list is six.
 pub const FACTS_MAX: usize = 32;
+/// Data that moved in a session is told to its owner at most this often (R7.9): a twentieth of the shortest inactivity.
+pub const ACTIVITY_INTERVAL: Span = Span::seconds(15);
 /// A held session ends after this (R7.7).
 pub const HOLD_MAX: Span = Span::minutes(14 * 24 * 60);
 /// A customer who lost the connection while waiting keeps the place in the queue for so long (R10.3).

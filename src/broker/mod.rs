@@ -3,6 +3,7 @@
 //!
 //! A reply, and every visible consequence, leaves only after its turn is durable; rights that end are closed before.
 
+mod activity;
 mod directory;
 mod owner;
 mod perform;

@@ -184,7 +184,8 @@ impl Owner {
             tokio::select! {
                 biased;
                 _ = second.tick() => {
-                    self.performer.tick();
+                    let moved = self.performer.tick(self.engine.state());
+                    batch.extend(moved.into_iter().map(own_mail));
                     batch.extend(self.refusals.take());
                     batch.extend(std::mem::take(&mut self.put_off).into_iter().map(own_mail));
                 }

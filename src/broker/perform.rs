@@ -2,6 +2,7 @@
 
 use super::{
     Connection, Shared,
+    activity::Activity,
     directory::Routed,
     refused, resolve, view,
     views::{Views, push},
@@ -48,6 +49,7 @@ pub(super) struct Performer {
     openers: HashMap<(SessionId, OpenId), ParticipantId>,
     /// Service connections that asked for a session, told of it at once. Gone with a restart: they ask again.
     watchers: HashMap<SessionId, Arc<Connection>>,
+    activity: Activity,
 }
 
 impl Performer {
@@ -58,6 +60,7 @@ impl Performer {
             members: HashMap::new(),
             openers: HashMap::new(),
             watchers: HashMap::new(),
+            activity: Activity::default(),
         }
     }
 
@@ -278,12 +281,14 @@ impl Performer {
         self.shared.tell_owner(Command::ChannelEnded { channel, reason: reason_name(reason).to_owned() });
     }
 
-    /// What time alone brings to channels, about once a second.
-    pub fn tick(&self) {
+    /// What time alone brings to channels, about once a second; what the owner should hear of them.
+    pub fn tick(&mut self, state: &State) -> Vec<Command> {
         let now = tokio::time::Instant::now();
-        for routed in self.shared.directory.channels() {
+        let channels = self.shared.directory.channels();
+        for routed in &channels {
             routed.channel.tick(now);
         }
+        self.activity.look(&channels, state, now.into_std())
     }
 
     /// Everything that follows a durable turn.

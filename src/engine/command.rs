@@ -284,6 +284,12 @@ pub enum Command {
         count: u32,
         source: String,
     },
+    /// The relay saw data of these reps' control, shell or file channels pass, at most once in
+    /// [`limits::ACTIVITY_INTERVAL`] for each session (R7.9).
+    DataMoved {
+        session: SessionId,
+        by: Vec<ParticipantId>,
+    },
     /// The relay saw a channel end: finished, cancelled, at fault, lagged.
     ChannelEnded {
         channel: ChannelId,

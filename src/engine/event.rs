@@ -314,6 +314,11 @@ pub enum Event {
         channel: ChannelId,
         reason: String,
     },
+    /// These reps are not inactive: their control, shell or file channels moved data (R7.9).
+    DataMoved {
+        session: SessionId,
+        by: Vec<ParticipantId>,
+    },
     Noted {
         session: SessionId,
         channel: ChannelId,

@@ -95,7 +95,11 @@ impl State {
             }),
             Event::Invited { session, by, to, expires_at } => {
                 let invite = Invite { by: *by, to: *to, expires_at: *expires_at };
-                self.change_session(*session, |it| it.invites.push(invite));
+                self.change_session(*session, |it| {
+                    it.invites.push(invite);
+                    let inviter = it.participants.iter_mut().find(|there| there.party == Party::Rep(*by));
+                    inviter.into_iter().for_each(|there| there.active = at);
+                });
             }
             Event::InviteGone { session, to, .. } => {
                 self.change_session(*session, |it| it.invites.retain(|invite| invite.to != *to));
@@ -106,6 +110,9 @@ impl State {
             }
             Event::Departed { session, rep, .. } => self.fold_left(at, *session, *rep),
             Event::OwnerChanged { session, from, to, rule } => self.fold_owner_changed(at, *session, *from, *to, *rule),
+            Event::OpenRequested { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
+            Event::Noted { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
+            Event::DataMoved { session, by } => self.fold_active(at, *session, |who| by.contains(&who)),
             Event::Held { session } => self.fold_hold(at, *session, true),
             Event::Resumed { session } => self.fold_hold(at, *session, false),
             Event::Ended { session, .. } => self.fold_ended(at, *session),
@@ -122,7 +129,7 @@ impl State {
     }
 
     /// Changes one session, if it has not ended.
-    fn change_session(&mut self, id: SessionId, change: impl FnOnce(&mut Session)) {
+    pub(super) fn change_session(&mut self, id: SessionId, change: impl FnOnce(&mut Session)) {
         if let Some(session) = self.sessions.get_mut(&id) {
             change(session);
             self.index.touch_session(id);
@@ -157,8 +164,10 @@ impl State {
             if session.customer_came {
                 session.customer_attached = false;
                 session.customer_lost = Some(at);
-                self.index.touch_session(*id);
             }
+            // Nobody could do anything while there was no broker (R7.9).
+            session.participants.iter_mut().for_each(|there| there.active = at);
+            self.index.touch_session(*id);
         }
     }
 
@@ -210,7 +219,7 @@ impl State {
     fn fold_entered(&mut self, at: Time, id: SessionId, rep: UserId, participant: ParticipantId, role: Role) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.next_participant = session.next_participant.max(participant.0 + 1);
-        session.participants.push(Participant { id: participant, party: Party::Rep(rep), role, since: at });
+        session.participants.push(Participant { id: participant, party: Party::Rep(rep), role, since: at, active: at });
         let counts = session.counts() && !matches!(session.stage, Stage::Held { .. });
         self.index.touch_session(id);
         self.index.entered(rep, id);
@@ -306,6 +315,8 @@ impl State {
             // The reconnect timeout did not run while it was held.
             session.customer_lost = Some(at);
         }
+        // Nor did anybody's inactivity (R7.9).
+        session.participants.iter_mut().for_each(|there| there.active = at);
         let reps: Vec<UserId> = if session.counts() { session.reps().collect() } else { Vec::new() };
         self.index.touch_session(id);
         for rep in reps {

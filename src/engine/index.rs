@@ -294,13 +294,16 @@ impl State {
     }
 
     /// When something is due for this session, each with its rule.
-    pub(super) fn session_deadlines(&self, session: &Session) -> [Option<Time>; 7] {
+    pub(super) fn session_deadlines(&self, session: &Session) -> [Option<Time>; 8] {
         let options = &self.site.options;
-        let mut due = [None; 7];
+        let mut due = [None; 8];
         due[0] = session.invites.iter().map(|invite| invite.expires_at).min();
         match &session.stage {
             Stage::Held { since, .. } => due[1] = Some(*since + limits::HOLD_MAX),
-            Stage::Active { .. } => due[1] = session.customer_lost.map(|lost| lost + limits::RECONNECT_TIMEOUT),
+            Stage::Active { .. } => {
+                due[1] = session.customer_lost.map(|lost| lost + limits::RECONNECT_TIMEOUT);
+                due[7] = self.inactive_at(session).map(|(due, _)| due);
+            }
             Stage::Waiting(waiting) => {
                 if session.placed().is_none() {
                     return due;

@@ -22,6 +22,7 @@ mod consoles;
 mod endings;
 mod fallback;
 mod fold;
+mod inactivity;
 mod index;
 mod offers;
 mod settings;
@@ -192,6 +193,7 @@ impl Engine {
             Command::Refusals { session, participant, tool, count, source } => {
                 self.refusals(now, actor, (*session, *participant, *tool), *count, source, out)
             }
+            Command::DataMoved { session, by } => self.moved_data(now, actor, *session, by, out),
             Command::ChannelEnded { channel, reason } => self.channel_ended(now, actor, *channel, reason, out),
 
             Command::DisableUser { user } => self.disable_user(now, actor, *user, out),

@@ -175,6 +175,9 @@ impl Engine {
             return;
         }
         let Stage::Waiting(waiting) = &session.stage else {
+            if due[7] && !due[1] {
+                return self.remove_inactive(at, id, out);
+            }
             let held = matches!(session.stage, Stage::Held { .. });
             return self.fire_long_gone(at, id, held, out);
         };

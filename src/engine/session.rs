@@ -110,6 +110,9 @@ pub struct Participant {
     pub role: Role,
     /// The present stay began (R8.2 rule 1).
     pub since: Time,
+    /// Last did something in it (R7.9).
+    #[serde(default)]
+    pub active: Time,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -161,8 +164,13 @@ impl Session {
             _ => Queue::Team(TeamId::default()),
         };
         let of_issue = || issue.map(|issue| issue.skills.clone()).unwrap_or_default();
-        let customer =
-            Participant { id: ParticipantId::CUSTOMER, party: Party::Customer(id), role: Role::Customer, since: at };
+        let customer = Participant {
+            id: ParticipantId::CUSTOMER,
+            party: Party::Customer(id),
+            role: Role::Customer,
+            since: at,
+            active: at,
+        };
         Self {
             id,
             ask: ask.clone(),

@@ -15,5 +15,6 @@ mod place;
 mod quic;
 mod rights;
 mod slow;
+mod timers;
 mod tls;
 mod ways_in;

@@ -1,7 +1,7 @@
 //! A broker with its listeners, people who connect to it, and a line between them that can be cut.
 
 use equipoise::{
-    broker::{Broker, Pace, Settings},
+    broker::{Broker, Follower, Pace, Settings},
     client::{self, Client, Happening, Happenings, Target, Transport},
     engine::Actor,
     framing,
@@ -88,14 +88,19 @@ impl Place {
 
     /// On the same folder and address again, as after a restart.
     pub async fn open_at(data: &Path, listen: SocketAddr) -> Self {
+        Self::open_with(data, listen, SITE, Box::new(|_, _| {})).await
+    }
+
+    /// With a site of its own, and somebody who hears of every turn.
+    pub async fn open_with(data: &Path, listen: SocketAddr, site: &str, follower: Follower) -> Self {
         let shutdown = CancellationToken::new();
         let settings = Settings {
             data: data.join("data"),
             disk_reserve_bytes: 0,
             person_pace: Pace::PERSON,
-            site: RawSite::parse(SITE).unwrap(),
+            site: RawSite::parse(site).unwrap(),
         };
-        let (broker, owner) = Broker::start(settings, Box::new(|_, _| {}), shutdown.clone()).await.unwrap();
+        let (broker, owner) = Broker::start(settings, follower, shutdown.clone()).await.unwrap();
         let source = Source::SelfMade { folder: data.to_owned(), names: tls::names_for([]) };
         let certificate = Certificate::load(source, 1_800_000_000_000).unwrap();
         let config = tls::server_config(&certificate, &[b"http/1.1"], false).unwrap();

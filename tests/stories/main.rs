@@ -6,6 +6,7 @@ mod consoles;
 mod eligibility;
 mod explain;
 mod fallback;
+mod inactivity;
 mod offers;
 mod orphans;
 mod overdue;

@@ -164,6 +164,12 @@ impl Story {
                 let resume = self.token(party);
                 self.request(act, Actor::System, Command::Reattach { presented, resume });
             }
+            ["moved", rep, name] => {
+                let (session, party) = (self.sessions[name], Party::Rep(self.user(rep)));
+                let found = self.engine.state().session(session).and_then(|it| it.participant_of(party));
+                let by = vec![found.expect("a participant").id];
+                self.request(act, Actor::System, Command::DataMoved { session, by });
+            }
             ["disable", rep] => {
                 let user = self.user(rep);
                 self.request(act, Actor::System, Command::DisableUser { user });
