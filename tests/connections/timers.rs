@@ -15,18 +15,18 @@ use std::{path::Path, time::Duration};
 use tokio::sync::mpsc;
 
 /// A place whose events a test can wait for.
-async fn told(data: &Path, site: &str) -> (Place, mpsc::UnboundedReceiver<Event>) {
-    let (tell, events) = mpsc::unbounded_channel();
+async fn told(data: &Path, site: &str) -> (Place, mpsc::Receiver<Event>) {
+    let (tell, events) = mpsc::channel(4_096);
     let follower = Box::new(move |turn: &[equipoise::engine::Stamped], _: &equipoise::engine::State| {
         // A test that has what it waited for listens no more.
-        turn.iter().for_each(|stamped| drop(tell.send(stamped.event.clone())));
+        turn.iter().for_each(|stamped| drop(tell.try_send(stamped.event.clone())));
     });
     let place = Place::open_with(data, "127.0.0.1:0".parse().unwrap(), site, follower).await;
     place.broker.set_password(Actor::System, "ana", PASSWORD.to_owned()).await.unwrap();
     (place, events)
 }
 
-async fn until<T>(events: &mut mpsc::UnboundedReceiver<Event>, wanted: impl Fn(Event) -> Option<T>) -> T {
+async fn until<T>(events: &mut mpsc::Receiver<Event>, wanted: impl Fn(Event) -> Option<T>) -> T {
     let found = async {
         loop {
             if let Some(found) = wanted(events.recv().await.expect("the broker lives")) {
