@@ -255,6 +255,12 @@ pub const IDLE_LIMITS_S: [u32; 9] = [0, 180, 300, 600, 900, 1200, 1800, 2700, 36
 pub const INACTIVITY_SECONDS: std::ops::RangeInclusive<u32> = 300..=86_400;
 /// How long a prompt waits for its answer, seconds (P4.3): to read it, up to an hour away from the desk.
 pub const PROMPT_SECONDS: std::ops::RangeInclusive<u32> = 1..=3_600;
+/// How far ahead a second factor may be demanded of everybody (R11.3): long enough to tell everybody.
+pub const TWO_FACTOR_AHEAD: Span = Span::minutes(14 * 24 * 60);
+/// Minutes after which a shared seat asks again (R11.4): no less than an access token lives, so that one from before the
+/// last proof never serves for the next; up to a day.
+pub const REAUTHENTICATE_MINUTES: std::ops::RangeInclusive<u32> = 15..=24 * 60;
+const _: () = assert!(ACCESS_TOKEN.0 <= *REAUTHENTICATE_MINUTES.start() as u64 * 60_000);
 /// Seats of a site or a pool: more consoles than one owner is measured for.
 pub const SEATS_MAX: u32 = 1_000_000;
 /// The hard cap on active sessions of one rep (R3): nobody attends to more.

@@ -308,6 +308,10 @@ impl Performer {
             Event::StatusSet { user, .. } | Event::WentIdle { user, .. } | Event::WentActive { user } => {
                 self.views.rep_changed(*user);
             }
+            Event::LogoutNotice { user, minutes } => {
+                self.tell_rep(*user, head, || Ev::LogoutNotice { minutes: *minutes });
+            }
+            Event::SeatTimedOut { user } => self.tell_rep(*user, head, || Ev::Reauthenticate {}),
             Event::LoggedOut { user, reason } => {
                 self.views.rep_changed(*user);
                 if let Some(connection) = self.shared.directory.connection(Party::Rep(*user)) {

@@ -8,6 +8,8 @@ use super::{
 };
 use crate::{
     client::{self, ActError, Client, Target},
+    clock,
+    engine::proving::too_far,
     site::{Problem, Site},
     wire::{
         Do, Done, Hello,
@@ -82,7 +84,10 @@ async fn export(target: Target, login: &str, password: &str) -> Result<String, F
 
 fn check(file: &Path, json: bool) -> Result<(), Failure> {
     let (site, problems) = match Site::from_text(&text_of(file)?, None) {
-        Ok(site) => (Some(site), Vec::new()),
+        Ok(site) => match too_far(&site, clock::wall_ms()) {
+            Some(problem) => (None, vec![problem]),
+            None => (Some(site), Vec::new()),
+        },
         Err(problems) => (None, problems),
     };
     if json {

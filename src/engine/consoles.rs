@@ -32,6 +32,7 @@ impl Engine {
         if self.credential_version(user_id) != version {
             return refuse(Reason::Stale, "W5.7", "the credential has changed since it was checked");
         }
+        self.may_log_in(user_id, client, wall_ms)?;
         let is_back = self.state.consoles.contains_key(&user_id);
         if !is_back {
             if user.schedule.as_ref().is_some_and(|schedule| !schedule.permits(wall_ms)) {
@@ -206,9 +207,11 @@ impl Engine {
         if console.ends_ms.is_some_and(|ends| wall_ms >= ends) {
             return self.log_out(at, user_id, LogoutReason::Schedule, out);
         }
-        let notice = console.next_notice(state.wall_ms(console.login)).filter(|(_, notice)| wall_ms >= *notice);
-        if let Some((minutes, _)) = notice {
+        if let Some(minutes) = console.due_notice(state.wall_ms(console.login), wall_ms) {
             return self.emit(at, Event::LogoutNotice { user: user_id, minutes }, out);
+        }
+        if state.seat_times_out(user_id).is_some_and(|due| due <= at) {
+            return self.time_seat_out(at, user_id, out);
         }
         let idle =
             |limit: crate::time::Span| !limit.is_zero() && console.idle_since.is_some_and(|since| since + limit <= at);

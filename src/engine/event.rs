@@ -88,6 +88,14 @@ pub enum Event {
         user: UserId,
         minutes: u32,
     },
+    /// Everybody needs a second factor from here on (R11.3): the date, in milliseconds since 1970 UTC.
+    TwoFactorRequired {
+        from_ms: u64,
+    },
+    /// The minutes of a shared seat are over: the rep has to sign in again before any new act (R11.4).
+    SeatTimedOut {
+        user: UserId,
+    },
     OptedIn {
         user: UserId,
     },

@@ -14,12 +14,13 @@ impl State {
             Event::OwnerTook { epoch } => self.owner_epoch = *epoch,
             Event::CivilTime { ms } => self.fold_civil_time(at, *ms),
             Event::ConnectionsLost => self.fold_connections_lost(at),
-            Event::UserDisabled { .. } | Event::TeamDeleted { .. } | Event::SiteApplied { .. } => self.fold_site(event),
+            Event::UserDisabled { .. } | Event::TeamDeleted { .. } | Event::SiteApplied { .. } => {
+                self.fold_site(event);
+                self.fold_schedules(at);
+            }
 
             Event::LoggedIn { user } => {
-                let schedule = self.site.users.get(user).and_then(|user| user.schedule.as_ref());
-                let forced = schedule.filter(|schedule| schedule.force);
-                let ends_ms = forced.and_then(|schedule| schedule.until(self.wall_ms(at)));
+                let ends_ms = self.forced_end(at, *user);
                 self.consoles.insert(*user, Console { ends_ms, ..Console::new(at) });
                 self.index.touch_rep(*user);
             }
@@ -30,6 +31,8 @@ impl State {
             Event::LogoutNotice { user, minutes } => {
                 self.change_console(*user, |console| console.noticed = Some(*minutes))
             }
+            Event::TwoFactorRequired { from_ms } => self.two_factor_since = Some(*from_ms),
+            Event::SeatTimedOut { user } => self.change_console(*user, |console| console.must_prove = true),
             Event::OptedIn { user } => self.change_console(*user, |console| console.opted_out = false),
             Event::OptedOut { user } => self.change_console(*user, |console| console.opted_out = true),
             Event::StatusSet { user, code } => {
@@ -50,7 +53,15 @@ impl State {
             }),
             Event::BecameReady { user } => self.change_console(*user, |console| console.checked = at),
 
-            Event::Attached { party, .. } => self.fold_attached(*party, None, true),
+            Event::Attached { party, presented, .. } => {
+                self.fold_attached(*party, None, true);
+                if let (Party::Rep(user), None) = (party, presented) {
+                    self.change_console(*user, |console| {
+                        console.proved = at;
+                        console.must_prove = false;
+                    });
+                }
+            }
             Event::Detached { party, .. } => self.fold_attached(*party, Some(at), false),
             _ => self.fold_session(at, event),
         }
@@ -117,6 +128,26 @@ impl State {
             Event::Resumed { session } => self.fold_hold(at, *session, false),
             Event::Ended { session, .. } => self.fold_ended(at, *session),
             _ => {}
+        }
+    }
+
+    /// R11.2: when a forced schedule ends a login that is there at this moment; at once where it permits none.
+    fn forced_end(&self, at: Time, user: UserId) -> Option<u64> {
+        let schedule = self.site.users.get(&user)?.schedule.as_ref().filter(|schedule| schedule.force)?;
+        let wall_ms = self.wall_ms(at);
+        Some(schedule.until(wall_ms).unwrap_or(wall_ms)).filter(|end| *end != u64::MAX)
+    }
+
+    /// R11.2: the site changed, and with it perhaps when logins end; notices that were given are not given again.
+    pub(super) fn fold_schedules(&mut self, at: Time) {
+        let ends: Vec<_> = self.consoles.keys().map(|user| (*user, self.forced_end(at, *user))).collect();
+        for (user, ends_ms) in ends {
+            self.change_console(user, |console| {
+                if console.ends_ms != ends_ms {
+                    console.ends_ms = ends_ms;
+                    console.noticed = None;
+                }
+            });
         }
     }
 

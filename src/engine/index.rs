@@ -227,6 +227,7 @@ impl State {
             console_idle.map(|since| since + user.console_idle),
             console.lost_since.map(|since| since + self.site.options.reconnect_grace),
             by_wall,
+            self.seat_times_out(user_id),
         ];
         let index = &mut self.index;
         index.set_deadline(Subject::Rep(user_id), due.into_iter().flatten().min());

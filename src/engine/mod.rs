@@ -10,6 +10,7 @@ pub mod event;
 pub mod explain;
 pub mod keys;
 pub mod parties;
+pub mod proving;
 pub mod refusal;
 pub mod second_factor;
 pub mod session;
@@ -127,7 +128,7 @@ impl Engine {
         let state = &self.state;
         [state.tools.next_deadline(), state.keys.next_deadline(), state.parties.next_deadline()]
             .into_iter()
-            .chain([state.accounts.next_deadline(), state.next_deadline()])
+            .chain([state.accounts.next_deadline(), state.next_deadline(), state.two_factor_due()])
             .flatten()
             .min()
     }
@@ -146,6 +147,7 @@ impl Engine {
     /// All branching on the command is here.
     fn decide(&mut self, now: Time, request: &Request, out: &mut Vec<Stamped>) -> Result<Outcome, Refusal> {
         let actor = request.actor;
+        self.may_act(actor, &request.command)?;
         match &request.command {
             Command::Tick => Ok(Outcome::Done),
             Command::TakeOwnership { epoch } => {
@@ -273,6 +275,7 @@ impl Engine {
                 self.tick_tools(at, out);
                 self.tick_keys(at, out);
                 self.tick_parties(at, out);
+                self.tick_two_factor(at, out);
             }
         }
     }

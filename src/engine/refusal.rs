@@ -23,6 +23,9 @@ macro_rules! reasons {
 reasons! {
     NoSeat "no_seat",
     OutsideSchedule "outside_schedule",
+    SecondFactorRequired "second_factor_required",
+    ClientTooOld "client_too_old",
+    Reauthenticate "reauthenticate",
     AccountDisabled "account_disabled",
     AlreadyLoggedIn "already_logged_in",
     NotLoggedIn "not_logged_in",

@@ -3,6 +3,7 @@
 use super::{
     Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped, State,
     event::LogoutReason,
+    proving::too_far,
     session::{Role, Stage},
 };
 use crate::{
@@ -22,7 +23,10 @@ impl Engine {
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
         self.administrator(actor)?;
-        if let Err(problems) = Site::check(raw.clone(), Some(&self.state.site)) {
+        let checked = Site::check(raw.clone(), Some(&self.state.site));
+        let checked =
+            checked.and_then(|site| too_far(&site, self.state.wall_ms(now)).map_or(Ok(()), |it| Err(vec![it])));
+        if let Err(problems) = checked {
             let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
             return Err(Refusal::new(Reason::BadSite, "", all.join("; ")));
         }

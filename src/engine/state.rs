@@ -28,6 +28,9 @@ pub struct State {
     pub keys: Keys,
     pub parties: Parties,
     pub accounts: Accounts,
+    /// The date from which everybody needs a second factor, once it has come (R11.3).
+    #[serde(default)]
+    pub two_factor_since: Option<u64>,
     #[serde(skip)]
     pub(super) index: Index,
 }

@@ -73,6 +73,12 @@ impl View {
             Ev::Invited { session, by, .. } => {
                 Some(format!("{} invites you into s{session}: take {session}", plain(by)))
             }
+            Ev::LogoutNotice { minutes } => {
+                Some(format!("your login schedule ends in {minutes} min: you are logged out then"))
+            }
+            Ev::Reauthenticate {} => {
+                Some("this seat is shared: sign in again to go on; until then nothing new begins".into())
+            }
             Ev::LoggedOut { reason } => Some(format!("logged out: {}", plain(reason))),
             Ev::Serving { session, participants } => {
                 let names: Vec<_> = participants.iter().map(|one| plain(&one.name)).collect();

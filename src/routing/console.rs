@@ -36,6 +36,11 @@ pub struct Console {
     /// Minutes of the last notice before it.
     #[serde(default)]
     pub noticed: Option<u32>,
+    /// When the rep last proved itself by more than a resume token, and whether it has to again (R11.4).
+    #[serde(default)]
+    pub proved: Time,
+    #[serde(default)]
+    pub must_prove: bool,
 }
 
 /// The tests of R3 by name, in the order of the rules.
@@ -94,6 +99,8 @@ impl Console {
             checked: login,
             ends_ms: None,
             noticed: None,
+            proved: login,
+            must_prove: false,
         }
     }
 
@@ -105,7 +112,7 @@ impl Console {
     /// The tests that concern neither a team nor a session, each with whether it fails.
     fn own_tests(&self, user: &User) -> [(Test, bool); 8] {
         [
-            (Test::Offline, self.lost_since.is_some() || !user.enabled),
+            (Test::Offline, self.lost_since.is_some() || self.must_prove || !user.enabled),
             (Test::NotSupport, !user.permissions.contains(&UserPermission::Support)),
             (Test::OptedOut, self.opted_out),
             (Test::Busy, self.load() >= user.max_sessions),
@@ -119,6 +126,15 @@ impl Console {
     /// Does the rep pass every test that concerns neither a team nor a session?
     pub fn is_free(&self, user: &User) -> bool {
         self.own_tests(user).iter().all(|(_, fails)| !fails)
+    }
+
+    /// R11.2: the notice to give at this moment; of several that came due at once only the last.
+    pub fn due_notice(&self, login_ms: u64, wall_ms: u64) -> Option<u32> {
+        let (mut console, mut due) = (self.clone(), None);
+        while let Some((minutes, _)) = console.next_notice(login_ms).filter(|(_, notice)| *notice <= wall_ms) {
+            (due, console.noticed) = (Some(minutes), Some(minutes));
+        }
+        due
     }
 
     /// R11.2: the next notice before a forced logout, in minutes and milliseconds since 1970 UTC; none once all are

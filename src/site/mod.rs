@@ -129,6 +129,19 @@ pub struct TwoFactor {
     pub required_from: String,
     pub timezone: String,
     pub min_client: String,
+    /// That date at 00:00 in that zone, in milliseconds since 1970 UTC.
+    #[serde(default)]
+    pub from_ms: Option<u64>,
+}
+
+/// A client's version as numbers, compared one by one; what is missing counts as 0. None where it is no version.
+pub fn version(text: &str) -> Option<Vec<u32>> {
+    let numbers = text.split(['-', '+']).next().unwrap_or_default();
+    let mut version = numbers.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>().ok()?;
+    while version.last() == Some(&0) {
+        version.pop();
+    }
+    Some(version)
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -216,6 +229,9 @@ pub struct User {
     /// Place in `technician_groups`.
     pub technician_group: Option<usize>,
     pub pool: Option<PoolId>,
+    /// A second factor is required of this user (R11.3).
+    #[serde(default)]
+    pub two_factor: bool,
     /// Resolved: 0 = never (R7.9).
     pub session_inactivity: Span,
     pub console_idle: Span,
@@ -238,6 +254,9 @@ pub struct Schedule {
 pub struct Pool {
     pub code: String,
     pub seats: u32,
+    /// Its seats are shared: after so long a rep has to prove itself again (R11.4); 0 = each seat is one person's.
+    #[serde(default)]
+    pub reauthenticate_after: Span,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -201,6 +201,8 @@ pub struct RawUser {
     pub policy_attended: String,
     pub policy_unattended: String,
     pub license_pool: String,
+    /// `optional` or `required` (R11.3).
+    pub two_factor: String,
     pub session_inactivity_s: i32,
     pub console_idle_s: i32,
     pub enabled: bool,
@@ -223,6 +225,7 @@ impl Default for RawUser {
             policy_attended: String::new(),
             policy_unattended: String::new(),
             license_pool: String::new(),
+            two_factor: "optional".to_owned(),
             session_inactivity_s: -1,
             console_idle_s: -1,
             enabled: true,
@@ -252,6 +255,8 @@ impl Default for RawSchedule {
 pub struct RawPool {
     pub code: String,
     pub seats: u32,
+    /// Minutes; more than 0 where its seats are shared (R11.4).
+    pub reauthenticate_after_min: u32,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -454,6 +454,13 @@ pub enum Ev {
     LoggedOut {
         reason: String,
     },
+    /// So many minutes are left before the login schedule ends this login (R11.2).
+    LogoutNotice {
+        minutes: u32,
+    },
+    /// This seat is shared and its minutes are over: a new hello with a fresh token brings the console back; until then
+    /// nothing new begins (R11.4).
+    Reauthenticate {},
 
     // To the customer.
     Waiting {

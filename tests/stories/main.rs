@@ -7,6 +7,7 @@ mod eligibility;
 mod explain;
 mod fallback;
 mod inactivity;
+mod logins;
 mod offers;
 mod orphans;
 mod overdue;

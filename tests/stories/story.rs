@@ -125,10 +125,16 @@ impl Story {
         match words[..] {
             ["login", ref reps @ ..] => {
                 for rep in reps {
-                    let user = self.user(rep);
-                    let (resume, client) = (self.token(Party::Rep(user)), ClientInfo::default());
-                    self.request(act, Actor::System, Command::Login { user, version: 0, resume, client });
+                    self.log_in(act, rep, "");
                 }
+            }
+            ["client", rep, version] => self.log_in(act, rep, version),
+            ["enrol", rep] => {
+                let user = self.user(rep);
+                let set = Command::SetCredential { user, phc: "$argon2id$".into(), version: 0 };
+                self.request(act, Actor::System, set);
+                let factor = Command::SetSecondFactor { user, sealed: String::new(), step: 0, recovery: Vec::new() };
+                self.request(act, Actor::System, factor);
             }
             ["at", ms] => {
                 self.request(act, Actor::System, Command::CivilTime { ms: ms.parse().expect("milliseconds") });
@@ -189,6 +195,14 @@ impl Story {
             [verb, rep, ref more @ ..] => self.rep_act(act, verb, rep, more),
             _ => panic!("not an act: {act}"),
         }
+    }
+
+    fn log_in(&mut self, act: &str, rep: &str, version: &str) {
+        let user = self.user(rep);
+        let resume = self.token(Party::Rep(user));
+        let client = ClientInfo { version: version.to_owned(), ..ClientInfo::default() };
+        let version = self.engine.state().accounts.credential(user).map_or(0, |credential| credential.version);
+        self.request(act, Actor::System, Command::Login { user, version, resume, client });
     }
 
     fn rep_act(&mut self, act: &str, verb: &str, rep: &str, more: &[&str]) {
@@ -405,6 +419,7 @@ impl Story {
             Event::CivilTime { .. } => return None,
             Event::LoggedOut { user, reason } => format!("logged_out {} {}", rep(user), word(reason)),
             Event::LogoutNotice { user, minutes } => format!("logout_notice {} {minutes}min", rep(user)),
+            Event::SeatTimedOut { user } => format!("seat_timed_out {}", rep(user)),
             Event::ReachedIdleLimit { user } => format!("idle {}", rep(user)),
             Event::BecameReady { user } => format!("ready {}", rep(user)),
             Event::Queued { session, queue: to } => format!("queued {} {}", name(session), queue(to)),

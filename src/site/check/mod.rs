@@ -5,7 +5,10 @@ mod policies;
 mod queues;
 mod users;
 
-use super::{raw::RawSite, template, *};
+use super::{
+    raw::{RawSite, RawTwoFactor},
+    template, *,
+};
 use crate::limits;
 use jiff::{civil, tz::TimeZone};
 use std::ops::RangeInclusive;
@@ -217,11 +220,6 @@ impl<'raw> Check<'raw> {
         let policies = self.site.codes.policies.clone();
         self.number(raw.max_active_sessions, 0..=limits::ACTIVE_SESSIONS_MAX, key("max_active_sessions"));
         self.number(raw.priority_ageing_per_min, 0..=100, key("priority_ageing_per_min"));
-        let two_factor = &raw.two_factor;
-        if !two_factor.required_from.is_empty() && two_factor.required_from.parse::<civil::Date>().is_err() {
-            let message = format!("`{}` is not a date such as `2026-03-02`", two_factor.required_from);
-            self.problem("options.two_factor.required_from", message);
-        }
         self.site.options = Options {
             fallback_team: self.reference(&teams, "team", &raw.fallback_team, "options.fallback_team"),
             fallback_normal: self.rules(&raw.fallback_rules_normal, "options.fallback_rules_normal"),
@@ -243,13 +241,30 @@ impl<'raw> Check<'raw> {
             disclaimer: raw.disclaimer,
             show_rep_names: raw.show_rep_names,
             rep_alias: self.text(&raw.rep_alias, limits::NAME_BYTES_MAX, key("rep_alias")),
-            two_factor: TwoFactor {
-                required_from: two_factor.required_from.clone(),
-                timezone: self.zone(&two_factor.timezone, "options.two_factor.timezone"),
-                min_client: self.text(&two_factor.min_client, limits::NAME_BYTES_MAX, key("two_factor.min_client")),
-            },
+            two_factor: self.two_factor(&raw.two_factor),
             statuses: self.statuses(&raw.statuses),
         };
+    }
+
+    /// R11.3: a date at 00:00 in its zone, and the least version of a client.
+    fn two_factor(&mut self, raw: &RawTwoFactor) -> TwoFactor {
+        let date = raw.required_from.parse::<civil::Date>();
+        if !raw.required_from.is_empty() && date.is_err() {
+            let message = format!("`{}` is not a date such as `2026-03-02`", raw.required_from);
+            self.problem("options.two_factor.required_from", message);
+        }
+        if !raw.min_client.is_empty() && version(&raw.min_client).is_none() {
+            let message = format!("`{}` is not a version such as `1.4.0`", raw.min_client);
+            self.problem("options.two_factor.min_client", message);
+        }
+        let timezone = self.zone(&raw.timezone, "options.two_factor.timezone");
+        let midnight = date.ok().zip(TimeZone::get(&timezone).ok()).and_then(|(date, zone)| date.to_zoned(zone).ok());
+        TwoFactor {
+            required_from: raw.required_from.clone(),
+            timezone,
+            min_client: raw.min_client.clone(),
+            from_ms: midnight.and_then(|it| u64::try_from(it.timestamp().as_millisecond()).ok()),
+        }
     }
 
     /// A site's own status codes; the three that are always there cannot be made to mean something else.

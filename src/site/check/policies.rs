@@ -15,9 +15,17 @@ impl Check<'_> {
     pub(super) fn pools_and_items(&mut self) {
         for (at, raw) in self.raw.license_pool.iter().enumerate() {
             self.number(raw.seats, 0..=limits::SEATS_MAX, format!("license_pool[{at}].seats"));
+            let minutes = raw.reauthenticate_after_min;
+            if minutes != 0 {
+                let key = format!("license_pool[{at}].reauthenticate_after_min");
+                self.number(minutes, limits::REAUTHENTICATE_MINUTES, key);
+            }
             let code = raw.code.to_ascii_lowercase();
             if let Some(id) = self.site.codes.pools.get(&code) {
-                self.site.pools.insert(*id, Pool { code, seats: raw.seats });
+                self.site.pools.insert(
+                    *id,
+                    Pool { code, seats: raw.seats, reauthenticate_after: Span::minutes(u64::from(minutes)) },
+                );
             }
         }
         let policies = self.site.codes.policies.clone();

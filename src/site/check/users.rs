@@ -47,6 +47,9 @@ impl Check<'_> {
                 limits_from: Origin::User,
                 policies_from: Origin::User,
                 technician_group: None,
+                two_factor: self
+                    .choice(&raw.two_factor, &[("optional", false), ("required", true)], &key("two_factor"))
+                    .unwrap_or_default(),
                 pool: self.reference(&codes.pools, "licence pool", &raw.license_pool, &key("license_pool")),
                 session_inactivity: self.own_inactivity(
                     raw.session_inactivity_s,
