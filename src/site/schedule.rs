@@ -81,7 +81,7 @@ fn window(zone: &TimeZone, monday: Date, (start, end): (u16, u16)) -> Option<(Ti
     let end = if end > start { end } else { end + WEEK_MINUTES };
     let end = at(end)?.compatible().ok()?;
     let begins = at(start)?;
-    let start = begins.clone().compatible().ok()?;
+    let start = begins.compatible().ok()?;
     Some((if start < end { start } else { begins.earlier().ok()? }, end))
 }
 
