@@ -61,6 +61,10 @@ pub const GAPS_MAX: usize = 256;
 /// window of 64 frames on its way when they end (H-74).
 pub const DROPPED_FRAMES_BURST: u32 = 64 * CHANNELS_PER_SESSION as u32;
 pub const DROPPED_FRAMES_PER_S: u32 = 50;
+/// RESUME and REFRESH of one connection: twice what all channels of its sessions say when it comes back, at once, and
+/// in a second what one session's do. More is no reader's need (4029).
+pub const RESTARTS_BURST_PER_SESSION: u32 = 2 * CHANNELS_PER_SESSION as u32;
+pub const RESTARTS_PER_S: u32 = CHANNELS_PER_SESSION as u32;
 /// What one write to a socket gathers at most: larger brings nothing, and interactive frames wait behind it.
 pub const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
@@ -89,6 +93,12 @@ pub const SERVICE_MESSAGES_PER_S: u32 = 50_000;
 pub const SERVICE_MESSAGES_BURST: u32 = 50_000;
 /// Answers remembered for one participant, so that a request sent again after a reconnect is not done twice (W3.5).
 pub const REQUESTS_REMEMBERED: usize = 64;
+
+/// Answers remembered for one service account: as many as it may wait for at once. A hundred accounts: 40 MB at most.
+pub const SERVICE_REQUESTS_REMEMBERED: usize = SERVICE_REQUESTS;
+/// Numbers of a service account's requests from here on are the account's, whatever connection they come over, and are
+/// remembered; those below are its connection's.
+pub const SERVICE_REQUEST_IDS_FROM: u64 = 1 << 32;
 
 // ---- broker and journal ---------------------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
     tokio::signal::ctrl_c().await?;
     shutdown.cancel();
     serving.await.map_err(failed)?;
-    owner.await.map_err(failed)
+    owner.await.map_err(failed)?.map_err(failed)
 }
 
 /// Reps dealt out to teams, no prompts: the permissions are compiled and asked as ever.

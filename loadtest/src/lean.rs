@@ -47,7 +47,7 @@ impl Lean {
                 you: String::new(),
                 session: None,
                 participant: None,
-                resume: String::new(),
+                resume: String::new().into(),
                 features: Vec::new(),
                 ping_interval_s: 0,
                 now_ms: 0,

@@ -66,7 +66,8 @@ impl Stage {
         let Done::Asked { session, join } = service.act(Do::Ask(ask)).await? else {
             return Err(Failure::Run("an ask was not answered with a session".into()));
         };
-        let mut customer = Lean::connect(self.ready.address, hello(Role::Customer, Credential::Key(join))).await?;
+        let mut customer =
+            Lean::connect(self.ready.address, hello(Role::Customer, Credential::Key(join.into()))).await?;
         rep.act(Do::Take { session }).await?;
         let args = [("direction", "download"), ("path", "/load")];
         let args = args.into_iter().map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned()))).collect();

@@ -2,11 +2,12 @@
 
 use crate::{
     engine::Actor,
+    identity::LinkSeed,
     ids::*,
     relay::{Channel, Outbox},
     wire::{
         CloseCode,
-        control::{FromBroker, Hello},
+        control::{FromBroker, Role},
     },
 };
 use dashmap::DashMap;
@@ -15,9 +16,19 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
+
+/// What a connection proved at its hello that may stop being true while it lives (I-A5).
+pub enum Proof {
+    /// Of its party, which the engine watches over.
+    OfParty,
+    /// The password of an account in this version.
+    Credential(AtomicU32),
+    /// The key of a service account, and what the links of its requests are made of.
+    Key { key: SecretHash, links: LinkSeed },
+}
 
 /// One attached connection, as the broker knows it.
 pub struct Connection {
@@ -26,7 +37,8 @@ pub struct Connection {
     pub epoch: AttachEpoch,
     pub outbox: Arc<Outbox>,
     pub transport: super::TransportName,
-    pub hello: Hello,
+    pub role: Role,
+    pub proof: Proof,
     /// Tells connections of one admin or service apart.
     number: u64,
     /// As whom it takes part in which session: what ties a frame to a seat.
@@ -43,6 +55,11 @@ impl Connection {
 
     pub fn seat(&self, session: SessionId) -> Option<ParticipantId> {
         self.seats.read().get(&session).copied()
+    }
+
+    /// In how many sessions it sits.
+    pub fn sessions(&self) -> usize {
+        self.seats.read().len()
     }
 
     pub fn sit(&self, session: SessionId, participant: ParticipantId) {
@@ -91,11 +108,12 @@ impl Directory {
         epoch: AttachEpoch,
         outbox: Arc<Outbox>,
         transport: super::TransportName,
-        hello: Hello,
+        role: Role,
+        proof: Proof,
     ) -> (Arc<Connection>, Option<Arc<Connection>>) {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let seats = RwLock::default();
-        let connection = Arc::new(Connection { actor, epoch, outbox, transport, hello, number, seats });
+        let connection = Arc::new(Connection { actor, epoch, outbox, transport, role, proof, number, seats });
         let replaced = match actor {
             Actor::Party(party) => self.parties.insert(party, connection.clone()),
             _ => self.others.insert(number, connection.clone()),
@@ -133,6 +151,11 @@ impl Directory {
 
     pub fn close(&self, channel: ChannelId) -> Option<Arc<Routed>> {
         self.channels.remove(&channel).map(|(_, routed)| routed)
+    }
+
+    /// Connections of administrators and service accounts, who may have several.
+    pub fn others(&self) -> Vec<Arc<Connection>> {
+        self.others.iter().map(|entry| entry.value().clone()).collect()
     }
 
     /// Every connection there is, for a drain and for metrics.

@@ -12,12 +12,13 @@ mod resolve;
 mod view;
 mod views;
 
+use directory::Proof;
 pub use directory::{Connection, Directory};
 pub use port::{Pace, Port};
 
 use crate::{
     engine::{Actor, Command, Outcome, Refusal, Request, Stamped, State},
-    identity::{Attempts, Bound, KeyShape, Passwords, Secret, Tokens},
+    identity::{Attempts, Bound, KeyShape, LinkSeed, Passwords, Secret, Tokens},
     ids::*,
     limits,
     relay::{Outbox, RelayCounters},
@@ -26,12 +27,17 @@ use crate::{
         control::{Credential, Hello, Refused, Role},
     },
 };
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     oneshot,
 };
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroize;
 
 /// Where a connection comes from, as the transport knows it.
 #[derive(Clone, Debug)]
@@ -131,14 +137,24 @@ pub enum StartError {
     Refused(#[from] Refusal),
 }
 
+/// Why the owner of a site ended without being told to. The process must end: it serves nobody.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum OwnerError {
+    #[error(
+        "another broker has taken over this site's journal (this one owned it in epoch {epoch}): it must not go on; \
+         see that only one broker runs on the data folder, and remove no lock"
+    )]
+    Fenced { epoch: u64 },
+}
+
 impl Broker {
     /// Opens the journal, folds it, and starts the owner. The task ends when `shutdown` is cancelled and the mailbox
-    /// is empty.
+    /// is empty; with an error if it must not go on.
     pub async fn start(
         settings: Settings,
         follower: Follower,
         shutdown: CancellationToken,
-    ) -> Result<(Self, tokio::task::JoinHandle<()>), StartError> {
+    ) -> Result<(Self, tokio::task::JoinHandle<Result<(), OwnerError>>), StartError> {
         let (mailbox, receiver) = mpsc::channel(limits::MAILBOX_COMMANDS);
         let shared = Arc::new(Shared {
             mailbox,
@@ -176,12 +192,14 @@ impl Broker {
     }
 
     /// Proves who says hello and attaches them. The welcome waits in the port's outbox.
-    pub async fn enter(&self, hello: Hello, origin: Origin) -> Result<Port, Denied> {
+    pub async fn enter(&self, mut hello: Hello, origin: Origin) -> Result<Port, Denied> {
         if self.shared.shutdown.is_cancelled() {
             return Err(denied(CloseCode::Restart, "draining", "the broker is about to restart"));
         }
         let way = self.way_in(&hello, &origin)?;
         let by_key = matches!(way, owner::Way::Key(_));
+        // Its hash, or whose it is, is known by here: what was shown is kept nowhere.
+        wipe(&mut hello.credential);
         let resume = Secret::token();
         let (reply, answer) = oneshot::channel();
         let outbox = Outbox::new(self.shared.leg_counters[origin.transport as usize].clone());
@@ -228,7 +246,7 @@ impl Broker {
                 })?)
             }
             (Credential::Key(key) | Credential::Token(key), Role::Service) => {
-                Way::Service(SecretHash::of(key.as_bytes()))
+                Way::Service { key: SecretHash::of(key.as_bytes()), links: LinkSeed::of(key) }
             }
             (Credential::Token(token), Role::Rep | Role::Admin) => {
                 let holder = self.shared.tokens.check(token).ok_or_else(unauthenticated)?;
@@ -323,6 +341,17 @@ impl Broker {
 
     /// Hashes a password and makes it the user's (W5.7: against the version that is there).
     pub async fn set_password(&self, actor: Actor, username: &str, password: String) -> Result<(), Refused> {
+        self.set_password_from(actor, username, password, None).await
+    }
+
+    /// The same for somebody who is connected: a password of one's own does not close the connection it came over.
+    async fn set_password_from(
+        &self,
+        actor: Actor,
+        username: &str,
+        password: String,
+        from: Option<&Connection>,
+    ) -> Result<(), Refused> {
         let name = username.to_lowercase();
         let found = self
             .look(move |state| {
@@ -333,9 +362,18 @@ impl Broker {
         let (user, version) = found.ok_or_else(|| refused("unknown_rep", &format!("nobody is called “{username}”")))?;
         let phc =
             self.shared.passwords.hash(password).await.map_err(|error| refused("malformed", &error.to_string()))?;
-        self.command(actor, Command::SetCredential { user, phc, version }).await.map_err(port::refused_by)?;
-        self.shared.tokens.revoke_user(user);
-        Ok(())
+        let own = from.and_then(|connection| match &connection.proof {
+            Proof::Credential(proven) if actor == Actor::Admin(user) => Some(proven),
+            _ => None,
+        });
+        if let Some(proven) = own {
+            proven.store(version + 1, Ordering::Release);
+        }
+        let set = self.command(actor, Command::SetCredential { user, phc, version }).await;
+        if let (Some(proven), Err(_)) = (own, &set) {
+            proven.store(version, Ordering::Release);
+        }
+        set.map_err(port::refused_by).map(|_| ())
     }
 
     /// Hashes a password for whoever needs a PHC string before there is a user (first run).
@@ -357,6 +395,17 @@ impl Broker {
 
     async fn send(&self, mail: owner::Mail) -> Result<(), ()> {
         self.shared.mailbox.send(mail).await.map_err(|_| ())
+    }
+}
+
+fn wipe(credential: &mut Credential) {
+    match credential {
+        Credential::Ticket(secret)
+        | Credential::Token(secret)
+        | Credential::Key(secret)
+        | Credential::Resume(secret) => {
+            secret.zeroize();
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! The one task that owns a site's engine: takes bounded batches, decides, makes the turn durable, then lets it be seen.
 
 use super::{
-    Connection, Denied, Follower, Origin, Settings, Shared, StartError, denied, perform::Performer, port::refused_by,
-    resolve,
+    Connection, Denied, Follower, Origin, OwnerError, Settings, Shared, StartError, denied, directory::Proof,
+    perform::Performer, port::refused_by, resolve,
 };
 use crate::{
     clock::{self, EngineClock},
-    engine::{Actor, Command, Engine, Outcome, Reason, Refusal, Request, State, Turn, command::Customer},
-    identity::Secret,
+    engine::{Actor, Command, Engine, Event, Outcome, Reason, Refusal, Request, State, Turn, command::Customer},
+    identity::{LinkSeed, Secret},
     ids::*,
     journal::{Appended, DataFolder, Journal, OpenError, Options, Recovered, SqliteJournal},
     limits,
@@ -54,7 +54,10 @@ pub(super) enum Way {
         version: u32,
     },
     Key(SecretHash),
-    Service(SecretHash),
+    Service {
+        key: SecretHash,
+        links: LinkSeed,
+    },
     Resume(SecretHash),
 }
 
@@ -81,11 +84,13 @@ pub(super) struct Owner {
     performer: Performer,
     follower: Follower,
     refusals: Refusals,
-    /// Ends that the journal did not take: at most one for each connection and channel that lived, for nobody enters
+    /// Ends that the journal did not take: at most one for each connection, channel and leg that lived, for nobody enters
     /// and nothing opens meanwhile. Lost, they would be attached and open for ever.
     put_off: Vec<Command>,
     /// Deciding panicked: the engine is not to be trusted until it is folded anew (W5.2).
     broken: bool,
+    /// Another owner has taken the site's journal over: this one must not go on (W5.6).
+    fenced: bool,
     shared: Arc<Shared>,
 }
 
@@ -139,6 +144,7 @@ impl Owner {
             refusals: Refusals::default(),
             put_off: Vec::new(),
             broken: false,
+            fenced: false,
             shared,
         };
         let mut first = vec![Command::TakeOwnership { epoch }, Command::CivilTime { ms: clock::wall_ms() }];
@@ -166,7 +172,8 @@ impl Owner {
         Ok(outcome)
     }
 
-    pub async fn run(mut self) {
+    /// Serves until the broker is shut down. An error: it must not go on, and the process should end.
+    pub async fn run(mut self) -> Result<(), OwnerError> {
         let shutdown = self.shared.shutdown.clone();
         let mut batch = Vec::with_capacity(limits::COMMANDS_PER_TURN);
         let mut second = tokio::time::interval(Duration::from_millis(limits::CHANNEL_TICK.0));
@@ -203,8 +210,12 @@ impl Owner {
                 }
             }
             self.turn(&mut batch).await;
+            if self.fenced {
+                return Err(OwnerError::Fenced { epoch: self.epoch });
+            }
         }
         self.journal.close();
+        Ok(())
     }
 
     fn civil_time() -> Mail {
@@ -254,6 +265,9 @@ impl Owner {
             }
             let durable = !turn.events.is_empty();
             self.finish(turn, owed).await;
+            if self.fenced {
+                return batch.for_each(|mail| self.refuse(mail, &fenced()));
+            }
             if durable {
                 metrics::histogram!("equipoise_journal_lag_seconds").record(began.elapsed().as_secs_f64());
             }
@@ -274,6 +288,9 @@ impl Owner {
             && let Err(refusal) = self.commit(&turn).await
         {
             metrics::counter!("equipoise_journal_failures_total").increment(1);
+            if self.fenced {
+                return owed.into_iter().for_each(|owed| refuse_owed(owed, &refusal));
+            }
             tracing::error!(error = %refusal, "a turn could not be made durable; rebuilding from the journal");
             return self.abandon(turn, owed, &refusal).await;
         }
@@ -290,7 +307,23 @@ impl Owner {
             refuse_owed(owed, refusal);
         }
         self.put_off.extend(turn.requests.into_iter().map(|(_, request)| request.command).filter(is_an_end));
+        let before = self.head;
         self.rebuild().await;
+        if self.fenced {
+            return;
+        }
+        // The journal took it after all, though it could not say so in time: all that follows from it, follows.
+        if self.head > before {
+            (self.follower)(&turn.events, self.engine.state());
+            self.performer.perform(&turn.events, self.engine.state(), self.head);
+            for stamped in turn.events {
+                // Whoever entered was refused, so there is no connection.
+                if let Event::Attached { party, epoch, .. } = stamped.event {
+                    self.put_off.push(Command::Lost { party, epoch });
+                }
+            }
+        }
+        self.performer.recover(self.engine.state());
     }
 
     /// Appends a turn; `Err` when it is not, or perhaps not, durable.
@@ -301,7 +334,10 @@ impl Owner {
                 self.head = head;
                 Ok(())
             }
-            Appended::Fenced => Err(Refusal::new(Reason::StorageFull, "W5.6", "another broker owns this site")),
+            Appended::Fenced => {
+                self.fenced = true;
+                Err(fenced())
+            }
             Appended::TooLarge { bytes } => Err(Refusal::new(
                 Reason::LimitReached,
                 "W5.6",
@@ -314,7 +350,7 @@ impl Owner {
     }
 
     /// Drops the engine and folds the journal again (W5.2, I-J5). Tries until it works: without it nothing may be
-    /// acknowledged.
+    /// acknowledged. What it finds of another owner fences this one.
     async fn rebuild(&mut self) {
         loop {
             let reopened = tokio::task::block_in_place(|| {
@@ -323,10 +359,13 @@ impl Owner {
                 Ok::<_, StartError>((head, folded(&self.journal, recovered)?))
             });
             match reopened {
+                Ok((_, state)) if state.owner_epoch > self.epoch => {
+                    self.fenced = true;
+                    return;
+                }
                 Ok((head, state)) => {
                     self.head = head;
                     self.engine = Engine::from_state(state);
-                    self.performer.recover(self.engine.state());
                     return;
                 }
                 Err(error) => {
@@ -367,15 +406,21 @@ impl Owner {
         if from.outbox.closing().is_some() {
             return Err(Refusal::new(Reason::Stale, "W3.1", "this connection was replaced by a newer one"));
         }
-        let secret = match act {
+        // Asked for again, a session has the same link.
+        let kept = match (&act, &from.proof) {
+            (Do::Ask(_), Proof::Key { links, .. }) if id >= limits::SERVICE_REQUEST_IDS_FROM => Some(links.link(id)),
+            _ => None,
+        };
+        let is_kept = kept.is_some();
+        let secret = kept.or_else(|| match act {
             Do::MakeKey { kind: crate::wire::control::KeyKind::Code, .. } => Some(Secret::code()),
             Do::MakeKey { .. } | Do::Ask(_) => Some(Secret::link()),
             Do::MakeServiceKey { .. } => Some(Secret::token()),
             _ => None,
-        };
+        });
         // The answer to an earlier one was lost with its secret, of which only the hash is known: another is made.
-        let known = |party| self.engine.state().parties.remembered(party, id).is_some();
-        let again = secret.is_some() && from.party().is_some_and(known);
+        let known = || self.engine.state().parties.remembered(from.actor, id).is_some();
+        let again = secret.is_some() && !is_kept && known();
         let hash = secret.as_ref().map_or(SecretHash([0; 32]), Secret::hash);
         match resolve::resolve(act, from.actor, self.engine.state(), now, hash)? {
             resolve::Resolved::Look(look) => Ok(Answer::Look(look)),
@@ -419,8 +464,8 @@ impl Owner {
                 };
             }
             Way::User { user, version } => Command::Login { user: *user, version: *version, resume, client },
-            Way::Service(token) => {
-                let service = state.accounts.service_of(*token);
+            Way::Service { key, .. } => {
+                let service = state.accounts.service_of(*key);
                 return service.map(|service| (Actor::Service(service), AttachEpoch(0))).ok_or_else(|| {
                     denied(CloseCode::Unauthenticated, "unauthenticated", "this credential is not good here")
                 });
@@ -429,6 +474,13 @@ impl Owner {
                 let host = enter.origin.host.as_deref();
                 let customer = Customer { client, ..Customer::default() };
                 Command::Redeem { key: *key, portal: resolve::portal(&state.site, host), customer, resume }
+            }
+            // It is good for the role it was given for, and a wrong claim uses none up.
+            Way::Resume(presented)
+                if state.parties.party_of(*presented).is_some_and(|party| role_of(party) != enter.hello.role) =>
+            {
+                let message = "this token was given for another role";
+                return Err(denied(CloseCode::Unauthenticated, "unauthenticated", message));
             }
             Way::Resume(presented) => Command::Reattach { presented: *presented, resume },
         };
@@ -461,7 +513,7 @@ impl Owner {
                 if let (Actor::Service(_), Ok(Answer::Outcome { outcome: Outcome::Session(session), .. })) =
                     (to.actor, &answer)
                 {
-                    self.performer.watch(*session, &to);
+                    self.performer.watch(*session, &to, self.engine.state());
                 }
                 let answer = answer
                     .map(|answer| Box::new(self.done(&to, answer, finals)))
@@ -469,10 +521,15 @@ impl Owner {
                 to.say(&FromBroker::Reply { re: id, answer });
             }
             Owed::Entered { enter, outcome } => {
-                let Enter { hello, origin, outbox, resume, reply, .. } = *enter;
+                let Enter { way, hello, origin, outbox, resume, reply } = *enter;
+                let proof = match way {
+                    Way::User { version, .. } => Proof::Credential(version.into()),
+                    Way::Service { key, links } => Proof::Key { key, links },
+                    Way::Key(_) | Way::Resume(_) => Proof::OfParty,
+                };
                 let connection = outcome.map(|(actor, epoch)| {
                     let state = self.engine.state();
-                    self.performer.enter(actor, epoch, outbox, origin.transport, hello, resume, state, self.head)
+                    self.performer.enter(actor, epoch, outbox, origin.transport, hello, proof, resume, state, self.head)
                 });
                 if let Err(Ok(orphan)) = reply.send(connection) {
                     // The transport gave up while the turn was made durable: the party is lost at once.
@@ -492,14 +549,14 @@ impl Owner {
             Answer::Look(look) => self.performer.look(look, state),
             Answer::Outcome { outcome, secret, expires_at_ms } => match (outcome, secret) {
                 (Outcome::Session(session), Some(join)) => {
-                    Done::Asked { session: session.0, join: join.reveal().to_owned() }
+                    Done::Asked { session: session.0, join: join.reveal().into() }
                 }
                 (Outcome::Session(session), None) => match state.session(session) {
                     Some(_) => Done::Session(Box::new(self.performer.session_view(state, session))),
                     None => Done::Yes {},
                 },
                 (Outcome::Done | Outcome::Service(_), Some(key)) => {
-                    Done::Key { key: key.reveal().to_owned(), expires_at_ms }
+                    Done::Key { key: key.reveal().into(), expires_at_ms }
                 }
                 (Outcome::Opening { open, prompt }, _) => {
                     Done::Opening { open: open.0, prompt: prompt.map(|prompt| prompt.0) }
@@ -547,6 +604,10 @@ fn read_state(bytes: &[u8]) -> Result<State, String> {
     Ok(state)
 }
 
+fn fenced() -> Refusal {
+    Refusal::new(Reason::StorageFull, "W5.6", "another broker owns this site: this one ends; come back to the other")
+}
+
 fn storage_full() -> Refusal {
     Refusal::new(
         Reason::StorageFull,
@@ -589,9 +650,17 @@ fn broken() -> Refusal {
     Refusal::new(Reason::Overloaded, "W5.2", "the broker made a mistake and starts afresh from its journal; try again")
 }
 
+/// As what a party says hello.
+fn role_of(party: Party) -> Role {
+    match party {
+        Party::Rep(_) => Role::Rep,
+        Party::Customer(_) | Party::External(..) => Role::Customer,
+    }
+}
+
 /// What has happened already, and only has to become known.
 fn is_an_end(command: &Command) -> bool {
-    matches!(command, Command::Lost { .. } | Command::ChannelEnded { .. })
+    matches!(command, Command::Lost { .. } | Command::ChannelEnded { .. } | Command::LegEnded { .. })
 }
 
 /// A command of the broker's own, whose answer nobody waits for.

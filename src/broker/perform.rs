@@ -3,7 +3,7 @@
 use super::{
     Connection, Shared,
     activity::Activity,
-    directory::Routed,
+    directory::{Proof, Routed},
     refused, resolve, view,
     views::{Views, push},
 };
@@ -18,6 +18,8 @@ use crate::{
     limits,
     policy::Tool,
     relay::{Channel, Hearer, Notice, Outbox},
+    site::Site,
+    time::Time,
     wire::{
         CloseCode,
         control::{ChannelView, Done, Ev, FinalOffset, FromBroker, Hello, Opened, SessionView, Value, Welcome},
@@ -26,7 +28,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 /// Where each leg that ended in this turn ended: no byte past it reaches its reader (W2.2).
@@ -47,6 +49,8 @@ pub(super) struct Performer {
     members: HashMap<SessionId, Vec<(Party, ParticipantId)>>,
     /// Who asked for what is not opened yet, to be told when it is refused.
     openers: HashMap<(SessionId, OpenId), ParticipantId>,
+    /// Sessions to which reps are invited.
+    inviting: BTreeSet<SessionId>,
     /// Service connections that asked for a session, told of it at once. Gone with a restart: they ask again.
     watchers: HashMap<SessionId, Arc<Connection>>,
     activity: Activity,
@@ -59,6 +63,7 @@ impl Performer {
             shared,
             members: HashMap::new(),
             openers: HashMap::new(),
+            inviting: BTreeSet::new(),
             watchers: HashMap::new(),
             activity: Activity::default(),
         }
@@ -70,6 +75,9 @@ impl Performer {
         self.openers.clear();
         for session in state.sessions.values() {
             self.members.insert(session.id, members(session));
+            if !session.invites.is_empty() {
+                self.inviting.insert(session.id);
+            }
             for (open, request) in state.tools.session(session.id).iter().flat_map(|tools| &tools.opens) {
                 self.openers.insert((session.id, *open), request.by);
             }
@@ -80,10 +88,38 @@ impl Performer {
             if self.shared.directory.channel(spec.channel).is_some_and(|routed| routed.channel.is_over()) {
                 self.channel_ended(spec.channel, CloseReason::Revoked);
             }
-            if self.shared.directory.channel(spec.channel).is_none() {
-                let routed = Routed { session, channel: self.channel(spec, true) };
-                self.shared.directory.open(spec.channel, routed);
+            match self.shared.directory.channel(spec.channel) {
+                Some(routed) => self.reconcile(&routed.channel, spec),
+                None => {
+                    let routed = Routed { session, channel: self.channel(spec, true) };
+                    self.shared.directory.open(spec.channel, routed);
+                }
             }
+        }
+        let now = tokio::time::Instant::now();
+        for routed in self.shared.directory.channels() {
+            let id = routed.channel.spec().channel;
+            if state.tools.session_of(id).is_none() {
+                drop(routed.channel.remove(CloseReason::Failed, now));
+                self.shared.directory.close(id);
+            }
+        }
+    }
+
+    /// Brings a channel that lived through a rebuilding in line with what the engine knows: a leg that was cut in a
+    /// turn that never became durable is over for the engine too, and no leg stays that the engine does not have.
+    fn reconcile(&self, channel: &Channel, spec: &ChannelSpec) {
+        if channel.is_over() {
+            return;
+        }
+        let there = channel.readers();
+        for reader in spec.readers.iter().filter(|reader| !there.contains(reader)) {
+            let (channel, reader, reason) = (spec.channel, *reader, reason_name(CloseReason::Revoked).to_owned());
+            self.shared.tell_owner(Command::LegEnded { channel, reader, reason });
+        }
+        let now = tokio::time::Instant::now();
+        for reader in there.into_iter().filter(|reader| !spec.readers.contains(reader)) {
+            channel.revoke(reader, now);
         }
     }
 
@@ -120,12 +156,13 @@ impl Performer {
         outbox: Arc<Outbox>,
         transport: super::TransportName,
         hello: Hello,
+        proof: Proof,
         resume: Secret,
         state: &State,
         head: Seq,
     ) -> Arc<Connection> {
         let seen = hello.seen.map(Seq);
-        let (connection, replaced) = self.shared.directory.enter(actor, epoch, outbox, transport, hello);
+        let (connection, replaced) = self.shared.directory.enter(actor, epoch, outbox, transport, hello.role, proof);
         if let Some(replaced) = replaced {
             replaced.close(CloseCode::Replaced, "a newer connection took over");
         }
@@ -150,7 +187,7 @@ impl Performer {
             you,
             session: session.map(|session| session.0),
             participant: seat,
-            resume: resume.reveal().to_owned(),
+            resume: resume.reveal().into(),
             features: Vec::new(),
             ping_interval_s: limits::PING_INTERVAL.0 / 1000,
             now_ms: state.now.0,
@@ -177,9 +214,7 @@ impl Performer {
     fn seat(&mut self, connection: &Arc<Connection>, party: Party, state: &State, head: Seq) {
         let sessions: Vec<&Session> = match party {
             Party::Customer(session) | Party::External(session, _) => state.session(session).into_iter().collect(),
-            Party::Rep(_) => {
-                state.sessions.values().filter(|session| session.participant_of(party).is_some()).collect()
-            }
+            Party::Rep(user) => state.sessions_of(user).filter_map(|session| state.session(session)).collect(),
         };
         for session in sessions {
             let Some(participant) = session.participant_of(party).map(|participant| participant.id) else { continue };
@@ -256,7 +291,7 @@ impl Performer {
             routed.channel.attach_writer(outbox, connection.epoch, now);
             routed.channel.written().unwrap_or(0)
         } else {
-            routed.channel.attach_reader(participant, outbox, connection.epoch, now)
+            routed.channel.attach_reader(participant, outbox, connection.epoch, now)?
         };
         Some(view::channel(spec, start))
     }
@@ -264,9 +299,16 @@ impl Performer {
     fn channel(&self, spec: &ChannelSpec, recovered: bool) -> Arc<Channel> {
         let shared = Arc::downgrade(&self.shared);
         let hearer: Hearer = Arc::new(move |notice| {
-            if let (Notice::Ended { channel, reason, .. }, Some(shared)) = (notice, shared.upgrade()) {
-                let reason = reason_name(reason).to_owned();
-                shared.tell_owner(Command::ChannelEnded { channel, reason });
+            let Some(shared) = shared.upgrade() else { return };
+            match notice {
+                Notice::Ended { channel, reason, .. } => {
+                    shared.tell_owner(Command::ChannelEnded { channel, reason: reason_name(reason).to_owned() });
+                }
+                Notice::LegEnded { channel, reader, reason, .. } => {
+                    shared.tell_owner(Command::LegEnded { channel, reader, reason: reason_name(reason).to_owned() });
+                }
+                // Its refresh brings it back: nothing has ended.
+                Notice::Lagged { .. } => {}
             }
         });
         let (spec, counters, now) = (spec.clone(), self.shared.counters.clone(), tokio::time::Instant::now());
@@ -296,7 +338,81 @@ impl Performer {
         for Stamped { event, .. } in events {
             self.follow(event, state, head);
         }
+        self.remind(events, state, head);
+        self.reauthorise(events, state);
         self.views.flush_if_due(state, head);
+    }
+
+    /// A console that came back is told of the offer and the invitations that wait for it: what was pushed to its
+    /// connection before may have been lost with it.
+    fn remind(&mut self, events: &[Stamped], state: &State, head: Seq) {
+        self.inviting.retain(|session| state.session(*session).is_some_and(|found| !found.invites.is_empty()));
+        let came = events.iter().enumerate().filter_map(|(at, Stamped { event, .. })| match event {
+            Event::Attached { party: Party::Rep(user), .. } => Some((at, *user)),
+            _ => None,
+        });
+        for (at, user) in came {
+            let since = &events[at..];
+            let told = |wanted: &dyn Fn(&Event) -> bool| since.iter().any(|stamped| wanted(&stamped.event));
+            let offer = state.console(user).and_then(|console| console.offer);
+            if let Some(session) = offer
+                && !told(&|event| matches!(event, Event::Offered { session: of, .. } if *of == session))
+            {
+                self.tell_offer(session, state, head);
+            }
+            for session in self.inviting.iter().filter_map(|session| state.session(*session)) {
+                let told = told(&|event| matches!(event, Event::Invited { session: to, .. } if *to == session.id));
+                for invite in session.invites.iter().filter(|_| !told) {
+                    if invited(&state.site, invite.to).contains(&user) {
+                        self.tell_invited(user, session.id, invite.by, invite.expires_at, state, head);
+                    }
+                }
+            }
+        }
+    }
+
+    /// I-A5: accounts that have changed; whoever is connected as one must still be who it proved to be.
+    fn reauthorise(&self, events: &[Stamped], state: &State) {
+        let about_accounts = |stamped: &Stamped| {
+            matches!(
+                stamped.event,
+                Event::CredentialSet { .. }
+                    | Event::UserDisabled { .. }
+                    | Event::SiteApplied { .. }
+                    | Event::ServiceKeyMade { .. }
+            )
+        };
+        if !events.iter().any(about_accounts) {
+            return;
+        }
+        for connection in self.shared.directory.others() {
+            let good = match (connection.actor, &connection.proof) {
+                (Actor::Admin(user), Proof::Credential(version)) => {
+                    let current = state.accounts.credential(user).map_or(0, |credential| credential.version);
+                    resolve::is_administrator(state, user) && version.load(Ordering::Acquire) >= current
+                }
+                (Actor::Service(service), Proof::Key { key, .. }) => state.accounts.service_of(*key) == Some(service),
+                _ => true,
+            };
+            if !good {
+                connection.close(CloseCode::Unauthenticated, "the account has changed: sign in again");
+            }
+        }
+    }
+
+    fn tell_offer(&self, session: SessionId, state: &State, head: Seq) {
+        let site = &state.site;
+        let found = state.session(session);
+        let Some(offer) = found.and_then(|found| found.waiting()?.offer.as_ref()) else { return };
+        let info = site.options.show_session_information.then(|| Box::new(self.session_view(state, session)));
+        let team = resolve::address(site, Queue::Team(offer.team));
+        let expires_at_ms = offer.expires_at.0;
+        self.tell_rep(offer.rep, head, || Ev::Offer { session: session.0, team, expires_at_ms, info });
+    }
+
+    fn tell_invited(&self, to: UserId, session: SessionId, by: UserId, expires_at: Time, state: &State, head: Seq) {
+        let (session, by, expires_at_ms) = (session.0, resolve::username(&state.site, by), expires_at.0);
+        self.tell_rep(to, head, || Ev::Invited { session, by, expires_at_ms });
     }
 
     fn follow(&mut self, event: &Event, state: &State, head: Seq) {
@@ -339,10 +455,10 @@ impl Performer {
             }
             Event::TokensRevoked { party } => {
                 if let Some(connection) = self.shared.directory.connection(*party) {
-                    connection.close(CloseCode::Gone, "a resume token was used twice");
+                    connection.close(CloseCode::Gone, "no token of this party is good any more: sign in or join again");
                 }
             }
-            Event::UserDisabled { user } => self.shared.tokens.revoke_user(*user),
+            Event::UserDisabled { user } | Event::CredentialSet { user, .. } => self.shared.tokens.revoke_user(*user),
 
             Event::Asked { session, .. } | Event::Queued { session, .. } => {
                 if let Some(found) = state.session(*session) {
@@ -373,16 +489,9 @@ impl Performer {
                 self.tell_rep(*rep, head, || offer_gone(*session, reason));
             }
             Event::Invited { session, by, to, expires_at } => {
-                let by = resolve::username(site, *by);
-                let invited: Vec<UserId> = match to {
-                    Queue::Personal(user) => vec![*user],
-                    Queue::Team(team) => {
-                        site.teams.get(team).map(|team| team.members.keys().copied().collect()).unwrap_or_default()
-                    }
-                };
-                for user in invited {
-                    let (by, expires_at_ms) = (by.clone(), expires_at.0);
-                    self.tell_rep(user, head, || Ev::Invited { session: session.0, by, expires_at_ms });
+                self.inviting.insert(*session);
+                for user in invited(site, *to) {
+                    self.tell_invited(user, *session, *by, *expires_at, state, head);
                 }
             }
             Event::Accepted { session, rep, participant, .. } | Event::Joined { session, rep, participant, .. } => {
@@ -468,8 +577,12 @@ impl Performer {
                 }
                 let Some(routed) = self.shared.directory.channel(*channel) else { return };
                 let connection = self.party_at(*session, *reader).and_then(|p| self.shared.directory.connection(p));
+                let now = tokio::time::Instant::now();
+                if connection.is_none() {
+                    routed.channel.expect_leg(*reader, now);
+                }
                 if let Some(connection) = connection {
-                    let (outbox, now) = (connection.outbox.clone(), tokio::time::Instant::now());
+                    let outbox = connection.outbox.clone();
                     let start = routed.channel.open_leg(*reader, outbox, connection.epoch, now);
                     let opened = Opened {
                         session: session.0,
@@ -520,8 +633,11 @@ impl Performer {
     // ---- people in sessions -----------------------------------------------------------------------------------------
 
     /// The service that asked for a session hears of it at once.
-    pub fn watch(&mut self, session: SessionId, service: &Arc<Connection>) {
-        self.watchers.insert(session, service.clone());
+    pub fn watch(&mut self, session: SessionId, service: &Arc<Connection>, state: &State) {
+        // Asked for again, it may have ended.
+        if state.session(session).is_some() {
+            self.watchers.insert(session, service.clone());
+        }
     }
 
     fn tell_watcher(&self, session: SessionId, state: &State, head: Seq) {
@@ -698,6 +814,16 @@ fn close_what_is_gone(channel: &Channel, spec: &ChannelSpec, state: &State, sess
 
 fn members(session: &Session) -> Vec<(Party, ParticipantId)> {
     session.participants.iter().map(|participant| (participant.party, participant.id)).collect()
+}
+
+/// Whom an invitation to this queue is for (R7.4).
+fn invited(site: &Site, to: Queue) -> Vec<UserId> {
+    match to {
+        Queue::Personal(user) => vec![user],
+        Queue::Team(team) => {
+            site.teams.get(&team).map(|team| team.members.keys().copied().collect()).unwrap_or_default()
+        }
+    }
 }
 
 fn offer_gone(session: SessionId, reason: &str) -> Ev {

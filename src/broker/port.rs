@@ -7,7 +7,7 @@ use crate::{
     limits,
     relay::{Outbox, Passed},
     wire::{
-        CloseCode, Frame,
+        CloseCode, Frame, Kind,
         control::{Do, FromBroker, FromClient, Refused},
     },
 };
@@ -35,31 +35,36 @@ pub struct Port {
     /// Channels this connection has used. Its seat is asked each time: who leaves a session and joins it again has
     /// another.
     known: Mutex<HashMap<ChannelId, Arc<Routed>>>,
-    dropped: Mutex<Dropped>,
+    /// Frames that go nowhere: those that crossed the end of their channel are forgiven, a flood of them is not (H-74).
+    dropped: Mutex<Bucket>,
+    /// RESUME and REFRESH: each makes a writer send again (W1.6).
+    restarts: Mutex<Bucket>,
 }
 
-/// How many frames that go nowhere a connection may still send: those that crossed the end of their channel are
-/// forgiven, a flood of them is not (H-74).
+/// How much of something a connection may still do; it fills up with time.
 #[derive(Debug)]
-struct Dropped {
-    left: f64,
+struct Bucket {
+    used: f64,
     filled: Instant,
 }
 
-impl Dropped {
-    fn forgives(&mut self, now: Instant) -> bool {
+impl Bucket {
+    fn new() -> Self {
+        Self { used: 0.0, filled: Instant::now() }
+    }
+
+    fn allows(&mut self, now: Instant, per_s: u32, burst: u32) -> bool {
         let rested = now.saturating_duration_since(self.filled).as_secs_f64();
-        let most = f64::from(limits::DROPPED_FRAMES_BURST);
-        self.left = (self.left + rested * f64::from(limits::DROPPED_FRAMES_PER_S)).min(most) - 1.0;
+        self.used = (self.used - rested * f64::from(per_s)).max(0.0) + 1.0;
         self.filled = now;
-        self.left >= 0.0
+        self.used <= f64::from(burst)
     }
 }
 
 impl Port {
     pub(super) fn new(broker: Broker, connection: Arc<Connection>) -> Self {
-        let dropped = Dropped { left: limits::DROPPED_FRAMES_BURST.into(), filled: Instant::now() };
-        Self { broker, connection, known: Mutex::default(), dropped: Mutex::new(dropped) }
+        let bucket = || Mutex::new(Bucket::new());
+        Self { broker, connection, known: Mutex::default(), dropped: bucket(), restarts: bucket() }
     }
 
     pub fn outbox(&self) -> &Arc<Outbox> {
@@ -81,7 +86,7 @@ impl Port {
     pub async fn message(&self, message: FromClient) {
         match message {
             FromClient::Request { id, act } => match *act {
-                Do::SetPassword { username, password } => self.set_password(id, username, password).await,
+                Do::SetPassword { username, password } => self.set_password(id, username, password.into()).await,
                 act => {
                     let mail = Mail::Act { from: self.connection.clone(), id, act: Box::new(act) };
                     if self.broker.send(mail).await.is_err() {
@@ -101,7 +106,10 @@ impl Port {
 
     async fn set_password(&self, id: u64, username: String, password: String) {
         let answer = match self.connection.actor {
-            Actor::Admin(_) => self.broker.set_password(self.connection.actor, &username, password).await,
+            Actor::Admin(_) => {
+                let from = Some(&*self.connection);
+                self.broker.set_password_from(self.connection.actor, &username, password, from).await
+            }
             _ => Err(refused("not_permitted", "only an administrator sets passwords here")),
         };
         self.answer(id, answer.map(|()| crate::wire::Done::Yes {}));
@@ -116,13 +124,22 @@ impl Port {
     /// connection lives (I-P12).
     ///
     /// # Errors
-    /// More frames than can have crossed an end went nowhere: the connection closes (H-74).
+    /// More frames than can have crossed an end went nowhere (H-74), or more was asked for again than anybody needs:
+    /// the connection closes.
     pub fn frame(&self, frame: Frame) -> Result<(), CloseCode> {
         let now = Instant::now();
+        if matches!(frame.header.kind, Kind::Resume | Kind::Refresh) {
+            let sessions = u32::try_from(self.connection.sessions().max(1)).unwrap_or(u32::MAX);
+            let burst = sessions.saturating_mul(limits::RESTARTS_BURST_PER_SESSION);
+            if !self.restarts.lock().allows(now, limits::RESTARTS_PER_S, burst) {
+                return Err(CloseCode::RateLimited);
+            }
+        }
         let taken = self.routed(frame.header.channel).is_some_and(|(routed, seat)| {
             routed.channel.receive(seat, self.connection.epoch, frame, now) == Ok(Passed::Taken)
         });
-        if taken || self.dropped.lock().forgives(now) { Ok(()) } else { Err(CloseCode::RateLimited) }
+        let forgiven = || self.dropped.lock().allows(now, limits::DROPPED_FRAMES_PER_S, limits::DROPPED_FRAMES_BURST);
+        if taken || forgiven() { Ok(()) } else { Err(CloseCode::RateLimited) }
     }
 
     fn routed(&self, id: ChannelId) -> Option<(Arc<Routed>, ParticipantId)> {

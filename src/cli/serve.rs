@@ -156,6 +156,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failure> {
         let doors = tokio::select! {
             opened = open(&server) => opened?,
             () = signals.end() => return stop(server, None, signals).await,
+            error = server.failed() => return Err(failure(error)),
         };
         tracing::info!(http = %doors.http, quic = ?doors.quic, ops = ?server.ops, "serving");
         if let Some(certificate) = &doors.certificate {
@@ -164,10 +165,15 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failure> {
                 "clients pin this certificate where no authority vouches for it"
             );
         }
-        while signals.next().await == Asked::Reload {
-            reload(&sources, &level, &doors);
+        loop {
+            tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Reload => reload(&sources, &level, &doors),
+                    Asked::End => return stop(server, Some(doors), signals).await,
+                },
+                error = server.failed() => return give_up(server, doors, signals, error).await,
+            }
         }
-        stop(server, Some(doors), signals).await
     })
 }
 
@@ -211,6 +217,13 @@ fn reload(sources: &Sources, level: &logging::Level, doors: &Doors) {
     }
 }
 
+/// The owner of the site is gone: ends are told to come back, and whoever started the process to start it anew.
+async fn give_up(server: Server, doors: Doors, signals: Signals, error: ServerError) -> Result<(), Failure> {
+    // What it says is less than the error.
+    let _ = stop(server, Some(doors), signals).await;
+    Err(failure(error))
+}
+
 async fn stop(server: Server, doors: Option<Doors>, mut signals: Signals) -> Result<(), Failure> {
     tracing::info!("draining; a second signal ends at once");
     tokio::select! {
@@ -244,8 +257,10 @@ pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
         } else {
             Out.bytes(shown.to_string().as_bytes())?
         }
-        signals.end().await;
-        stop(server, Some(doors), signals).await
+        tokio::select! {
+            () = signals.end() => stop(server, Some(doors), signals).await,
+            error = server.failed() => give_up(server, doors, signals, error).await,
+        }
     })
 }
 

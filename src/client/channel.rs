@@ -87,6 +87,11 @@ struct Reading {
     resume: bool,
     /// Where a gap made us ask again.
     asked: Option<u64>,
+    /// Left behind, or told of a channel that others had before: once everything before this was taken, a REFRESH
+    /// brings the reader to the current offset (W1.7).
+    left_at: Option<u64>,
+    /// The REFRESH was said: the next frame may begin further on.
+    rejoining: bool,
 }
 
 #[derive(Debug)]
@@ -99,6 +104,8 @@ struct Writing {
     limit: u64,
     /// The broker has said where to go on, on this connection.
     live: bool,
+    /// How far this end wrote is to be said.
+    end_due: bool,
     refresh: bool,
     listed: bool,
 }
@@ -123,6 +130,8 @@ impl Channel {
                 finish_taken: false,
                 resume: false,
                 asked: None,
+                left_at: None,
+                rejoining: false,
             },
             writing: Writing {
                 kept: VecDeque::new(),
@@ -131,6 +140,7 @@ impl Channel {
                 acked: start,
                 limit: start + window,
                 live: true,
+                end_due: false,
                 refresh: false,
                 listed: false,
             },
@@ -163,6 +173,9 @@ impl Channel {
         }
         let Header { kind, flags, offset, .. } = frame.header;
         let mut bytes = frame.payload;
+        if reading.rejoining && offset >= reading.next {
+            reading.begin(offset, self.class);
+        }
         if offset > reading.next && self.class != Class::Picture {
             // Something is missing; it is asked for once, and what follows comes again with it.
             reading.resume |= reading.asked.replace(reading.next) != Some(reading.next);
@@ -203,7 +216,13 @@ impl Channel {
     pub(super) fn resume(&mut self, at: u64) {
         let writing = &mut self.writing;
         let first = writing.kept.front().map_or(writing.end, |frame| frame.header.offset);
-        if at < first || at > writing.end {
+        if at > writing.end {
+            // A reader claims more than there is: the broker learns how far this end wrote, and asks anew.
+            writing.live = false;
+            writing.end_due = true;
+            return;
+        }
+        if at < first {
             self.ended = Some(Ended { at: writing.acked, reason: CloseReason::Gap });
             self.closing = Some(CloseReason::Gap);
             self.closing_said = false;
@@ -238,6 +257,10 @@ impl Channel {
     /// The broker's CLOSE. One that says that the writer is done is not the end for a reader: the broker keeps the
     /// channel until everything is acknowledged, across connections.
     pub(super) fn closed(&mut self, ended: Ended) {
+        if ended.reason == CloseReason::Lagged && self.part != Part::Writer {
+            self.reading.left_at = Some(ended.at);
+            return;
+        }
         self.over |= ended.reason != CloseReason::Finished || self.part == Part::Writer;
         self.ended.get_or_insert(ended);
         self.changed.notify_one();
@@ -267,6 +290,12 @@ impl Channel {
     /// Early data was dropped: the reader asks for it.
     pub(super) fn ask_again(&mut self) {
         self.reading.resume = true;
+        self.reading.left_at = None;
+    }
+
+    /// The broker names it among those there are, and this client never had it: its reader begins where it is.
+    pub(super) fn met_later(&mut self) {
+        self.reading.left_at = Some(self.reading.next);
     }
 
     // ---- what leaves ----
@@ -280,6 +309,10 @@ impl Channel {
         if self.over {
             return frames;
         }
+        let whole = self.closing.is_none_or(|reason| reason == CloseReason::Finished);
+        if self.part == Part::Writer && whole && std::mem::take(&mut self.writing.end_due) {
+            frames.push(Frame::resume(self.id, self.writing.end));
+        }
         if let Some(reason) = self.closing {
             let at = if self.part == Part::Reader { self.reading.taken } else { self.writing.end };
             let all_sent = self.writing.live && self.writing.sent == self.writing.kept.len();
@@ -290,6 +323,11 @@ impl Channel {
             return frames;
         }
         if self.part == Part::Reader {
+            let taken = self.reading.taken;
+            if self.reading.left_at.take_if(|at| taken >= *at).is_some() {
+                self.reading.rejoining = true;
+                frames.push(Frame::refresh(self.id));
+            }
             if std::mem::take(&mut self.reading.resume) {
                 frames.push(Frame::resume(self.id, self.reading.next));
                 // The broker grants a first window anew.
@@ -344,11 +382,26 @@ impl Channel {
 
     /// A fresh connection: readers say where they are, writers wait until they are told where to go on.
     pub(super) fn attached(&mut self) {
-        self.reading.resume = true;
-        self.reading.asked = None;
+        let reading = &mut self.reading;
+        if std::mem::take(&mut reading.rejoining) || reading.left_at.is_some() {
+            reading.left_at = Some(reading.next);
+        }
+        reading.resume = reading.left_at.is_none();
+        reading.asked = None;
         self.writing.live = false;
+        self.writing.end_due = true;
         self.writing.listed = false;
         self.closing_said = false;
+    }
+}
+
+impl Reading {
+    /// Goes on from here after a REFRESH; the broker grants a first window anew.
+    fn begin(&mut self, at: u64, class: Class) {
+        self.rejoining = false;
+        self.window = relay::window(class);
+        (self.next, self.taken, self.acked_said) = (at, at, at);
+        self.granted = at + self.window;
     }
 }
 
@@ -456,7 +509,11 @@ impl Reader {
                     return Some(Ok(Some(chunk)));
                 }
                 match channel.ended? {
-                    Ended { reason: CloseReason::Finished, at } if channel.reading.next < at => None,
+                    Ended { reason: CloseReason::Finished, at } if channel.reading.next < at => {
+                        // It ended before the reader that was left behind had come back to it.
+                        let missed = channel.over && (channel.reading.rejoining || channel.reading.left_at.is_some());
+                        missed.then_some(Err(ChannelEnd { reason: CloseReason::Lagged, at }))
+                    }
                     Ended { reason: CloseReason::Finished, .. } => Some(Ok(None)),
                     Ended { reason, at } => Some(Err(ChannelEnd { reason, at })),
                 }

@@ -2,7 +2,10 @@
 //! does it once however often it comes (W3.5).
 
 use super::{ActError, state::Shared};
-use crate::wire::{Do, Done, FromClient, Refused};
+use crate::{
+    limits,
+    wire::{Do, Done, FromClient, Refused},
+};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::oneshot;
@@ -21,6 +24,16 @@ struct Open {
 }
 
 impl Requests {
+    /// A service account's, whose numbers are never used again, whichever of its programs asked: they begin at random,
+    /// and so far below the largest that they never reach it.
+    pub(super) fn of_service() -> Self {
+        let mut bytes = [0; 8];
+        // Without randomness they are a connection's own, and not remembered across connections.
+        let drawn = getrandom::fill(&mut bytes).is_ok();
+        let first = limits::SERVICE_REQUEST_IDS_FROM;
+        Self { last: if drawn { first + (u64::from_ne_bytes(bytes) >> 12) } else { 0 }, ..Self::default() }
+    }
+
     fn ask(&mut self, act: Do) -> oneshot::Receiver<Result<Done, ActError>> {
         self.last += 1;
         let id = self.last;

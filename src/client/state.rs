@@ -44,6 +44,8 @@ pub(super) struct State {
     early: Early,
     /// Counts connections: what was said on an older one may have to be said again.
     pub(super) link: u32,
+    /// The broker is still saying which channels there are.
+    telling: bool,
     pub(super) seen: Option<u64>,
     pub(super) heard: Instant,
     /// The last round trip measured.
@@ -84,12 +86,13 @@ impl Shared {
         let room = if service { limits::SERVICE_REQUESTS } else { limits::REQUESTS_REMEMBERED };
         let state = State {
             welcome,
-            requests: Requests::default(),
+            requests: if service { Requests::of_service() } else { Requests::default() },
             channels: HashMap::new(),
             steering: VecDeque::new(),
             turns: Default::default(),
             early: Early::default(),
             link: 0,
+            telling: false,
             seen: None,
             heard: Instant::now(),
             round_trip: Duration::ZERO,
@@ -152,6 +155,7 @@ impl State {
     /// The broker has said on this connection which channels there are, for the first pong comes after all that.
     /// What it did not name ended while we were away.
     fn all_told(&mut self) {
+        self.telling = false;
         let link = self.link;
         for channel in self.channels.values_mut() {
             channel.missed(link);
@@ -212,6 +216,9 @@ impl State {
         let link = self.link;
         if !self.channels.contains_key(&id) {
             let mut channel = Channel::new(view, session, link);
+            if self.telling {
+                channel.met_later();
+            }
             if self.early.dropped.remove(&id) {
                 channel.ask_again();
             }
@@ -312,6 +319,7 @@ impl State {
     pub(super) fn attached(&mut self, welcome: Welcome) {
         self.welcome = welcome;
         self.link += 1;
+        self.telling = true;
         self.heard = Instant::now();
         self.pinged = None;
         self.requests.again();

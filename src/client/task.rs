@@ -108,7 +108,7 @@ impl Task {
         let resumed = welcome.resumed;
         // Accounts that have no sessions of their own have nothing to resume: they show their token again.
         if matches!(self.hello.role, Role::Rep | Role::Customer) {
-            self.hello.credential = Credential::Resume(welcome.resume.clone());
+            self.hello.credential = Credential::Resume(welcome.resume.clone().into());
         }
         self.shared.state().attached(welcome);
         self.retry_after = None;

@@ -295,4 +295,10 @@ pub enum Command {
         channel: ChannelId,
         reason: String,
     },
+    /// The relay saw one reader of several end.
+    LegEnded {
+        channel: ChannelId,
+        reader: ParticipantId,
+        reason: String,
+    },
 }

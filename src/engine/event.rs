@@ -40,6 +40,13 @@ pub enum Event {
         outcome: Outcome,
     },
 
+    /// The same for a service account.
+    ServiceActed {
+        service: ServiceId,
+        id: u64,
+        outcome: Outcome,
+    },
+
     // ---- site and accounts ----
     SiteApplied {
         site: Box<RawSite>,

@@ -38,6 +38,7 @@ pub use state::State;
 
 use crate::{
     ids::*,
+    limits,
     site::{Site, User, UserPermission},
     time::Time,
 };
@@ -74,9 +75,7 @@ impl Engine {
     pub fn handle(&mut self, now: Time, request: &Request, out: &mut Vec<Stamped>) -> Result<Outcome, Refusal> {
         self.advance(now, out);
         let now = now.max(self.state.now);
-        if let (Some(id), Actor::Party(party)) = (request.id, request.actor)
-            && let Some(outcome) = self.state.parties.remembered(party, id)
-        {
+        if let Some(outcome) = request.id.and_then(|id| self.state.parties.remembered(request.actor, id)) {
             return Ok(outcome);
         }
         let from = out.len();
@@ -88,11 +87,17 @@ impl Engine {
         self.settle(now, from, out);
         // What this made due at once, such as an idle time that is over already.
         self.advance(now, out);
-        if let (Ok(outcome), Some(id), Actor::Party(party)) = (&outcome, request.id, request.actor)
-            && out.len() > from
-            && self.may_repeat(party)
-        {
-            self.emit(now, Event::Acted { party, id, outcome: outcome.clone() }, out);
+        if let (Ok(outcome), Some(id), true) = (&outcome, request.id, out.len() > from) {
+            let outcome = outcome.clone();
+            match request.actor {
+                Actor::Party(party) if self.may_repeat(party) => {
+                    self.emit(now, Event::Acted { party, id, outcome }, out);
+                }
+                Actor::Service(service) if id >= limits::SERVICE_REQUEST_IDS_FROM => {
+                    self.emit(now, Event::ServiceActed { service, id, outcome }, out);
+                }
+                _ => {}
+            }
         }
         outcome
     }
@@ -197,6 +202,7 @@ impl Engine {
             }
             Command::DataMoved { session, by } => self.moved_data(now, actor, *session, by, out),
             Command::ChannelEnded { channel, reason } => self.channel_ended(now, actor, *channel, reason, out),
+            Command::LegEnded { channel, reader, reason } => self.leg_ended(now, actor, *channel, *reader, reason, out),
 
             Command::DisableUser { user } => self.disable_user(now, actor, *user, out),
             Command::DeleteTeam { team } => self.delete_team(now, actor, *team, out),

@@ -1,6 +1,6 @@
 //! Who has a connection: attach epochs, resume tokens (W3.4) and the answers remembered for repetitions (W3.5).
 
-use super::{Engine, Event, Outcome, Reason, Refusal, Stamped};
+use super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped};
 use crate::{ids::*, limits, time::Time, wire::control::ClientInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -11,6 +11,16 @@ pub struct Parties {
     attachments: BTreeMap<Party, Attachment>,
     /// Whose every known token is, used ones included.
     tokens: BTreeMap<SecretHash, Party>,
+    /// Of service accounts, which have no attachment.
+    #[serde(default)]
+    services: BTreeMap<ServiceId, Answers>,
+}
+
+/// What a service account was answered, oldest first, and by number: they are many.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Answers {
+    order: VecDeque<u64>,
+    of: BTreeMap<u64, Outcome>,
 }
 
 /// One party's place at the broker, with or without a connection.
@@ -37,14 +47,25 @@ impl Parties {
         self.attachments.get(&party)
     }
 
+    /// Whose token this is, used ones included.
+    pub fn party_of(&self, token: SecretHash) -> Option<Party> {
+        self.tokens.get(&token).copied()
+    }
+
     pub fn connected(&self, party: Party) -> bool {
         self.get(party).is_some_and(|attachment| attachment.connected)
     }
 
     /// What was answered to this request, if it was done already.
-    pub fn remembered(&self, party: Party, id: u64) -> Option<Outcome> {
-        let answers = &self.attachments.get(&party)?.answers;
-        answers.iter().rev().find(|(known, _)| *known == id).map(|(_, outcome)| outcome.clone())
+    pub fn remembered(&self, actor: Actor, id: u64) -> Option<Outcome> {
+        match actor {
+            Actor::Party(party) => {
+                let answers = &self.attachments.get(&party)?.answers;
+                answers.iter().rev().find(|(known, _)| *known == id).map(|(_, outcome)| outcome.clone())
+            }
+            Actor::Service(service) => self.services.get(&service)?.of.get(&id).cloned(),
+            Actor::Admin(_) | Actor::System => None,
+        }
     }
 
     pub(super) fn apply(&mut self, _at: Time, event: &Event) {
@@ -82,6 +103,17 @@ impl Parties {
                     answers.pop_front();
                 }
                 answers.push_back((*id, outcome.clone()));
+            }
+            Event::ServiceActed { service, id, outcome } => {
+                let answers = self.services.entry(*service).or_default();
+                if answers.order.len() == limits::SERVICE_REQUESTS_REMEMBERED
+                    && let Some(oldest) = answers.order.pop_front()
+                {
+                    answers.of.remove(&oldest);
+                }
+                if answers.of.insert(*id, outcome.clone()).is_none() {
+                    answers.order.push_back(*id);
+                }
             }
             _ => {}
         }

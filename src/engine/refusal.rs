@@ -27,7 +27,6 @@ reasons! {
     ClientTooOld "client_too_old",
     Reauthenticate "reauthenticate",
     AccountDisabled "account_disabled",
-    AlreadyLoggedIn "already_logged_in",
     NotLoggedIn "not_logged_in",
     NoRepAvailable "no_rep_available",
     QueueFull "queue_full",

@@ -8,5 +8,5 @@ mod tokens;
 
 pub use attempts::Attempts;
 pub use passwords::{PasswordError, Passwords};
-pub use secrets::{KeyShape, Secret};
+pub use secrets::{KeyShape, LinkSeed, Secret};
 pub use tokens::{Bound, Holder, Tokens};

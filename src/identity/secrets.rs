@@ -26,6 +26,27 @@ const CODE_TYPED_BYTES_MAX: usize = 32;
 const TOKEN_BYTES: usize = 32;
 const LINK_BYTES: usize = 16;
 
+/// What the join links of one service account's requests are made of. A request that comes again is answered with the
+/// link it was answered with before (W3.5), and no link is stored for it. Not shown, wiped when dropped.
+pub struct LinkSeed(Zeroizing<[u8; 32]>);
+
+impl LinkSeed {
+    /// From the account's key: who has that may ask for the same links anyway, and its hash tells nothing of them.
+    pub fn of(key: &str) -> Self {
+        let text = Zeroizing::new(format!("equipoise join links\0{key}"));
+        Self(Zeroizing::new(SecretHash::of(text.as_bytes()).0))
+    }
+
+    /// The link for the session that this request asks for.
+    pub fn link(&self, request: u64) -> Secret {
+        let mut text = Zeroizing::new([0; 40]);
+        text[..32].copy_from_slice(&self.0[..]);
+        text[32..].copy_from_slice(&request.to_be_bytes());
+        let bytes = Zeroizing::new(SecretHash::of(&text[..]).0);
+        Secret(Zeroizing::new(BASE64URL_NOPAD.encode(&bytes[..LINK_BYTES])))
+    }
+}
+
 impl Secret {
     /// 256 bits: access and resume tokens, tickets, keys of service accounts.
     pub fn token() -> Self {

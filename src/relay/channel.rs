@@ -91,6 +91,8 @@ struct State {
     /// Everything before it has come from the writer; unknown after a restart until a reader says (W3.3).
     written: Option<u64>,
     recovered: bool,
+    /// What its writer said that it wrote in all: after a restart nobody may claim to have more (W3.3).
+    wrote: Option<u64>,
     /// The limit the writer knows of, and the most it was ever allowed.
     told: u64,
     allowed: u64,
@@ -139,6 +141,7 @@ impl Channel {
             writer_came: recovered,
             written,
             recovered,
+            wrote: None,
             told: first,
             allowed: first,
             acked_told: 0,
@@ -187,6 +190,7 @@ impl Channel {
                 let reason = frame.payload.first().and_then(|byte| CloseReason::from_byte(*byte));
                 self.close(from, epoch, at, reason.ok_or(Fault::Reason)?, now)
             }
+            Kind::Resume if from == self.spec.writer => self.wrote(epoch, at, now),
             Kind::Resume => self.resume(from, epoch, at, now),
             Kind::Refresh => self.refresh(from, epoch, now),
             _ => self.frame(from, epoch, frame, now),
@@ -244,22 +248,63 @@ impl Channel {
         })
     }
 
+    /// A writer that came back says how far it wrote (W3.3). A reader who claims more is at fault; a writer that knows
+    /// of less than was passed on keeps it no more.
+    fn wrote(&self, epoch: AttachEpoch, end: u64, now: Instant) -> Result<Passed, Fault> {
+        self.with(|channel, state| {
+            if state.over || state.writer.as_ref().is_none_or(|writer| writer.epoch != epoch) {
+                return Ok(Passed::Stale);
+            }
+            state.wrote = Some(end);
+            let Some(written) = state.written else {
+                channel.begin_at_the_end(state, now);
+                return Ok(Passed::Taken);
+            };
+            if written <= end {
+                return Ok(Passed::Taken);
+            }
+            if !state.recovered {
+                channel.end(state, CloseReason::Gap, now);
+                return Ok(Passed::Taken);
+            }
+            state.written = Some(end);
+            state.cursor = end;
+            while let Some(at) = state.legs.iter().position(|leg| leg.next > end).filter(|_| !state.over) {
+                channel.counters().faults.add(1);
+                channel.end_leg(state, at, CloseReason::Fault, now);
+            }
+            if !state.over {
+                let behind = state.legs.iter().filter(|leg| leg.live().is_some()).map(|leg| leg.next).min();
+                channel.restart_writer(state, behind.unwrap_or(end));
+                channel.settle(state, now);
+            }
+            Ok(Passed::Taken)
+        })
+    }
+
     // ---- the readers' side ----
 
     /// A reader's connection. The first begins where the channel does; one that comes back says where it goes on.
-    /// Gives the offset at which `opened` tells it to start: one that comes back knows better.
-    pub fn attach_reader(&self, reader: ParticipantId, outbox: Arc<Outbox>, epoch: AttachEpoch, now: Instant) -> u64 {
+    /// Gives the offset at which `opened` tells it to start: one that comes back knows better. `None` where it has no
+    /// leg any more.
+    pub fn attach_reader(
+        &self,
+        reader: ParticipantId,
+        outbox: Arc<Outbox>,
+        epoch: AttachEpoch,
+        now: Instant,
+    ) -> Option<u64> {
         self.with(|channel, state| {
             let over = state.over;
-            let Some(leg) = state.legs.iter_mut().find(|leg| leg.reader == reader) else { return 0 };
+            let leg = state.legs.iter_mut().find(|leg| leg.reader == reader)?;
             if over || leg.end.as_ref().is_some_and(|end| end.epoch >= epoch) {
-                return leg.acked;
+                return Some(leg.acked);
             }
-            let first = leg.stage == Stage::Fresh;
-            leg.let_go(Stage::Waiting, now);
+            let (first, late) = (leg.stage == Stage::Fresh, leg.stage == Stage::Late);
+            leg.let_go(if late { Stage::Late } else { Stage::Waiting }, now);
             leg.end = Some(End { outbox, epoch });
             match state.written {
-                Some(written) if channel.spec.lossy => channel.join(state, reader, written, now),
+                Some(written) if late || channel.spec.lossy => channel.join(state, reader, written, now),
                 Some(written) if first && state.acked_told > 0 => channel.join(state, reader, written, now),
                 Some(written) if first => {
                     leg.begin(0, now);
@@ -271,7 +316,7 @@ impl Channel {
                 _ => {}
             }
             channel.settle(state, now);
-            state.legs.iter().find(|leg| leg.reader == reader).map_or(0, |leg| leg.acked)
+            state.legs.iter().find(|leg| leg.reader == reader).map(|leg| leg.acked)
         })
     }
 
@@ -296,6 +341,22 @@ impl Channel {
             channel.settle(state, now);
             written
         })
+    }
+
+    /// A reader who comes later and is away: its leg begins when it is back.
+    pub fn expect_leg(&self, reader: ParticipantId, now: Instant) {
+        self.with(|channel, state| {
+            if !state.over && !state.legs.iter().any(|leg| leg.reader == reader) {
+                let mut leg = Leg::new(&channel.spec, reader, now);
+                leg.stage = Stage::Late;
+                state.legs.push(leg);
+            }
+        });
+    }
+
+    /// Whose legs there are.
+    pub fn readers(&self) -> Vec<ParticipantId> {
+        self.state.lock().legs.iter().map(|leg| leg.reader).collect()
     }
 
     /// The reader's word on what it had and what it may be sent (W1.5).
@@ -328,7 +389,13 @@ impl Channel {
     /// A reader says from where it goes on (W3.3). Pictures are refreshed, not replayed.
     pub fn resume(&self, reader: ParticipantId, epoch: AttachEpoch, next: u64, now: Instant) -> Result<Passed, Fault> {
         self.of_reader(reader, epoch, |channel, state, at| {
-            if let Some(written) = state.written.filter(|written| next > *written && !state.recovered) {
+            let most = match (state.recovered, state.written, state.wrote) {
+                (true, written, Some(wrote)) => Some(written.unwrap_or(0).max(wrote)),
+                (true, _, None) => None,
+                (false, written, _) => written,
+            };
+            if let Some(written) = most.filter(|most| next > *most) {
+                channel.counters().faults.add(1);
                 channel.end_leg(state, at, CloseReason::Fault, now);
                 return Err(Fault::Ahead { next, written });
             }
@@ -339,6 +406,7 @@ impl Channel {
                     channel.restart_writer(state, from);
                 }
                 channel.join(state, reader, from, now);
+                channel.join_the_late(state, now);
                 channel.settle(state, now);
                 return Ok(Passed::Taken);
             }
@@ -352,6 +420,7 @@ impl Channel {
                 state.written.get_or_insert(next);
                 channel.restart_writer(state, next);
             }
+            channel.join_the_late(state, now);
             if let (Some(last), Some(end)) = (state.closing, state.legs[at].live()) {
                 end.outbox.steer(Frame::close(channel.spec.channel, last, CloseReason::Finished));
             }
@@ -360,12 +429,17 @@ impl Channel {
         })
     }
 
-    /// The reader wants a key picture or a whole screen; one left behind comes back with it.
+    /// The reader wants a key picture or a whole screen; one left behind comes back with it, and so does one whose
+    /// place nobody knows.
     pub fn refresh(&self, reader: ParticipantId, epoch: AttachEpoch, now: Instant) -> Result<Passed, Fault> {
         self.of_reader(reader, epoch, |channel, state, at| {
             match (state.legs[at].stage, state.written) {
-                (Stage::Lagged, Some(written)) => channel.join(state, reader, written, now),
-                _ => channel.ask_refresh(state, now),
+                (Stage::Live | Stage::Fresh, _) => channel.ask_refresh(state, now),
+                (_, Some(written)) => channel.join(state, reader, written, now),
+                (_, None) => {
+                    state.legs[at].stage = Stage::Late;
+                    channel.begin_at_the_end(state, now);
+                }
             }
             channel.settle(state, now);
             Ok(Passed::Taken)
@@ -424,7 +498,7 @@ impl Channel {
             }
             for leg in state.legs.iter_mut().filter(|leg| leg.reader == participant) {
                 if leg.end.as_ref().is_some_and(|end| end.epoch == epoch) {
-                    leg.let_go(Stage::Waiting, now);
+                    leg.let_go(if leg.stage == Stage::Late { Stage::Late } else { Stage::Waiting }, now);
                 }
             }
             channel.settle(state, now);
@@ -577,7 +651,7 @@ impl Channel {
         }
         if let Some(last) = state.closing
             && written >= last
-            && state.legs.iter().all(|leg| leg.acked >= last || leg.stage == Stage::Lagged)
+            && state.legs.iter().all(|leg| leg.acked >= last || matches!(leg.stage, Stage::Lagged | Stage::Late))
         {
             state.over = true;
             let ended = Notice::Ended { channel: self.spec.channel, at: last, reason: CloseReason::Finished };
@@ -593,6 +667,7 @@ impl Channel {
         let counts = |leg: &&Leg| match leg.stage {
             Stage::Live => true,
             Stage::Lagged => false,
+            Stage::Late => !self.spec.lossy && !beside,
             Stage::Fresh | Stage::Waiting => {
                 !self.spec.lossy && (!beside || now.saturating_duration_since(leg.away_since) < patience)
             }
@@ -661,6 +736,26 @@ impl Channel {
         if written > 0 {
             self.ask_refresh(state, now);
         }
+    }
+
+    /// After a restart: nobody remembers how far anybody was, but a reader who wants only what comes is there, and the
+    /// writer said where it is.
+    fn begin_at_the_end(&self, state: &mut State, now: Instant) {
+        let waits = state.legs.iter().any(|leg| leg.stage == Stage::Late && leg.end.is_some());
+        if let (None, Some(end), true) = (state.written, state.wrote, waits) {
+            state.written = Some(end);
+            state.cursor = end;
+            self.restart_writer(state, end);
+            self.join_the_late(state, now);
+        }
+    }
+
+    /// Those who came later and are there, the place of the channel being known.
+    fn join_the_late(&self, state: &mut State, now: Instant) {
+        let Some(written) = state.written else { return };
+        let here = |leg: &&Leg| leg.stage == Stage::Late && leg.end.is_some();
+        let late: Vec<_> = state.legs.iter().filter(here).map(|leg| leg.reader).collect();
+        late.into_iter().for_each(|reader| self.join(state, reader, written, now));
     }
 
     fn ask_refresh(&self, state: &mut State, now: Instant) {

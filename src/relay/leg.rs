@@ -29,6 +29,8 @@ pub(super) enum Stage {
     Waiting,
     /// Left behind beside others; a refresh brings it back at the current offset (W1.7).
     Lagged,
+    /// Opened while its reader was away: begins at the current offset when that is back (W1.7).
+    Late,
 }
 
 #[derive(Debug)]

@@ -276,7 +276,7 @@ impl Console {
         match self.hub.client.act(act).await? {
             Done::Key { key, expires_at_ms } => {
                 let json = json!({"key": key, "expires_at_ms": expires_at_ms});
-                Ok(Answer::new(format!("key {key}, for one customer"), json))
+                Ok(Answer::new(format!("key {}, for one customer", &*key), json))
             }
             done => Ok(Answer::new("", plainly(&done))),
         }

@@ -31,7 +31,7 @@ pub(super) fn from(broker: Broker, health: Health, settings: &Settings) -> impl 
 fn connections(broker: &Broker) {
     let connections = broker.directory().connections();
     for (role, name) in ROLES {
-        let count = connections.iter().filter(|connection| connection.hello.role == role).count();
+        let count = connections.iter().filter(|connection| connection.role == role).count();
         gauge!("equipoise_attached", "role" => name).set(count as f64);
     }
 }

@@ -48,6 +48,8 @@ pub enum ServerError {
     Setup(#[from] setup::SetupError),
     #[error("the broker ended during its start")]
     Ended,
+    #[error("the owner of the site ended: {why}")]
+    Owner { why: String },
 }
 
 impl ServerError {
@@ -70,6 +72,8 @@ pub struct Server {
     /// Cancelled last, so that operators can watch the drain.
     ops_stop: CancellationToken,
     owner: JoinHandle<()>,
+    /// Why the owner ended without being told to, once it has.
+    owner_ended: tokio::sync::watch::Receiver<Option<String>>,
     watchers: TaskTracker,
 }
 
@@ -102,6 +106,9 @@ impl Server {
         let (broker, owner) =
             Broker::start(broker_settings, Box::new(ops::follow::follower()), shutdown.clone()).await?;
 
+        let (tell, owner_ended) = tokio::sync::watch::channel(None);
+        let owner = tokio::spawn(mind_owner(owner, shutdown.clone(), tell));
+
         let recorder = recorder.gathering(gather::from(broker.clone(), health.clone(), &settings));
         let watchers = TaskTracker::new();
         let ops_address = ops.as_ref().and_then(|listener| listener.address().ok());
@@ -115,7 +122,20 @@ impl Server {
             tracing::warn!(key, gives_up, "a setting is weaker than its default");
         }
         health.pass(Check::Started);
-        Ok(Self { broker, health, recorder, ops: ops_address, settings, shutdown, ops_stop, owner, watchers })
+        let ops = ops_address;
+        Ok(Self { broker, health, recorder, ops, settings, shutdown, ops_stop, owner, owner_ended, watchers })
+    }
+
+    /// Waits until the owner of the site has ended without being told to: then nobody is served, and the process should
+    /// end.
+    pub async fn failed(&self) -> ServerError {
+        let mut ended = self.owner_ended.clone();
+        let why = ended.wait_for(Option::is_some).await.map(|why| why.clone());
+        match why {
+            Ok(Some(why)) => ServerError::Owner { why },
+            // It was told to end.
+            _ => std::future::pending().await,
+        }
     }
 
     /// Binds the public listeners and serves them.
@@ -192,7 +212,7 @@ impl Server {
             if let Some(doors) = doors {
                 doors.tasks.wait().await;
             }
-            // A panic of the owner was logged where it happened.
+            // It only waits for the owner, and does not panic.
             let _ = self.owner.await;
             self.ops_stop.cancel();
             self.watchers.close();
@@ -227,6 +247,22 @@ impl Doors {
             None => Ok(()),
         }
     }
+}
+
+/// Waits for the owner's end, and says why where nobody asked for it.
+async fn mind_owner(
+    owner: JoinHandle<Result<(), broker::OwnerError>>,
+    shutdown: CancellationToken,
+    tell: tokio::sync::watch::Sender<Option<String>>,
+) {
+    let why = match owner.await {
+        Ok(Ok(())) if shutdown.is_cancelled() => return,
+        Ok(Ok(())) => "nobody told it to".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(panicked) => panicked.to_string(),
+    };
+    tracing::error!(why, "the owner of the site ended");
+    tell.send_replace(Some(why));
 }
 
 /// The site to import at a first start.

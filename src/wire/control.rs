@@ -3,6 +3,7 @@
 //! A client sends `hello` first, then requests `{id, do: {name: {…}}}`; the broker answers each with `{re, ok}` or
 //! `{re, no}` and pushes `{seq, ev: {name: {…}}}`. Unknown fields are ignored, unknown names are refused by name.
 
+use super::Hidden;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -132,7 +133,7 @@ pub struct Welcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participant: Option<u16>,
     /// For the next hello; the one before stays good until this one is first used (W3.4).
-    pub resume: String,
+    pub resume: Hidden,
     pub features: Vec<String>,
     pub ping_interval_s: u64,
     /// The broker's clock, milliseconds since 1970 UTC.
@@ -260,7 +261,7 @@ pub enum Do {
     // Administration: what the demo, the setup and the load test need; the API brings the rest.
     SetPassword {
         username: String,
-        password: String,
+        password: Hidden,
     },
     /// A long-lived token for a service account. Answer: `key`.
     MakeServiceKey {
@@ -337,10 +338,10 @@ pub enum Done {
     Asked {
         session: u64,
         /// The customer's own way in.
-        join: String,
+        join: Hidden,
     },
     Key {
-        key: String,
+        key: Hidden,
         expires_at_ms: u64,
     },
     Session(Box<SessionView>),

@@ -15,6 +15,7 @@
 pub mod codec;
 pub mod control;
 pub mod frame;
+mod hidden;
 mod names;
 mod scan;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 pub use codec::{BadMessage, Part};
 pub use control::{Credential, Do, Done, Ev, FromBroker, FromClient, Hello, Refused, Welcome};
 pub use frame::{Flags, Frame, FrameError, Header, Kind};
+pub use hidden::Hidden;
 
 /// The major version that a subprotocol or ALPN names (W3.2).
 pub const PROTOCOL: u32 = 1;

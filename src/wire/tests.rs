@@ -92,21 +92,7 @@ fn from_broker() -> Vec<FromBroker> {
         facts: BTreeMap::from([("size".into(), Value::Int(5))]),
     };
     vec![
-        FromBroker::Welcome(
-            Welcome {
-                protocol: 1,
-                site: "Example".into(),
-                you: "ana".into(),
-                session: None,
-                participant: Some(1),
-                resume: "r".into(),
-                features: vec![],
-                ping_interval_s: 20,
-                now_ms: 1_760_000_000_000,
-                resumed: false,
-            }
-            .into(),
-        ),
+        FromBroker::Welcome(welcome("r").into()),
         FromBroker::Reply { re: 1, answer: Ok(Done::Yes {}.into()) },
         FromBroker::Reply { re: 2, answer: Ok(Done::Session(Box::default()).into()) },
         FromBroker::Reply { re: 3, answer: Ok(Done::Opened(opened.clone()).into()) },
@@ -362,5 +348,38 @@ proptest! {
         let header = Header { kind: Kind::DATA[kind], flags: Flags(flags), channel: ChannelId(channel), offset };
         let frame = Frame { header, payload: payload.into() };
         prop_assert_eq!(Frame::decode(frame.encode()), Ok(frame));
+    }
+}
+
+fn welcome(resume: &str) -> Welcome {
+    Welcome {
+        protocol: 1,
+        site: "Example".into(),
+        you: "ana".into(),
+        session: None,
+        participant: Some(1),
+        resume: resume.into(),
+        features: vec![],
+        ping_interval_s: 20,
+        now_ms: 1_760_000_000_000,
+        resumed: false,
+    }
+}
+
+#[test]
+fn b_41_no_message_shows_its_secrets() {
+    let secret = "canary-7f3a";
+    let credentials = [Credential::Ticket, Credential::Token, Credential::Key, Credential::Resume];
+    let mut shown: Vec<String> = credentials.map(|credential| format!("{:?}", credential(secret.into()))).into();
+    let set = Do::SetPassword { username: "ana".into(), password: secret.into() };
+    shown.push(format!("{:?}", FromClient::Request { id: 1, act: set.into() }));
+    for done in [Done::Asked { session: 1, join: secret.into() }, Done::Key { key: secret.into(), expires_at_ms: 1 }] {
+        shown.push(format!("{:?}", FromBroker::Reply { re: 1, answer: Ok(done.into()) }));
+    }
+    let welcome = FromBroker::decode(&FromBroker::Welcome(welcome(secret).into()).encode()).unwrap();
+    shown.push(format!("{welcome:?}"));
+    assert_eq!(shown.len(), 8);
+    for text in shown {
+        assert!(!text.contains(secret) && text.contains('…'), "{text}");
     }
 }

@@ -144,7 +144,7 @@ impl Ground {
     pub async fn key(&self, kind: KeyKind) -> String {
         let made = in_time(self.ana.client.act(Do::MakeKey { queue: None, kind, lives_s: None })).await.unwrap();
         let Done::Key { key, .. } = made else { panic!("a key was made: {made:?}") };
-        key
+        key.into()
     }
 
     pub async fn customers_hello(&self) -> Hello {

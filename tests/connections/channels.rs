@@ -1,12 +1,14 @@
 //! Channels across broken lines, a change of transport and a restart of the broker: no byte lost or doubled (W3).
 
-use crate::place::{Line, Person, Place, a_session, open};
+use crate::{
+    attack::in_time,
+    place::{Line, Person, Place, a_session, open},
+};
 use bytes::Bytes;
 use equipoise::{
     client::{Reader, Transport, Writer},
     wire::{Flags, Kind, control::Value},
 };
-use std::time::Duration;
 
 /// Bytes that tell where they stand.
 fn document(bytes: usize) -> Vec<u8> {
@@ -38,10 +40,6 @@ async fn download(ana: &mut Person, customer: &mut Person) -> (Reader, Writer) {
     let args = [("direction", Value::Text("download".into())), ("path", Value::Text("/srv/file".into()))];
     let (to_ana, to_customer) = open(ana, customer, "file_transfer", &args).await;
     (ana.client.reader(&to_ana.channels[0]), customer.client.writer(&to_customer.channels[0]))
-}
-
-async fn in_time<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), work).await.expect("done in time")
 }
 
 #[tokio::test(flavor = "multi_thread")]

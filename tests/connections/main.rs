@@ -6,10 +6,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod attack;
+mod back;
 mod changes;
 mod channels;
 mod frames;
 mod http;
+mod live;
 mod messages;
 mod place;
 mod quic;

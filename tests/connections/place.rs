@@ -1,7 +1,7 @@
 //! A broker with its listeners, people who connect to it, and a line between them that can be cut.
 
 use equipoise::{
-    broker::{Broker, Follower, Pace, Settings},
+    broker::{Broker, Follower, OwnerError, Pace, Settings},
     client::{self, Client, Happening, Happenings, Target, Transport},
     engine::Actor,
     framing,
@@ -70,7 +70,7 @@ pub struct Place {
     pub address: SocketAddr,
     pub pin: [u8; 32],
     shutdown: CancellationToken,
-    owner: JoinHandle<()>,
+    owner: JoinHandle<Result<(), OwnerError>>,
     listeners: [JoinHandle<()>; 2],
 }
 
@@ -134,7 +134,7 @@ impl Place {
             listener.await.unwrap();
         }
         drop(self.broker);
-        self.owner.await.unwrap();
+        self.owner.await.unwrap().unwrap();
     }
 
     pub fn target(&self, transport: Transport) -> Target {
@@ -186,7 +186,7 @@ pub async fn a_session(rep_at: Target, customer_at: Target) -> (Person, Person) 
     let key = ana.act(Do::MakeKey { queue: None, kind: KeyKind::Code, lives_s: None }).await.unwrap();
     let Done::Key { key, .. } = key else { panic!("a key was made: {key:?}") };
     let (customer, customer_hears) =
-        Client::connect(customer_at, hello(Role::Customer, Credential::Key(key))).await.unwrap();
+        Client::connect(customer_at, hello(Role::Customer, Credential::Key(key.into()))).await.unwrap();
     let session = customer.welcome().session.expect("a customer has one session");
     let taken = ana.act(Do::Accept { session }).await;
     if taken.is_err() {

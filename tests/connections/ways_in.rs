@@ -199,6 +199,6 @@ async fn h_56_a_resume_token_is_dead_after_logout() {
     let ben = ground.rep("ben").await;
     let token = ben.client.welcome().resume;
     in_time(ben.client.act(Do::Logout {})).await.unwrap();
-    assert_eq!(ground.greet(hello(Role::Rep, Credential::Resume(token))).await.err(), Some(4510));
+    assert_eq!(ground.greet(hello(Role::Rep, Credential::Resume(token.into()))).await.err(), Some(4510));
     ground.close().await;
 }

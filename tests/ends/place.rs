@@ -164,7 +164,7 @@ impl Place {
         let done = client.act(make).await.unwrap();
         client.close().await;
         match done {
-            Done::Key { key, .. } => key,
+            Done::Key { key, .. } => key.into(),
             other => panic!("{other:?}"),
         }
     }

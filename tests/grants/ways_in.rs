@@ -167,8 +167,8 @@ fn w3_5_the_last_answers_are_remembered_and_no_more() {
         world.act(Actor::Party(party), Some(id), note).unwrap();
     }
     let parties = &world.engine.state().parties;
-    assert_eq!(parties.remembered(party, 1), None);
-    assert_eq!(parties.remembered(party, 2), Some(Outcome::Done));
+    assert_eq!(parties.remembered(Actor::Party(party), 1), None);
+    assert_eq!(parties.remembered(Actor::Party(party), 2), Some(Outcome::Done));
 }
 
 #[test]
@@ -307,4 +307,24 @@ fn i_k1_a_join_token_dies_with_its_session() {
     let (session, join) = world.asked("net", SessionKind::Support);
     world.system(Command::End { session }).unwrap();
     assert_eq!(world.redeem(join, None, present()).unwrap_err().reason, Reason::KeyGone);
+}
+
+#[test]
+fn w3_5_a_service_s_requests_are_done_once_over_connections_and_restarts() {
+    let mut world = World::new();
+    let till = Actor::Service(ServiceId(1));
+    let ask = |world: &mut World, id| world.asked_as(Some(id), "net", SessionKind::Support).0;
+    let first = limits::SERVICE_REQUEST_IDS_FROM;
+    let once = ask(&mut world, first);
+    world.words();
+    assert_eq!(ask(&mut world, first), once);
+    assert_eq!(world.words(), "", "nothing was done again");
+    assert_ne!(ask(&mut world, 1), ask(&mut world, 1), "a small number is its connection's own");
+    for id in 1..=limits::SERVICE_REQUESTS_REMEMBERED as u64 {
+        ask(&mut world, first + id);
+    }
+    let parties = &world.engine.state().parties;
+    assert_eq!(parties.remembered(till, first), None, "the oldest is forgotten");
+    assert!(parties.remembered(till, first + 1).is_some());
+    assert_eq!(parties.remembered(Actor::Service(ServiceId(2)), first + 1), None, "another's are its own");
 }

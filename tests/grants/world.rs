@@ -187,6 +187,11 @@ impl World {
 
     /// An integrator's session; returns it and the customer's join token.
     pub fn asked(&mut self, team: &str, kind: SessionKind) -> (SessionId, SecretHash) {
+        self.asked_as(None, team, kind)
+    }
+
+    /// The same, as the integrator's request of this number.
+    pub fn asked_as(&mut self, id: Option<u64>, team: &str, kind: SessionKind) -> (SessionId, SecretHash) {
         let join = self.secret();
         let ask = Ask {
             entry: Entry::Queue(Queue::Team(self.team(team))),
@@ -200,7 +205,7 @@ impl World {
             customer: Customer::default(),
             join: Some(join),
         };
-        match self.act(Actor::Service(ServiceId(1)), None, Command::Ask(ask)) {
+        match self.act(Actor::Service(ServiceId(1)), id, Command::Ask(ask)) {
             Ok(Outcome::Session(session)) => (session, join),
             other => panic!("{other:?}"),
         }

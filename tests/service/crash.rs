@@ -122,7 +122,7 @@ impl Load {
             while gate.wait_for(|go| *go).await.is_ok() {
                 let make = Do::MakeKey { queue: None, kind: KeyKind::Link, lives_s: None };
                 let Ok(Done::Key { key, .. }) = hand.act(make).await else { return };
-                write(&mut |ledger| ledger.keys.push(key.clone()));
+                write(&mut |ledger| ledger.keys.push(key.clone().into()));
             }
         });
         let (write, mut gate, mut offers) = (note(&load.ledger), going, offers);
@@ -210,7 +210,7 @@ async fn killed_again_and_again(rep_by: Transport, agent_by: Transport) {
         shell.shows(&format!("in-the-same-shell-{}", kill * 1000)).await;
         let ask = Ask { queue: "team:quiet".into(), ..Ask::default() };
         let Ok(Done::Asked { join, .. }) = till.client.act(Do::Ask(ask)).await else { panic!("asked") };
-        let mut customer = Person::customer(&place, rep_by, join).await;
+        let mut customer = Person::customer(&place, rep_by, join.into()).await;
         let place_in_queue = |ev: &Ev| if let Ev::Waiting { position, .. } = ev { Some(*position) } else { None };
         assert_eq!(customer.told("a place in the queue", place_in_queue).await as usize, kill);
         waiting.push(customer);

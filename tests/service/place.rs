@@ -169,7 +169,7 @@ impl Place {
         let made = root.act(Do::MakeServiceKey { name: "till".into() }).await.unwrap();
         root.close().await;
         let Done::Key { key, .. } = made else { panic!("a key was made: {made:?}") };
-        key
+        key.into()
     }
 
     /// A customer's endpoint that allows everything below a folder, in a process of its own.
@@ -231,5 +231,5 @@ pub async fn key(rep: &Client) -> String {
     let queue = Some(format!("team:{}", rep.welcome().you));
     let made = rep.act(Do::MakeKey { queue, kind: KeyKind::Code, lives_s: None }).await.unwrap();
     let Done::Key { key, .. } = made else { panic!("a key was made: {made:?}") };
-    key
+    key.into()
 }

@@ -158,6 +158,32 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
+    /// The relay saw one reader end; with the last of them the channel does.
+    pub(in crate::engine) fn leg_ended(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        channel: ChannelId,
+        reader: ParticipantId,
+        reason: &str,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        let session = self.state.tools.session_of(channel);
+        let using = session.and_then(|session| self.state.tools.session(session));
+        let readers = using.and_then(|using| using.channels.get(&channel)).map(|channel| &channel.spec.readers);
+        match (session, readers) {
+            (Some(_), Some(readers)) if *readers == [reader] => self.channel_ended(now, actor, channel, reason, out),
+            (Some(session), Some(readers)) if readers.contains(&reader) => {
+                if actor != Actor::System {
+                    return Err(Refusal::new(Reason::NotPermitted, "W1.8", "only the relay says that a leg ended"));
+                }
+                self.emit(now, Event::LegClosed { session, channel, reader, reason: reason.to_owned() }, out);
+                Ok(Outcome::Done)
+            }
+            _ => Ok(Outcome::Done),
+        }
+    }
+
     /// P6.3: puts what was refused on record; it changes nothing.
     pub(in crate::engine) fn refusals(
         &mut self,

@@ -55,6 +55,8 @@ struct Writer {
     /// On a connection that came back it waits for a RESUME.
     told: bool,
     closed: bool,
+    /// The furthest it ever wrote.
+    end: u64,
 }
 
 struct Reader {
@@ -93,7 +95,7 @@ impl World {
             on_the_way: VecDeque::new(),
             done: false,
         };
-        let writer = Writer { line: None, next: 0, limit: window(class), kept: 0, told: true, closed: false };
+        let writer = Writer { line: None, next: 0, limit: window(class), kept: 0, told: true, closed: false, end: 0 };
         let readers = vec![reader(ANA), reader(BEN)];
         let mut world = Self { class, counters, notices, channel, now, epochs: 0, writer, readers };
         world.back_writer();
@@ -153,6 +155,7 @@ impl World {
         for frame in super::take(&line.outbox).control {
             match frame.header.kind {
                 Kind::Resume => {
+                    self.writer.end = self.writer.end.max(self.writer.next);
                     assert!(frame.header.offset >= self.writer.kept, "asked for what was acknowledged");
                     self.writer.next = frame.header.offset;
                     self.writer.limit = frame.header.offset + window(self.class);
@@ -211,6 +214,9 @@ impl World {
         let line = self.line();
         self.writer.told = false;
         self.channel.attach_writer(line.outbox.clone(), line.epoch, self.now);
+        self.writer.end = self.writer.end.max(self.writer.next);
+        let word = Frame::resume(CHANNEL, self.writer.end);
+        self.channel.receive(WRITER, line.epoch, word, self.now).unwrap();
         self.writer.line = Some(line);
     }
 

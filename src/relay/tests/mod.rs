@@ -1,5 +1,6 @@
 //! Stories of channels: words of the spec in the names, sockets replaced by lists.
 
+mod back;
 mod credit;
 mod exactly_once;
 mod order;
