@@ -8,6 +8,7 @@ use equipoise::{
     },
     ids::{Party, SecretHash, SessionId, SkillId, TeamId, UserId},
     routing::{Roster, skills::Held, skills::Level},
+    simulate::{self, Scenario},
     site::{SessionKind, Site},
     time::{Span, Time},
     wire::control::ClientInfo,
@@ -249,6 +250,105 @@ fn worst(c: &mut Criterion) {
     group.finish();
 }
 
+/// F17: one process with everything in it. `EQUIPOISE_BENCH=wanted` takes the larger sizes.
+fn sizes(c: &mut Criterion) {
+    let wanted = std::env::var("EQUIPOISE_BENCH").is_ok_and(|size| size == "wanted");
+    let (waiting, reps, count) = if wanted { (1_000_000, 100_000, 50_000) } else { (100_000, 20_000, 10_000) };
+    let mut site = "[site]\nname = \"bench\"\n".to_owned();
+    for team in 0..count {
+        let _ = writeln!(site, "[[team]]\ncode = \"t{team}\"\nalgorithm = \"least_busy\"\npersistent = true");
+    }
+    for rep in 0..reps {
+        user(&mut site, rep, [rep % count, (rep * 7 + 1) % count].into_iter());
+        site += "max_sessions = 1\n";
+    }
+    let before = resident_kib();
+    let mut world = World::new(&site);
+    drop(site);
+    let of_site = resident_kib() - before;
+    let users: Vec<UserId> = world.engine.state().site.users.keys().copied().collect();
+    let before = resident_kib();
+    for user in &users {
+        world.log_in(*user);
+        world.rep(*user, Command::OptOut);
+    }
+    let a_rep = (resident_kib() - before) * 1024 / u64::from(reps);
+    let ids: Vec<TeamId> = (0..count).map(|team| world.team(&format!("t{team}"))).collect();
+    let before = resident_kib();
+    for at in 0..waiting {
+        world.now = world.now + Span(1);
+        world.ask(ids[at as usize % ids.len()], Vec::new());
+    }
+    let a_session = (resident_kib() - before) * 1024 / u64::from(waiting);
+    eprintln!(
+        "F17: {waiting} waiting, {reps} reps, {count} teams: {a_session} bytes a waiting session, {a_rep} bytes a rep \
+         logged in, {of_site} KiB for the site"
+    );
+    let mut group = c.benchmark_group("sizes");
+    group.throughput(Throughput::Elements(1));
+    let mut at = 0;
+    group.bench_function(
+        format!("F17 ask, offer, accept, end beside {waiting} waiting, {reps} reps, {count} teams"),
+        |b| {
+            b.iter(|| {
+                at = (at + 1) % users.len();
+                let rep = users[at];
+                world.now = world.now + Span(1);
+                world.ask(ids[at % ids.len()], Vec::new());
+                world.rep(rep, Command::OptIn);
+                let (session, _) = world.offered();
+                world.rep(rep, Command::Accept { session });
+                world.rep(rep, Command::OptOut);
+                world.rep(rep, Command::End { session });
+            })
+        },
+    );
+    group.finish();
+}
+
+/// Resident memory of this process.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux says how much memory is used");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it says what is resident");
+    line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+}
+
+/// A day of 100,000 customers on 500 reps in ten teams, one session each, four fifths busy.
+fn day(c: &mut Criterion) {
+    let mut group = c.benchmark_group("simulate");
+    group.sample_size(10);
+    let users: Vec<String> = (0..500)
+        .map(|rep| {
+            let team = rep % 10;
+            format!(
+                r#"{{"username":"r{rep}","teams":{{"t{team}":"member"}},"permissions":["support"],"max_sessions":1}}"#
+            )
+        })
+        .collect();
+    let teams: Vec<String> = (0..10).map(|team| format!(r#"{{"code":"t{team}","algorithm":"least_busy"}}"#)).collect();
+    let arrivals: Vec<String> = (0..10)
+        .map(|team| {
+            format!(r#"{{"queue":"team:t{team}","rate_per_h":416.7,"handle_mean_s":345,"hours":24,"seed":{team}}}"#)
+        })
+        .collect();
+    let staff: Vec<String> = (0..500).map(|rep| format!("\"r{rep}\"")).collect();
+    let text = format!(
+        r#"{{"site":{{"site":{{"name":"day"}},"team":[{}],"user":[{}]}},"arrivals":[{}],"staff":[{}]}}"#,
+        teams.join(","),
+        users.join(","),
+        arrivals.join(","),
+        staff.join(",")
+    );
+    group.bench_function("a day of 100,000 sessions on 500 reps", |b| {
+        b.iter(|| {
+            let scenario = Scenario::parse(&text, |_| Err("the site stands inline".to_owned())).expect("it is sound");
+            let report = simulate::run(scenario, &mut |_| Ok::<_, ()>(())).expect("nothing stops it");
+            assert!(report.total.answered > 95_000, "{}", report.total.answered);
+        })
+    });
+    group.finish();
+}
+
 /// Times the act alone, not what undoes it.
 fn timed(times: u64, world: &mut World, act: fn(&mut World), undo: fn(&mut World)) -> Duration {
     let mut spent = Duration::ZERO;
@@ -262,5 +362,5 @@ fn timed(times: u64, world: &mut World, act: fn(&mut World), undo: fn(&mut World
     spent
 }
 
-criterion_group!(benches, roster, engine, worst);
+criterion_group!(benches, roster, engine, worst, sizes, day);
 criterion_main!(benches);

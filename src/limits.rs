@@ -359,6 +359,14 @@ pub const QUIC_UNVALIDATED: usize = 500;
 
 // ---- simulate (contract C2) -----------------------------------------------------------------------------------------
 
+/// Candidates, and reps left out, that one explanation lists: what a person reads, and with names of 64 bytes a quarter
+/// of a message.
+pub const CANDIDATES_TOLD: usize = 50;
+/// Decisions about one session that an explanation lists, the newest: about half a message.
+pub const DECISIONS_TOLD: usize = 200;
+/// Journals that are read at once to explain a past decision; each takes a thread and a core while it lasts.
+pub const PASTS_READ: usize = 1;
+
 /// The longest run in virtual time: ten years, far beyond any plan.
 pub const SIMULATION_MAX: Span = Span::seconds(10 * 366 * 86_400);
 /// Customers to expect in one run: some minutes of work, and their waits are kept for the percentiles.

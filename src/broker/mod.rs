@@ -6,6 +6,7 @@
 mod activity;
 mod directory;
 mod owner;
+mod past;
 mod perform;
 mod port;
 mod resolve;

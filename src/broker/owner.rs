@@ -2,11 +2,15 @@
 
 use super::{
     Connection, Denied, Follower, Origin, OwnerError, Settings, Shared, StartError, denied, directory::Proof,
-    perform::Performer, port::refused_by, resolve,
+    past::Pasts, perform::Performer, port::refused_by, resolve,
 };
 use crate::{
     clock::{self, EngineClock},
-    engine::{Actor, Command, Engine, Event, Outcome, Reason, Refusal, Request, State, Turn, command::Customer},
+    engine::{
+        Actor, Command, Engine, Event, Outcome, Reason, Refusal, Request, State, Turn,
+        command::{Ask, Customer},
+        telling::Teller,
+    },
     identity::{LinkSeed, Secret},
     ids::*,
     journal::{Appended, DataFolder, Journal, OpenError, Options, Recovered, SqliteJournal},
@@ -16,7 +20,7 @@ use crate::{
     time::Time,
     wire::{
         CloseCode,
-        control::{Do, Done, FromBroker, Hello, Refused, Role, Value},
+        control::{Do, Done, Explained, FromBroker, Hello, Refused, Role, Value},
     },
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -84,6 +88,7 @@ pub(super) struct Owner {
     performer: Performer,
     follower: Follower,
     refusals: Refusals,
+    pasts: Pasts,
     /// Ends that the journal did not take: at most one for each connection, channel and leg that lived, for nobody enters
     /// and nothing opens meanwhile. Lost, they would be attached and open for ever.
     put_off: Vec<Command>,
@@ -142,6 +147,7 @@ impl Owner {
             performer: Performer::new(shared.clone()),
             follower,
             refusals: Refusals::default(),
+            pasts: Pasts::new(shared.shutdown.clone()),
             put_off: Vec::new(),
             broken: false,
             fenced: false,
@@ -509,6 +515,9 @@ impl Owner {
                 // Whoever asked may have gone.
                 let _ = reply.send(outcome);
             }
+            Owed::Reply { to, id, answer: Ok(Answer::Look(resolve::Look::Past(session, offer))) } => {
+                self.pasts.tell(to, id, Teller::new(session, offer), || self.journal.read_from(Seq(1)));
+            }
             Owed::Reply { to, id, answer } => {
                 if let (Actor::Service(_), Ok(Answer::Outcome { outcome: Outcome::Session(session), .. })) =
                     (to.actor, &answer)
@@ -543,10 +552,23 @@ impl Owner {
         }
     }
 
+    /// R9.2: that it would be refused is an answer as well.
+    fn dry_run(&self, ask: &Ask) -> Explained {
+        let state = self.engine.state();
+        match self.engine.explain_ask(state.now, ask) {
+            Ok(found) => found.told(state, SessionId(0)),
+            Err(refusal) => Explained { refused: Some(Box::new(refused_by(refusal))), ..Explained::default() },
+        }
+    }
+
     fn done(&self, to: &Connection, answer: Answer, finals: &super::perform::Finals) -> Done {
         let state = self.engine.state();
         match answer {
-            Answer::Look(look) => self.performer.look(look, state),
+            Answer::Look(resolve::Look::Explain(session) | resolve::Look::Past(session, _)) => {
+                Done::Explained(state.explained(session))
+            }
+            Answer::Look(resolve::Look::ExplainAsk(ask)) => Done::Explained(self.dry_run(&ask)),
+            Answer::Look(resolve::Look::Site) => Done::Site { toml: state.site.raw.to_toml() },
             Answer::Outcome { outcome, secret, expires_at_ms } => match (outcome, secret) {
                 (Outcome::Session(session), Some(join)) => {
                     Done::Asked { session: session.0, join: join.reveal().into() }
@@ -671,7 +693,7 @@ fn own_mail(command: Command) -> Mail {
 
 /// Changes nothing, so a full disk does not hinder it (W5.2).
 fn is_a_look(mail: &Mail) -> bool {
-    matches!(mail, Mail::Act { act, .. } if matches!(**act, Do::Explain { .. } | Do::Site {}))
+    matches!(mail, Mail::Act { act, .. } if matches!(**act, Do::Explain { .. } | Do::ExplainAsk(_) | Do::Site {}))
 }
 
 fn refuse_mail(mail: Mail, refusal: &Refusal) {

@@ -22,7 +22,7 @@ use crate::{
     time::Time,
     wire::{
         CloseCode,
-        control::{ChannelView, Done, Ev, FinalOffset, FromBroker, Hello, Opened, SessionView, Value, Welcome},
+        control::{ChannelView, Ev, FinalOffset, FromBroker, Hello, Opened, SessionView, Value, Welcome},
         frame::CloseReason,
     },
 };
@@ -466,7 +466,7 @@ impl Performer {
                 }
                 self.views.session_changed(*session);
             }
-            Event::Offered { session, rep, team, expires_at } => {
+            Event::Offered { session, rep, team, expires_at, .. } => {
                 self.views.session_changed(*session);
                 let info = site.options.show_session_information && state.session(*session).is_some();
                 let info = info.then(|| Box::new(self.session_view(state, *session)));
@@ -788,13 +788,6 @@ impl Performer {
         match state.session(session) {
             Some(found) => view::session(state, found, |party| self.attached(party)),
             None => SessionView { session: session.0, state: "ended".to_owned(), ..SessionView::default() },
-        }
-    }
-
-    pub fn look(&self, look: resolve::Look, state: &State) -> Done {
-        match look {
-            resolve::Look::Explain(session) => Done::Explained(view::explained(state, state.now, session)),
-            resolve::Look::Site => Done::Site { toml: state.site.raw.to_toml() },
         }
     }
 }

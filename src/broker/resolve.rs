@@ -5,7 +5,7 @@ use crate::{
     ids::*,
     limits,
     policy::Tool,
-    site::{SessionKind, Site, UserPermission},
+    site::{SessionKind, Site, TeamRole, UserPermission},
     time::{Span, Time},
     wire::control::{Ask, ClientInfo, Do, KeyKind, Open},
 };
@@ -20,6 +20,10 @@ pub enum Resolved {
 
 pub enum Look {
     Explain(SessionId),
+    /// What was decided about it, or one offer of it: read from the journal, answered when that is done.
+    Past(SessionId, Option<u32>),
+    /// A dry run (R9.2).
+    ExplainAsk(Box<command::Ask>),
     Site,
 }
 
@@ -87,9 +91,15 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::MakeServiceKey { name } => {
             Command::MakeServiceKey { name: bounded("name", name, limits::NAME_BYTES_MAX)?, token: hash }
         }
-        Do::Explain { session: s } => {
-            may_look_at(state, actor, session(s))?;
-            return Ok(Resolved::Look(Look::Explain(session(s))));
+        Do::Explain { session: s, past, offer } => {
+            may_explain(state, actor, session(s), past || offer.is_some())?;
+            let look = if past || offer.is_some() { Look::Past(session(s), offer) } else { Look::Explain(session(s)) };
+            return Ok(Resolved::Look(look));
+        }
+        Do::ExplainAsk(ask) => {
+            let ask = resolve_ask(ask, site, hash)?;
+            may_try(state, actor, &ask)?;
+            return Ok(Resolved::Look(Look::ExplainAsk(Box::new(ask))));
         }
         Do::Site {} if matches!(actor, Actor::Admin(user) if is_administrator(state, user)) => {
             return Ok(Resolved::Look(Look::Site));
@@ -121,7 +131,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Note { session, .. }
         | Do::Answer { session, .. }
         | Do::TakeBack { session, .. }
-        | Do::Explain { session } => Some(*session),
+        | Do::Explain { session, .. } => Some(*session),
         Do::Status { .. }
         | Do::OptIn {}
         | Do::OptOut {}
@@ -129,6 +139,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Active {}
         | Do::Logout {}
         | Do::Ask(_)
+        | Do::ExplainAsk(_)
         | Do::MakeKey { .. }
         | Do::GetNext {}
         | Do::SetPassword { .. }
@@ -143,17 +154,74 @@ pub fn is_administrator(state: &State, user: UserId) -> bool {
     found.is_some_and(|user| user.enabled && user.permissions.contains(&UserPermission::Administrator))
 }
 
-/// A session one may not see answers as one that does not exist (H-42).
-fn may_look_at(state: &State, actor: Actor, id: SessionId) -> Result<(), Refusal> {
+/// R9.1: who serves a session or has it on offer, the leads and managers of its team, those above its owner,
+/// administrators and integrators. One that may not be seen answers as one that does not exist (H-42); of one that has
+/// ended only its past is left, for administrators.
+fn may_explain(state: &State, actor: Actor, id: SessionId, past: bool) -> Result<(), Refusal> {
     let unknown = || Refusal::new(Reason::UnknownSession, "R9.1", "there is no such session");
-    let session = state.session(id).ok_or_else(unknown)?;
+    let administrator = |user| is_administrator(state, user);
+    let Some(session) = state.session(id) else {
+        let ended = id.0 > 0 && id.0 < state.next_session;
+        return match actor {
+            Actor::Admin(user) | Actor::Party(Party::Rep(user)) if past && ended && administrator(user) => Ok(()),
+            _ => Err(unknown()),
+        };
+    };
     let may = match actor {
         Actor::System | Actor::Service(_) => true,
-        Actor::Admin(user) => is_administrator(state, user),
-        Actor::Party(Party::Rep(user)) => super::view::audience(state, session).contains(&user),
+        Actor::Admin(user) => administrator(user),
+        Actor::Party(Party::Rep(user)) => {
+            let serves = session.participant_of(Party::Rep(user)).is_some();
+            let waiting = session.waiting();
+            let offered = waiting.and_then(|waiting| waiting.offer.as_ref()).is_some_and(|offer| offer.rep == user);
+            let queue = waiting.map(|waiting| waiting.queue).or(session.last_queue);
+            let above = session.owner().is_some_and(|owner| is_above(&state.site, user, owner));
+            serves
+                || offered
+                || above
+                || administrator(user)
+                || queue.is_some_and(|queue| runs(&state.site, user, queue))
+        }
         Actor::Party(_) => false,
     };
     if may { Ok(()) } else { Err(unknown()) }
+}
+
+/// R9.2: who may try out an ask: whoever may look at what waits in its queue.
+fn may_try(state: &State, actor: Actor, ask: &command::Ask) -> Result<(), Refusal> {
+    let site = &state.site;
+    let queue = match ask.entry {
+        Entry::Queue(queue) => Some(queue),
+        Entry::Issue(issue) => site.issues.get(&issue).map(|issue| Queue::Team(issue.team)),
+    };
+    let may = match actor {
+        Actor::System | Actor::Service(_) => true,
+        Actor::Admin(user) => is_administrator(state, user),
+        Actor::Party(Party::Rep(user)) => {
+            is_administrator(state, user) || queue.is_some_and(|queue| runs(site, user, queue))
+        }
+        Actor::Party(_) => false,
+    };
+    let refusal = || Refusal::new(Reason::NotPermitted, "R9.2", "only the leads and managers of this team may try it");
+    if may { Ok(()) } else { Err(refusal()) }
+}
+
+/// Its own rep, or a lead or manager of the team.
+fn runs(site: &Site, user: UserId, queue: Queue) -> bool {
+    match queue {
+        Queue::Personal(owner) => owner == user || is_above(site, user, owner),
+        Queue::Team(team) => {
+            site.teams.get(&team).and_then(|team| team.members.get(&user)).is_some_and(|role| *role >= TeamRole::Lead)
+        }
+    }
+}
+
+/// R1.3: a higher role in a team that both are in.
+fn is_above(site: &Site, user: UserId, other: UserId) -> bool {
+    let Some(other) = site.users.get(&other) else { return false };
+    other.teams.iter().any(|(team, role)| {
+        site.teams.get(team).and_then(|team| team.members.get(&user)).is_some_and(|mine| mine > role)
+    })
 }
 
 fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, Refusal> {
@@ -266,17 +334,11 @@ fn malformed(field: &str, message: impl Into<String>) -> Refusal {
 
 /// An address as people and messages write it.
 pub fn address(site: &Site, queue: Queue) -> String {
-    match queue {
-        Queue::Team(team) => match site.teams.get(&team) {
-            Some(team) => format!("team:{}", team.code),
-            None => format!("team:#{team}"),
-        },
-        Queue::Personal(user) => format!("rep:{}", username(site, user)),
-    }
+    queue.address(site)
 }
 
 pub fn username(site: &Site, user: UserId) -> String {
-    site.users.get(&user).map_or_else(|| format!("#{user}"), |user| user.username.clone())
+    site.username(user)
 }
 
 /// The operating system an endpoint says it has, as path rules want it (P5).

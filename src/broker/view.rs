@@ -2,6 +2,7 @@
 //! them.
 
 use super::resolve::{address, username};
+pub use crate::engine::event::name_of;
 use crate::{
     engine::{
         Queue, Session, State,
@@ -12,10 +13,9 @@ use crate::{
     limits,
     policy::{Tool, ToolOption, ToolValue},
     site::{SessionKind, Site},
-    time::Time,
     wire::{
         Kind,
-        control::{ChannelView, Ev, Explained, ParticipantView, RepView, SessionView, TeamView, ToolView, Value},
+        control::{ChannelView, Ev, ParticipantView, RepView, SessionView, TeamView, ToolView, Value},
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -211,24 +211,6 @@ pub fn permissions(state: &State, session: &Session, participant: ParticipantId)
     Some(Ev::Permissions { session: session.id.0, epoch, tools: tools.collect(), options })
 }
 
-/// R9.1 as the wire says it; a session that does not wait has nothing to explain.
-pub fn explained(state: &State, now: Time, id: SessionId) -> Explained {
-    let site = &state.site;
-    let Some(found) = state.explain(now, id) else { return Explained { session: id.0, ..Explained::default() } };
-    let skill = |skill: &SkillId| site.skills.get(skill).map(|skill| skill.code.clone());
-    let name = |user: &UserId| username(site, *user);
-    Explained {
-        session: id.0,
-        queue: address(site, found.queue),
-        skills: found.skills.iter().filter_map(skill).collect(),
-        step: found.step,
-        candidates: found.candidates.iter().map(name).collect(),
-        rejected: found.rejected.iter().map(|(user, test)| (name(user), test.name().to_owned())).collect(),
-        chosen: found.chosen.as_ref().map(name),
-        moved_by: found.moved_by.as_ref().map(name_of).unwrap_or_default(),
-    }
-}
-
 /// A channel as its ends are told of it.
 pub fn channel(spec: &ChannelSpec, start: u64) -> ChannelView {
     let kinds = Kind::DATA.into_iter().filter(|kind| spec.kinds & kind.bit() != 0);
@@ -261,13 +243,5 @@ fn kind_name(kind: SessionKind) -> &'static str {
         SessionKind::RepToRep => "rep_to_rep",
         SessionKind::Lens => "lens",
         SessionKind::Presentation => "presentation",
-    }
-}
-
-/// The name serde gives a unit variant: the same in journal, scenario and wire.
-pub fn name_of(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => String::new(),
     }
 }

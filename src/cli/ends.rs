@@ -19,6 +19,13 @@ pub(super) struct Broker {
     /// The broker's address
     #[arg(long, value_name = "URL", env = "EQUIPOISE_SERVER")]
     server: Url,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// How a broker is reached.
+#[derive(Args, Debug)]
+pub(super) struct Reach {
     /// How to speak to it
     #[arg(long, value_enum, default_value_t = Speak::Ws)]
     transport: Speak,
@@ -42,11 +49,17 @@ fn pin(text: &str) -> Result<Pin, &'static str> {
 
 impl Broker {
     pub(super) fn target(self) -> Target {
+        self.reach.target(self.server)
+    }
+}
+
+impl Reach {
+    pub(super) fn target(self, url: Url) -> Target {
         let transport = match self.transport {
             Speak::Ws => Transport::Ws,
             Speak::Quic => Transport::Quic,
         };
-        Target { url: self.server, transport, pin: self.pin.map(|pin| pin.0) }
+        Target { url, transport, pin: self.pin.map(|pin| pin.0) }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod audit;
 mod ends;
+mod explain;
 mod out;
 mod policy;
 mod serve;
@@ -64,6 +65,11 @@ enum Command {
                       Examples:\n  equipoise simulate scenario.json --json\n  equipoise simulate staffing.json"
     )]
     Simulate(simulate::SimulateArgs),
+    /// Say why a session is offered to whom it is
+    Explain {
+        #[command(subcommand)]
+        command: explain::ExplainCommand,
+    },
     /// Look at the audit trail
     Audit {
         #[command(subcommand)]
@@ -104,6 +110,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Site { command } => site::run(command),
         Command::Policy { command } => policy::run(command),
         Command::Simulate(args) => simulate::run(args),
+        Command::Explain { command } => explain::run(command),
         Command::Audit { command } => audit::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -23,13 +23,17 @@ impl Engine {
         ask: Ask,
         out: &mut Vec<Stamped>,
     ) -> Result<SessionId, Refusal> {
-        self.check_ask(&ask)?;
-        let queue = self.entry_queue(ask.entry)?;
-        let queue = self.enterable(queue)?;
+        let queue = self.admits(&ask)?;
         let session = SessionId(self.state.next_session);
         self.emit(now, Event::Asked { session, ask: Box::new(ask) }, out);
         self.emit(now, Event::Queued { session, queue }, out);
         Ok(session)
+    }
+
+    /// The queue in which this ask would begin to wait, or why it would not.
+    pub(super) fn admits(&self, ask: &Ask) -> Result<Queue, Refusal> {
+        self.check_ask(ask)?;
+        self.enterable(self.entry_queue(ask.entry)?)
     }
 
     /// Customers are asked for by integrators, and by whoever runs the site; reps make keys for them instead (R2.1).

@@ -5,7 +5,7 @@ use crate::{
     ids::*,
     limits,
     policy::Tool,
-    site::{SessionKind, raw::RawSite},
+    site::{SessionKind, Site, raw::RawSite},
     time::{Span, Time},
     wire::control::{ClientInfo, Value},
 };
@@ -55,6 +55,19 @@ pub struct Request {
 pub enum Queue {
     Team(TeamId),
     Personal(UserId),
+}
+
+impl Queue {
+    /// As people and messages write it (R2.5).
+    pub fn address(self, site: &Site) -> String {
+        match self {
+            Self::Team(team) => match site.teams.get(&team) {
+                Some(team) => format!("team:{}", team.code),
+                None => format!("team:#{team}"),
+            },
+            Self::Personal(user) => format!("rep:{}", site.username(user)),
+        }
+    }
 }
 
 /// What a customer may ask for or a key leads to: a queue, or an issue that names one (R2.2).

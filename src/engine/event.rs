@@ -183,6 +183,14 @@ pub enum Event {
         rep: UserId,
         team: TeamId,
         expires_at: Time,
+        /// Why this rep (R9.1): the step of R4.6 at which somebody matched, and the sessions the rep was in.
+        #[serde(default)]
+        step: u32,
+        #[serde(default)]
+        count: u32,
+        /// The rule that brought the session into this queue; none: placed by its customer.
+        #[serde(default)]
+        rule: Option<MoveRule>,
     },
     /// The alert is about to run out (R5.1).
     OfferWarned {
@@ -359,6 +367,14 @@ pub enum Event {
 }
 
 pub use super::command::Actor;
+
+/// The name that serde gives a unit variant: the same in journal, scenario and wire.
+pub fn name_of(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
 
 /// One directed channel of an opened tool (W1.1).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

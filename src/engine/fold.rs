@@ -72,7 +72,7 @@ impl State {
             Event::Asked { session, ask } => self.fold_asked(at, *session, ask),
             Event::PortalBound { session, portal } => self.change_session(*session, |it| it.ask.portal = Some(*portal)),
             Event::Queued { session, queue } => self.change_session(*session, |it| it.place(at, *queue, true)),
-            Event::Offered { session, rep, team, expires_at } => {
+            Event::Offered { session, rep, team, expires_at, .. } => {
                 let offer = Offer { rep: *rep, team: *team, since: at, expires_at: *expires_at, warned: false };
                 self.change_session(*session, |it| {
                     if let Some(waiting) = it.waiting_mut() {

@@ -10,11 +10,13 @@ pub mod event;
 pub mod explain;
 pub mod keys;
 pub mod parties;
+pub mod past;
 pub mod proving;
 pub mod refusal;
 pub mod second_factor;
 pub mod session;
 pub mod state;
+pub mod telling;
 pub mod tools;
 
 mod asking;

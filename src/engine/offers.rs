@@ -45,10 +45,12 @@ impl Engine {
         while let Some((std::cmp::Reverse(place), cause)) = heap.pop() {
             let id = place.session;
             if self.state.index.backlog.place(id) == Some(place)
-                && let Some((rep, team)) = self.pick(id, avoid)
+                && let Some((rep, team, step)) = self.pick(id, avoid)
             {
-                let timeout = self.state.site.teams[&team].alert_timeout;
-                self.emit(at, Event::Offered { session: id, rep, team, expires_at: at + timeout }, out);
+                let expires_at = at + self.state.site.teams[&team].alert_timeout;
+                let count = self.state.consoles.get(&rep).map_or(0, |console| console.sessions);
+                let rule = self.state.sessions.get(&id).and_then(|session| session.moved_by);
+                self.emit(at, Event::Offered { session: id, rep, team, expires_at, step, count, rule }, out);
             }
             if let Cause::Rep(rep) = cause
                 && let Some(place) = self.first_for(rep)
@@ -72,15 +74,12 @@ impl Engine {
     }
 
     /// R4: the rep this session is offered to, of those eligible (R3).
-    fn pick(&self, id: SessionId, avoid: &[(SessionId, UserId)]) -> Option<(UserId, TeamId)> {
+    fn pick(&self, id: SessionId, avoid: &[(SessionId, UserId)]) -> Option<(UserId, TeamId, u32)> {
         let session = self.state.sessions.get(&id)?;
         let demand = self.state.index.backlog.demand(id)?;
         let avoided = avoid.iter().find(|(session, _)| *session == id).map(|(_, rep)| *rep);
         let may = |rep: UserId| !session.rejected_by.contains(&rep);
-        avoided
-            .and_then(|avoided| self.state.pick_for(session, demand, |rep| rep != avoided && may(rep)))
-            .or_else(|| self.state.pick_for(session, demand, may))
-            .map(|(rep, team, _)| (rep, team))
+        self.state.pick_but(session, demand, avoided, may)
     }
 
     /// R5.3: exactly one rep wins. A session in the rep's own queue is accepted the same way (R7.1).
@@ -204,6 +203,19 @@ impl Engine {
 }
 
 impl State {
+    /// As [`State::pick_for`]; who just let an offer of it run out is asked again only if nobody else can be.
+    pub(super) fn pick_but(
+        &self,
+        session: &Session,
+        demand: &Demand,
+        avoided: Option<UserId>,
+        may: impl Fn(UserId) -> bool,
+    ) -> Option<(UserId, TeamId, u32)> {
+        avoided
+            .and_then(|avoided| self.pick_for(session, demand, |rep| rep != avoided && may(rep)))
+            .or_else(|| self.pick_for(session, demand, may))
+    }
+
     /// The chosen rep, the team, and the step of R4.6 that was used.
     pub(super) fn pick_for(
         &self,

@@ -7,6 +7,7 @@
 mod database;
 pub mod folder;
 mod head;
+mod reading;
 mod row;
 mod snapshot;
 pub mod sqlite;
@@ -14,6 +15,7 @@ pub mod verify;
 mod writer;
 
 pub use folder::DataFolder;
+pub use reading::read;
 pub use row::{Damage, Row, TurnId};
 pub use sqlite::{OpenError, Options, Recovered, SqliteJournal};
 pub use verify::{Report, verify};

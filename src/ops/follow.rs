@@ -296,7 +296,15 @@ mod tests {
     }
 
     fn offered(session: u64) -> Event {
-        Event::Offered { session: SessionId(session), rep: UserId(1), team: TeamId(1), expires_at: Time(60_000) }
+        Event::Offered {
+            session: SessionId(session),
+            rep: UserId(1),
+            team: TeamId(1),
+            expires_at: Time(60_000),
+            step: 0,
+            count: 0,
+            rule: None,
+        }
     }
 
     fn accepted(session: u64, how: AcceptedHow) -> Event {

@@ -51,7 +51,8 @@ pub enum Command {
     Share(String),
     Switch(String),
     Status(String),
-    Explain,
+    /// As it stands with its past, or one offer of it.
+    Explain(Option<u32>),
     End,
     /// For scripts: until a session is offered, or until the session ended.
     Wait(WaitFor),
@@ -90,7 +91,7 @@ hold | resume | end             the session
 transfer TO | share TO          to `team:net` or `rep:ana`
 switch ws|quic                  change the transport; nothing is lost
 status CODE                     available, away, busy or the site's own
-explain                         why the session waits or was offered as it was
+explain [OFFER]                 why the session waits or was offered as it was, or one past offer of it
 wait offer|end|SECONDS          for scripts
 help | quit
 ";
@@ -153,7 +154,7 @@ impl Command {
             "share" => Self::Share(words.need("a queue or a rep")?),
             "switch" => Self::Switch(words.need("ws or quic")?),
             "status" => Self::Status(words.need("a status")?),
-            "explain" => Self::Explain,
+            "explain" => Self::Explain(words.maybe().map(|text| words.parse(&text)).transpose()?),
             "end" => Self::End,
             "wait" => match words.need("offer, end or seconds")?.as_str() {
                 "offer" => Self::Wait(WaitFor::Offer),

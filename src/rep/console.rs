@@ -3,7 +3,9 @@
 use super::{
     Fault, RepError,
     command::{Command, HELP, WaitFor},
-    documents, files,
+    documents,
+    explain::explanation,
+    files,
     hub::Hub,
     keyboard::Keyboard,
     screen::Screen,
@@ -15,7 +17,7 @@ use crate::{
     limits,
     wire::{
         Do, Done, Flags, Kind,
-        control::{Explained, KeyKind, Open, Opened, SessionView},
+        control::{KeyKind, Open, Opened, SessionView},
     },
 };
 use bytes::Bytes;
@@ -186,10 +188,13 @@ impl Console {
                 let said = format!("status {code}");
                 self.act(Do::Status { code }, said).await
             }
-            Command::Explain => match self.hub.client.act(Do::Explain { session: self.session()? }).await? {
-                Done::Explained(explained) => Ok(Answer::new(explanation(&explained), json!(explained))),
-                done => Ok(Answer::new("", plainly(&done))),
-            },
+            Command::Explain(offer) => {
+                let asked = Do::Explain { session: self.session()?, past: offer.is_none(), offer };
+                match self.hub.client.act(asked).await? {
+                    Done::Explained(explained) => Ok(Answer::new(explanation(&explained), json!(explained))),
+                    done => Ok(Answer::new("", plainly(&done))),
+                }
+            }
             Command::Wait(what) => self.wait(what).await,
         }
     }
@@ -377,22 +382,4 @@ impl Console {
 
 fn plainly(done: &Done) -> Json {
     serde_json::to_value(done).unwrap_or_default()
-}
-
-fn explanation(explained: &Explained) -> String {
-    let mut text = format!("s{} in {}", explained.session, explained.queue);
-    if !explained.moved_by.is_empty() {
-        text += &format!(", brought here by {}", explained.moved_by);
-    }
-    if !explained.skills.is_empty() {
-        text += &format!("\nasks for: {} (step {})", explained.skills.join(", "), explained.step);
-    }
-    text += &format!("\ncandidates: {}", explained.candidates.join(", "));
-    if let Some(chosen) = &explained.chosen {
-        text += &format!("\nchosen: {chosen}");
-    }
-    for (rep, why) in &explained.rejected {
-        text += &format!("\nnot {rep}: {why}");
-    }
-    text.lines().map(super::filter::plain).collect::<Vec<_>>().join("\n")
 }

@@ -4,6 +4,7 @@
 mod command;
 mod console;
 mod documents;
+mod explain;
 mod files;
 mod filter;
 mod hub;
@@ -13,6 +14,7 @@ mod screen;
 mod shell;
 mod view;
 
+pub use explain::explanation;
 pub use keyboard::Keyboard;
 pub use output::Output;
 
@@ -101,17 +103,20 @@ impl Fault {
 
 /// Runs the console on this process's terminal. The password comes from `EQUIPOISE_PASSWORD`, or is asked for.
 pub async fn run(options: Options) -> Result<(), RepError> {
-    let password = match std::env::var("EQUIPOISE_PASSWORD") {
-        Ok(password) => password,
-        Err(_) => {
-            let prompt = format!("Password of {}: ", options.login);
-            let asked = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
-            asked.map_err(io::Error::other).flatten().map_err(RepError::Password)?
-        }
-    };
+    let password = password_of(&options.login).await.map_err(RepError::Password)?;
     let keyboard = Keyboard::of_process().map_err(RepError::Keyboard)?;
     let output = Output::of_process(options.json);
     serve(options, &password, keyboard, output).await
+}
+
+/// The password of who signs in: from `EQUIPOISE_PASSWORD`, or asked for.
+pub async fn password_of(login: &str) -> io::Result<String> {
+    if let Ok(password) = std::env::var("EQUIPOISE_PASSWORD") {
+        return Ok(password);
+    }
+    let prompt = format!("Password of {login}: ");
+    let asked = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
+    asked.map_err(io::Error::other).flatten()
 }
 
 /// Runs the console until it is left, the script is done, or the broker says no.

@@ -31,6 +31,13 @@ impl Names {
         }
     }
 
+    /// The site changed: what is gone keeps its name.
+    pub fn learn(&mut self, site: &Site) {
+        let Self { users, teams, .. } = Self::new(site);
+        self.users.extend(users);
+        self.teams.extend(teams);
+    }
+
     pub fn user(&self, name: &str) -> Option<UserId> {
         self.codes.users.get(&name.to_lowercase()).copied()
     }
@@ -133,7 +140,7 @@ impl Names {
             Event::LoggedIn { user } => Happening::LoggedIn { rep: rep(user) },
             Event::LoggedOut { user, reason } => Happening::LoggedOut { rep: rep(user), reason: named(reason) },
             Event::Queued { session: id, queue: to } => Happening::Queued { session: session(id), queue: queue(to) },
-            Event::Offered { session: id, rep: to, team, expires_at } => Happening::Offered {
+            Event::Offered { session: id, rep: to, team, expires_at, .. } => Happening::Offered {
                 session: session(id),
                 rep: rep(to),
                 team: self.team(*team),

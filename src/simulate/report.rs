@@ -2,7 +2,8 @@
 //!
 //! `arrived = answered + abandoned + refused + unanswered`, and a customer counts where they first asked.
 
-use crate::time::Span;
+use super::series::Series;
+use crate::time::{Span, Time};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
@@ -36,7 +37,9 @@ pub struct Figures {
     /// Waiting, over time.
     pub mean_queue: Option<f64>,
     #[serde(skip)]
-    waits: Histogram,
+    pub(super) waits: Histogram,
+    #[serde(skip)]
+    pub(super) series: Series,
 }
 
 /// What is counted while the run goes on.
@@ -53,11 +56,19 @@ pub(super) struct Tally {
     pub capacity: u128,
     pub waiting: u128,
     pub spent: Span,
+    pub series: Series,
 }
 
 impl Tally {
+    /// For a run that is looked at until here.
+    pub fn over(horizon: Time) -> Self {
+        Self { series: Series::over(horizon), ..Self::default() }
+    }
+
     /// Time goes on with so many active, places and waiting.
-    pub fn pass(&mut self, span: Span, active: u64, places: u64, waiting: u64) {
+    pub fn pass(&mut self, from: Time, to: Time, active: u64, places: u64, waiting: u64) {
+        self.series.pass(from, to, waiting, active, places);
+        let span = to.since(from);
         let ms = u128::from(span.0);
         self.busy += u128::from(active) * ms;
         self.capacity += u128::from(places) * ms;
@@ -88,6 +99,7 @@ impl Tally {
             max_queue: self.max_queue,
             mean_queue: ratio(self.waiting as f64, self.spent.0 as f64),
             waits: Histogram::of(waits),
+            series: self.series,
         }
     }
 }
@@ -105,7 +117,7 @@ fn rounded(value: f64) -> f64 {
 
 /// Waits in steps that people think in.
 #[derive(Clone, PartialEq, Debug, Default)]
-struct Histogram([u64; STEPS.len() + 1]);
+pub(super) struct Histogram([u64; STEPS.len() + 1]);
 
 /// Upper ends of the bars, in seconds.
 const STEPS: [u64; 9] = [0, 5, 10, 20, 30, 60, 120, 300, 900];
@@ -118,6 +130,18 @@ impl Histogram {
             counts.0[STEPS.partition_point(|step| step * 1000 < *wait)] += 1;
         }
         counts
+    }
+
+    /// Each bar's label and count, and whether it lies within the target.
+    pub(super) fn bars(&self, target: Span) -> impl Iterator<Item = (String, u64, bool)> {
+        let label = |at: usize| match STEPS.get(at) {
+            Some(0) => "at once".to_owned(),
+            Some(step) if *step > 60 => format!("≤ {} min", step / 60),
+            Some(step) => format!("≤ {step} s"),
+            None => "longer".to_owned(),
+        };
+        let within = move |at: usize| STEPS.get(at).is_some_and(|step| Span::seconds(*step) <= target);
+        self.0.iter().enumerate().map(move |(at, count)| (label(at), *count, within(at)))
     }
 }
 

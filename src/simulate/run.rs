@@ -116,7 +116,7 @@ impl Run {
             total: Tally::default(),
             active: HashMap::new(),
             places: HashMap::new(),
-            horizon: Time(u64::MAX),
+            horizon: scenario.horizon(),
             lines: Vec::new(),
         };
         let _ = run.ask_engine(Actor::System, Command::CivilTime { ms: scenario.start_ms });
@@ -129,11 +129,11 @@ impl Run {
         until: Time,
         tell: &mut impl FnMut(Line) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.horizon = until;
         let queues: Vec<Queue> =
             steps.iter().filter_map(|step| step.queue.as_deref()).filter_map(|it| self.names.first_queue(it)).collect();
+        self.total = Tally::over(until);
         for queue in queues {
-            self.tallies.entry(queue).or_default();
+            self.tallies.entry(queue).or_insert_with(|| Tally::over(until));
         }
         let mut steps = steps.into_iter().peekable();
         loop {
@@ -157,7 +157,7 @@ impl Run {
         staff: &[Shift],
         tell: &mut impl FnMut(Line) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.horizon = arrivals.iter().map(Arrivals::horizon).max().unwrap_or_default();
+        self.total = Tally::over(self.horizon);
         for shift in staff {
             let Some(user) = self.names.user(&shift.rep) else { continue };
             self.plan(shift.from, Act::Login(user));
@@ -168,7 +168,7 @@ impl Run {
         for (at, of) in arrivals.into_iter().enumerate() {
             let queue = self.names.first_queue(&of.queue);
             if let Some(queue) = queue {
-                self.tallies.entry(queue).or_default();
+                self.tallies.entry(queue).or_insert_with(|| Tally::over(self.horizon));
             }
             let chance = |what| Chance::new(of.seed, at as u64 * 3 + what);
             let (gaps, handling, patience) = (chance(1), chance(2), chance(3));
@@ -198,18 +198,18 @@ impl Run {
 
     /// Time passes; the engine's timers fire.
     fn go_to(&mut self, at: Time) {
-        let span = at.min(self.horizon).since(self.now);
-        if !span.is_zero() {
+        let (from, to) = (self.now, at.min(self.horizon));
+        if from < to {
             let state = self.engine.state();
             let mut all = 0;
             for (queue, tally) in &mut self.tallies {
                 let waiting = state.waiting_in(*queue).len() as u64;
                 let of = |map: &HashMap<Option<Queue>, u64>| map.get(&Some(*queue)).copied().unwrap_or(0);
-                tally.pass(span, of(&self.active), of(&self.places), waiting);
+                tally.pass(from, to, of(&self.active), of(&self.places), waiting);
                 all += waiting;
             }
             let of = |map: &HashMap<Option<Queue>, u64>| map.get(&None).copied().unwrap_or(0);
-            self.total.pass(span, of(&self.active), of(&self.places), all);
+            self.total.pass(from, to, of(&self.active), of(&self.places), all);
         }
         self.now = at;
         let mut events = Vec::new();

@@ -155,6 +155,14 @@ impl Arrivals {
 }
 
 impl Scenario {
+    /// Nothing is looked at after this.
+    pub fn horizon(&self) -> Time {
+        match &self.plan {
+            Plan::Steps { until, .. } => *until,
+            Plan::Arrivals { arrivals, .. } => arrivals.iter().map(Arrivals::horizon).max().unwrap_or_default(),
+        }
+    }
+
     /// Reads a scenario. A site that stands in a file of its own is asked for by the path that the scenario gives.
     pub fn parse(text: &str, site_file: impl FnOnce(&str) -> Result<Site, String>) -> Result<Self, ScenarioError> {
         let raw: Raw = serde_json::from_str(text)?;

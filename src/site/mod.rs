@@ -74,6 +74,13 @@ pub struct NextIds {
     pub policy: u32,
 }
 
+impl Site {
+    /// Who is gone is known by number alone.
+    pub fn username(&self, user: UserId) -> String {
+        self.users.get(&user).map_or_else(|| format!("#{user}"), |user| user.username.clone())
+    }
+}
+
 /// Contract C1, `[options]`; spans of 0 mean none.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Options {

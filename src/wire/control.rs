@@ -122,6 +122,14 @@ fn yes() -> bool {
     true
 }
 
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Welcome {
     pub protocol: u32,
@@ -254,9 +262,18 @@ pub enum Do {
     },
 
     // Looking.
+    /// R9.1: why a session waits or was offered as it was. Answer: `explained`.
     Explain {
         session: u64,
+        /// Also what was decided about it before, from the journal.
+        #[serde(default, skip_serializing_if = "is_false")]
+        past: bool,
+        /// The full list of its offer of this number, at the moment before it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offer: Option<u32>,
     },
+    /// R9.2, a dry run: what would become of this ask; changes nothing. Answer: `explained`.
+    ExplainAsk(Ask),
 
     // Administration: what the demo, the setup and the load test need; the API brings the rest.
     SetPassword {
@@ -395,20 +412,77 @@ pub struct Refused {
 /// R9: why a session was offered to whom it was, or why it waits.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Explained {
+    /// 0 in a dry run.
     pub session: u64,
     pub queue: String,
+    /// `none`, `least_busy` or `skills_least_busy`; empty for a rep's own queue.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub algorithm: String,
     /// Skills still asked for at this step of R4.6.
     pub skills: Vec<String>,
     pub step: u32,
     /// In the order they would be offered.
     pub candidates: Vec<String>,
-    /// The first failed test of R3 for each rep left out.
+    /// Sessions each candidate is in (R4.2).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sessions: BTreeMap<String, u32>,
+    /// There are more candidates than are listed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// Would pass every test of R3, but a better match or the preferred rep is waited for (R4.7, R4.8).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_back: Vec<String>,
+    /// When that wait is over for the next step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub widens_at_ms: Option<u64>,
+    /// The first failed test of R3 for each rep left out, not of all where they are many.
     pub rejected: BTreeMap<String, String>,
+    /// How many reps failed each test.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen: Option<String>,
     /// The rule that brought it into this queue.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub moved_by: String,
+    /// Of a dry run: why it would be refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Box<Refused>>,
+    /// What was decided about it, the newest last, where it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+    /// Older ones that are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub decisions_left_out: u32,
+}
+
+/// One thing that was decided, or done by hand, about a session.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Decision {
+    pub at_ms: u64,
+    /// `queued`, `offered`, `accepted`, `rejected`, `offer_timeout`, `offer_withdrawn`, `overdue`, `moved`, `relaxed`,
+    /// `owner_changed`, `held`, `resumed` or `ended`.
+    pub event: String,
+    /// Of an offer: its number, from 1, by which its full list is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rep: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Of an offer: the rule that had brought the session into the queue.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rule: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The step of R4.6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u32>,
+    /// Sessions the rep was in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u32>,
 }
 
 // ---- pushes ---------------------------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ async fn h_46_a_flood_of_requests_is_4029_after_the_burst_and_frames_pass_on() {
     let raw = ground.stranger().await;
     let mut flood = Vec::new();
     for id in 1..=10_000 {
-        let request = FromClient::Request { id, act: Box::new(Do::Explain { session: id }) };
+        let request = FromClient::Request { id, act: Box::new(Do::Explain { session: id, past: false, offer: None }) };
         flood.extend(frame(0x82, &request.encode()));
     }
     let (mut reader, mut writer) = tokio::io::split(raw.stream);

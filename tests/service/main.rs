@@ -6,6 +6,7 @@
 
 mod crash;
 mod ends;
+mod explain;
 mod files;
 mod people;
 mod place;

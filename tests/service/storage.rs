@@ -91,7 +91,7 @@ impl Till {
         let beyond = self.acknowledged.last().unwrap() + self.refused as u64;
         let mut there = BTreeSet::new();
         for session in 1..=beyond {
-            match self.person.client.act(Do::Explain { session }).await {
+            match self.person.client.act(Do::Explain { session, past: false, offer: None }).await {
                 Ok(_) => _ = there.insert(session),
                 Err(ActError::Refused(refused)) if refused.code == "unknown_session" => {}
                 other => panic!("asked about s{session}: {other:?}"),
@@ -123,7 +123,9 @@ async fn w5_2_a_full_disk_refuses_what_is_asked_and_loses_nothing() {
         }
         // Reads go on.
         let session = *till.acknowledged.first().unwrap();
-        let Ok(Done::Explained(explained)) = till.person.client.act(Do::Explain { session }).await else {
+        let Ok(Done::Explained(explained)) =
+            till.person.client.act(Do::Explain { session, past: false, offer: None }).await
+        else {
             panic!("a question is answered on a full disk");
         };
         assert_eq!(explained.queue, "team:quiet");
