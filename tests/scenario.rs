@@ -69,7 +69,21 @@ fn c2_a_better_match_and_a_preferred_rep_are_waited_for() {
             { "at": 35, "do": "opt_out", "rep": "ben" },
             { "at": 40, "do": "ask", "session": "patient", "queue": "team:net", "preferred": { "rep": "ben", "window_s": 20 } },
         ] }),
-        expect![[""]],
+        expect![[r#"
+            {"at":0,"event":"logged_in","rep":"ben"}
+            {"at":1,"event":"queued","session":"skilled","queue":"team:net"}
+            {"at":22,"event":"offered","session":"skilled","rep":"ben","team":"net","expires_at":52}
+            {"at":30,"event":"accepted","session":"skilled","rep":"ben"}
+            {"at":31,"event":"logged_in","rep":"ana"}
+            {"at":32,"event":"queued","session":"known","queue":"team:net"}
+            {"at":32,"event":"offered","session":"known","rep":"ben","team":"net","expires_at":62}
+            {"at":33,"event":"rejected","session":"known","rep":"ben"}
+            {"at":33,"event":"offered","session":"known","rep":"ana","team":"net","expires_at":63}
+            {"at":34,"event":"accepted","session":"known","rep":"ana"}
+            {"at":40,"event":"queued","session":"patient","queue":"team:net"}
+            {"at":60,"event":"offered","session":"patient","rep":"ana","team":"net","expires_at":90}
+            {"at":90,"event":"offer_timeout","session":"patient","rep":"ana"}
+        "#]],
     );
 }
 
@@ -89,7 +103,16 @@ fn c2_status_and_idleness_stop_offers_until_they_end() {
             { "at": 200, "do": "ask", "session": "b", "queue": "team:net" },
             { "at": 300, "do": "active", "rep": "ana" },
         ] }),
-        expect![[""]],
+        expect![[r#"
+            {"at":0,"event":"logged_in","rep":"ana"}
+            {"at":1,"event":"refused","do":"status","reason":"malformed","rep":"ana"}
+            {"at":2,"event":"queued","session":"a","queue":"team:net"}
+            {"at":3,"event":"offered","session":"a","rep":"ana","team":"net","expires_at":33}
+            {"at":4,"event":"accepted","session":"a","rep":"ana"}
+            {"at":200,"event":"queued","session":"b","queue":"team:net"}
+            {"at":300,"event":"offered","session":"b","rep":"ana","team":"net","expires_at":330}
+            {"at":330,"event":"offer_timeout","session":"b","rep":"ana"}
+        "#]],
     );
 }
 
@@ -127,7 +150,27 @@ fn c2_limits_of_queue_rep_seat_and_schedule_refuse_by_name() {
             { "at": 6, "do": "hold", "rep": "dora", "session": "a" },
             { "at": 7, "do": "transfer", "by": "ana", "session": "a", "to": "team:net" },
         ] }),
-        expect![[""]],
+        expect![[r#"
+            {"at":0,"event":"logged_in","rep":"ana"}
+            {"at":0,"event":"refused","do":"login","reason":"no_seat","rep":"ben"}
+            {"at":0,"event":"refused","do":"login","reason":"outside_schedule","rep":"eve"}
+            {"at":0,"event":"refused","do":"login","reason":"account_disabled","rep":"off"}
+            {"at":0,"event":"logged_in","rep":"dora"}
+            {"at":1,"event":"queued","session":"a","queue":"team:net"}
+            {"at":1,"event":"refused","do":"ask","reason":"queue_full","session":"b","queue":"team:net"}
+            {"at":2,"event":"refused","do":"take","reason":"not_member","rep":"dora","session":"a"}
+            {"at":2,"event":"accepted","session":"a","rep":"ana"}
+            {"at":2,"event":"refused","do":"take","reason":"wrong_state","rep":"ana","session":"a"}
+            {"at":3,"event":"queued","session":"c","queue":"team:net"}
+            {"at":3,"event":"refused","do":"get_next","reason":"hard_cap","rep":"ana"}
+            {"at":4,"event":"refused","do":"logout","reason":"open_sessions","rep":"ana"}
+            {"at":5,"event":"refused","do":"accept","reason":"unknown_session","rep":"ana","session":"nobody"}
+            {"at":5,"event":"refused","do":"leave","reason":"unknown_session","session":"nobody"}
+            {"at":6,"event":"refused","do":"jump","reason":"unknown_queue","rep":"ana","session":"j","item":"nothing"}
+            {"at":6,"event":"refused","do":"share","reason":"unknown_rep","by":"ana","session":"a","to":"rep:nobody"}
+            {"at":6,"event":"refused","do":"hold","reason":"not_owner","rep":"dora","session":"a"}
+            {"at":7,"event":"moved","session":"a","from":"team:net","to":"team:net","rule":"transfer"}
+        "#]],
     );
 }
 
@@ -143,7 +186,15 @@ fn c2_waiting_and_holding_end_by_themselves() {
             { "at": 701, "do": "take", "rep": "ana", "session": "b" },
             { "at": 702, "do": "hold", "rep": "ana", "session": "b" },
         ] }),
-        expect![[""]],
+        expect![[r#"
+            {"at":0,"event":"logged_in","rep":"ana"}
+            {"at":1,"event":"queued","session":"a","queue":"team:net"}
+            {"at":601,"event":"ended","session":"a","reason":"wait_timeout"}
+            {"at":700,"event":"queued","session":"b","queue":"rep:ana"}
+            {"at":701,"event":"accepted","session":"b","rep":"ana"}
+            {"at":702,"event":"held","session":"b"}
+            {"at":1210302,"event":"ended","session":"b","reason":"hold_expired"}
+        "#]],
     );
 }
 
@@ -156,7 +207,13 @@ fn c2_a_millisecond_counts_and_the_file_s_order_decides_within_one() {
             { "at": 1.25, "do": "ask", "session": "late", "queue": "team:net" },
             { "at": 1.2494, "do": "login", "rep": "ana" },
         ] }),
-        expect![[""]],
+        expect![[r#"
+            {"at":1.249,"event":"logged_in","rep":"ana"}
+            {"at":1.25,"event":"queued","session":"late","queue":"team:net"}
+            {"at":1.25,"event":"offered","session":"late","rep":"ana","team":"net","expires_at":6.25}
+            {"at":6.25,"event":"offer_timeout","session":"late","rep":"ana"}
+            {"at":6.25,"event":"refused","do":"accept","reason":"offer_gone","rep":"ana","session":"late"}
+        "#]],
     );
 }
 
@@ -245,7 +302,8 @@ fn i8_a_journal_decided_again_comes_out_as_it_was() {
     assert!(turns.iter().any(|turn| turn.requests.is_empty()), "timers fired alone");
     let (events, told) = again(&turns).unwrap();
     assert_eq!(events, turns.iter().map(|turn| turn.events.len() as u64).sum::<u64>());
-    assert!(told.iter().any(|line| line.contains(r#""event":"offer_timeout","session":"#1","rep":"ana""#)), "{told:#?}");
+    let ran_out = r##""event":"offer_timeout","session":"#1","rep":"ana""##;
+    assert!(told.iter().any(|line| line.contains(ran_out)), "{told:#?}");
 }
 
 #[test]
