@@ -78,7 +78,7 @@ async fn lost(service: &mut Lean, acknowledged: &[u64]) -> Result<usize, Failure
     let mut lost = 0;
     for chunk in acknowledged.chunks(256) {
         for session in chunk {
-            service.send(Do::Explain { session: *session });
+            service.send(Do::Explain { session: *session, past: false, offer: None });
         }
         let mut answered = 0;
         while answered < chunk.len() {

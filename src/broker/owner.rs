@@ -565,9 +565,9 @@ impl Owner {
         let state = self.engine.state();
         match answer {
             Answer::Look(resolve::Look::Explain(session) | resolve::Look::Past(session, _)) => {
-                Done::Explained(state.explained(session))
+                Done::Explained(Box::new(state.explained(session)))
             }
-            Answer::Look(resolve::Look::ExplainAsk(ask)) => Done::Explained(self.dry_run(&ask)),
+            Answer::Look(resolve::Look::ExplainAsk(ask)) => Done::Explained(Box::new(self.dry_run(&ask))),
             Answer::Look(resolve::Look::Site) => Done::Site { toml: state.site.raw.to_toml() },
             Answer::Outcome { outcome, secret, expires_at_ms } => match (outcome, secret) {
                 (Outcome::Session(session), Some(join)) => {

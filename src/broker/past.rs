@@ -25,7 +25,8 @@ impl Pasts {
     /// Answers when the journal has been read, or refuses while another is.
     pub fn tell(&self, to: Arc<Connection>, id: u64, teller: Teller, journal: impl FnOnce() -> Result<Rows, Damage>) {
         let answer = move |to: &Connection, told: Result<Explained, Refusal>| {
-            let answer = told.map(Done::Explained).map(Box::new).map_err(|refusal| Box::new(refused_by(refusal)));
+            let answer =
+                told.map(Box::new).map(Done::Explained).map(Box::new).map_err(|refusal| Box::new(refused_by(refusal)));
             to.say(&FromBroker::Reply { re: id, answer });
         };
         let Ok(room) = self.room.clone().try_acquire_owned() else {

@@ -200,7 +200,7 @@ fn with_broker<T>(
 
 async fn explained(client: &Client, act: Do) -> Result<Explained, Failure> {
     match client.act(act).await {
-        Ok(Done::Explained(explained)) => Ok(explained),
+        Ok(Done::Explained(explained)) => Ok(*explained),
         Ok(_) => Err(Failure::Failed("the broker answered something else".into())),
         Err(ActError::Refused(refused)) => Err(Failure::Failed(format!("{} ({})", refused.message, refused.code))),
         Err(error) => Err(Failure::Failed(chain(&error))),

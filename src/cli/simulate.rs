@@ -59,10 +59,10 @@ fn scenario(file: &Path, args: &SimulateArgs) -> Result<(), Failure> {
     let (lines, json) = (args.events || !planning, args.json);
     let watch = Watch::new(scenario.horizon())?;
     let mut printer = Printer { json, batch: String::new() };
-    let mut told = 0;
+    let mut told = 0_u64;
     let report = simulate::run(scenario, &mut |line: Line| {
         told += 1;
-        if told % LINES_BETWEEN_LOOKS == 0 {
+        if told.is_multiple_of(LINES_BETWEEN_LOOKS) {
             watch.look(line.at)?;
         }
         if lines { printer.print(&line) } else { Ok(()) }

@@ -140,8 +140,11 @@ fn waits(histogram: &Histogram, target: Span) -> String {
     svg + "</svg>"
 }
 
+/// What a chart over time draws: its name, and its value at a point.
+type Curve = (&'static str, fn(&Point) -> f64);
+
 /// One value as an area and one as a line above it.
-fn over_time(axis: &Axis, points: &[Point], of: [(&str, fn(&Point) -> f64); 2]) -> String {
+fn over_time(axis: &Axis, points: &[Point], of: [Curve; 2]) -> String {
     let [(filled, area), (drawn, line)] = of;
     let most = points.iter().map(|point| area(point).max(line(point))).fold(0.0, f64::max);
     let (step, top) = scale(most);
@@ -317,7 +320,7 @@ fn seconds(value: f64) -> String {
 }
 
 fn duration(ms: u64) -> String {
-    let whole = |unit: u64| ms % unit == 0;
+    let whole = |unit: u64| ms.is_multiple_of(unit);
     match ms {
         0 => "0".to_owned(),
         ms if ms >= 2 * DAY => format!("{:.*} days", usize::from(!whole(DAY)), ms as f64 / DAY as f64),

@@ -374,7 +374,7 @@ pub enum Done {
         epoch: u32,
         finals: Vec<FinalOffset>,
     },
-    Explained(Explained),
+    Explained(Box<Explained>),
     Site {
         toml: String,
     },

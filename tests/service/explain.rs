@@ -16,7 +16,7 @@ use serde_json::Value;
 
 async fn explained(person: &Person, act: Do) -> Explained {
     match person.client.act(act).await {
-        Ok(Done::Explained(explained)) => explained,
+        Ok(Done::Explained(explained)) => *explained,
         other => panic!("explained: {other:?}"),
     }
 }
@@ -49,8 +49,8 @@ fn says(place: &Place, args: &[&str]) -> Vec<Value> {
 async fn r9_1_a_past_offer_is_explained_over_the_wire_and_from_the_journal_alike() {
     let place = Place::open().await;
     let till = Person::enter(&place, Ws, Role::Service, Credential::Key(place.service_key().await)).await;
-    let mut ben = Person::rep(&place, Ws, "ben").await;
-    let mut cleo = Person::rep(&place, Ws, "cleo").await;
+    let ben = Person::rep(&place, Ws, "ben").await;
+    let cleo = Person::rep(&place, Ws, "cleo").await;
     let dora = Person::rep(&place, Ws, "dora").await;
     cleo.client.act(Do::OptOut {}).await.unwrap();
     let Ok(Done::Asked { session, .. }) = till.client.act(Do::Ask(to("team:desk"))).await else { panic!() };
@@ -112,7 +112,7 @@ async fn r9_1_a_past_offer_is_explained_over_the_wire_and_from_the_journal_alike
 async fn r9_2_a_dry_run_on_a_running_broker_says_what_asking_then_does() {
     let place = Place::open().await;
     let till = Person::enter(&place, Ws, Role::Service, Credential::Key(place.service_key().await)).await;
-    let mut ben = Person::rep(&place, Ws, "ben").await;
+    let ben = Person::rep(&place, Ws, "ben").await;
     let dry = explained(&till, Do::ExplainAsk(to("team:desk"))).await;
     assert_eq!((dry.session, dry.queue.as_str(), dry.chosen.as_deref()), (0, "team:desk", Some("ben")));
     assert_eq!(dry.left_out["offline"], 1);

@@ -49,7 +49,7 @@ async fn taken_back(rep_by: Transport, customer_by: Transport) {
         }
         writing.await.unwrap();
         // Whatever was under way has come by the time a question is answered.
-        ana.client.act(Do::Explain { session }).await.unwrap();
+        ana.client.act(Do::Explain { session, past: false, offer: None }).await.unwrap();
         assert!(timeout(DEADLINE, reader.read()).await.unwrap().is_err(), "nothing comes any more");
     }
 }
