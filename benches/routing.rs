@@ -253,7 +253,8 @@ fn worst(c: &mut Criterion) {
 /// F17: one process with everything in it. `EQUIPOISE_BENCH=wanted` takes the larger sizes.
 fn sizes(c: &mut Criterion) {
     let wanted = std::env::var("EQUIPOISE_BENCH").is_ok_and(|size| size == "wanted");
-    let (waiting, reps, count) = if wanted { (1_000_000, 100_000, 50_000) } else { (100_000, 20_000, 10_000) };
+    let (waiting, reps, count): (u32, u32, u32) =
+        if wanted { (1_000_000, 100_000, 50_000) } else { (100_000, 20_000, 10_000) };
     let mut site = "[site]\nname = \"bench\"\n".to_owned();
     for team in 0..count {
         let _ = writeln!(site, "[[team]]\ncode = \"t{team}\"\nalgorithm = \"least_busy\"\npersistent = true");

@@ -63,7 +63,7 @@ fn subtitle(heading: &Heading, length_ms: u64) -> String {
     let start = i64::try_from(heading.start_ms).ok().filter(|ms| *ms > 0);
     let start = start.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     let from = start.map_or(String::new(), |start| format!(" from {}", start.strftime("%Y-%m-%d %H:%M UTC")));
-    let target = seconds(heading.target.0 as f64 / 1000.0);
+    let target = duration(heading.target.0);
     format!("Simulation of {}{from}. Service level: answered within {target}.", duration(length_ms))
 }
 
@@ -74,7 +74,10 @@ fn tiles(html: &mut String, it: &Figures) {
     };
     let wait = |value: Option<f64>| value.map_or("–".to_owned(), seconds);
     let percent = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{:.1} %", value * 100.0));
-    let p50 = it.p50_wait_s.map_or(String::new(), |p50| format!("half within {}", seconds(p50)));
+    let p50 = match it.p50_wait_s {
+        Some(0.0) => "half at once".to_owned(),
+        p50 => p50.map_or(String::new(), |p50| format!("half within {}", seconds(p50))),
+    };
     let p99 = it.p99_wait_s.map_or(String::new(), |p99| format!("99 % within {}", seconds(p99)));
     let mean = it.mean_queue.map_or(String::new(), |mean| format!("{mean:.1} on average"));
     let tiles = [
@@ -95,7 +98,12 @@ fn tiles(html: &mut String, it: &Figures) {
 }
 
 fn charts(html: &mut String, heading: &Heading, it: &Figures) {
-    figure(html, "Waiting time of those answered", "blue: within the target", &waits(&it.waits, heading.target));
+    figure(
+        html,
+        "Waiting time of those answered",
+        "blue: within the target, orange: beyond",
+        &waits(&it.waits, heading.target),
+    );
     let points: Vec<Point> = it.series.points().collect();
     let axis = Axis::new(&it.series, heading.start_ms);
     let queue =
@@ -348,7 +356,7 @@ const STYLE: &str = "
 :root{color-scheme:light dark;--ground:#f7f8fa;--card:#fff;--ink:#1b2330;--soft:#687385;--rule:#e3e7ee;--main:#2f6fde;--late:#e08a3c;--line:#8f9bb0}
 @media(prefers-color-scheme:dark){:root{--ground:#12161d;--card:#1a202a;--ink:#e8ecf3;--soft:#96a1b5;--rule:#2b3442;--main:#6aa0ff;--late:#eda35c;--line:#76829a}}
 *{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.45 system-ui,sans-serif}
-main{max-width:980px;margin:0 auto;padding:28px 20px 60px}h1{margin:0;font-size:26px}header p{margin:4px 0 20px;color:var(--soft)}
+main{max-width:1080px;margin:0 auto;padding:28px 20px 60px}h1{margin:0;font-size:26px}header p{margin:4px 0 20px;color:var(--soft)}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));gap:12px;margin-bottom:16px}
 .tiles div,figure,.wide,details{background:var(--card);border:1px solid var(--rule);border-radius:10px}
 .tiles div{padding:12px 16px;display:flex;flex-direction:column}.tiles span,.tiles small,figcaption small{color:var(--soft);font-size:13px}
@@ -358,7 +366,7 @@ svg{width:100%;height:auto;display:block}.grid{stroke:var(--rule)}.tick{fill:var
 .bar{fill:var(--main)}.late{fill:var(--late)}.area{fill:var(--main);fill-opacity:.35}.line{fill:none;stroke:var(--line);stroke-width:1.5}
 .cursor{stroke:var(--ink);stroke-opacity:0}.time:hover .cursor{stroke-opacity:.5}
 .wide{overflow-x:auto;margin-bottom:16px}table{border-collapse:collapse;width:100%;font-size:13px;font-variant-numeric:tabular-nums}
-th,td{padding:8px 10px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}th:first-child{text-align:left}
+th,td{padding:8px 7px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}th:first-child{text-align:left}
 thead th{color:var(--soft);font-weight:500}tr:last-child>*{border-bottom:0}
 details{margin-bottom:16px;padding:12px 16px}summary{cursor:pointer;font-weight:600}details figure{border:0;padding:10px 0 0;margin:0}
 ";

@@ -54,12 +54,12 @@ fn r9_2_a_dry_run_says_what_would_be_and_changes_nothing() {
          would a in no_issue; would a in nobody; ask a in net",
         expect![[r#"
             1s       would a step 0 candidates ["r2", "r1"] chosen Some("r2") left out ["r3:offline", "both:offline", "lead:offline", "boss:offline"] by None
-            1s       would a step 0 candidates [] chosen None left out ["d1:offline", "d2:offline", "both:offline"] by None
+            1s       would a be refused no_rep_available
             1s       would a step 0 candidates [] chosen None left out [] by None
-            1s       would a step 0 candidates [] chosen None left out ["c1:offline"] by None
-            1s       would a nowhere
-            1s       would a nowhere
-            1s       would a nowhere
+            1s       would a be refused no_rep_available
+            1s       would a be refused unknown_team
+            1s       would a be refused unknown_issue
+            1s       would a be refused unknown_rep
             1s       queued a net
             1s       offered a r2
         "#]],

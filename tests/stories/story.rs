@@ -337,11 +337,11 @@ impl Story {
         let ask = self.asked(name, queue, more);
         let state = self.engine.state();
         let before = state.clone();
-        let why = state.explain_ask(self.now, &ask);
+        let why = self.engine.explain_ask(self.now, &ask);
         assert_eq!(before, *state, "a dry run changes nothing");
         let line = match why {
-            Some(why) => self.told(name, "would", &why),
-            None => format!("would {name} nowhere"),
+            Ok(why) => self.told(name, "would", &why),
+            Err(refusal) => format!("would {name} be refused {}", refusal.reason.name()),
         };
         self.line(self.now, line);
     }
