@@ -277,6 +277,9 @@ pub const SEATS_MAX: u32 = 1_000_000;
 pub const ACTIVE_SESSIONS_MAX: u32 = 1_000;
 /// A team's queue: beyond it a limit is no limit.
 pub const QUEUE_LENGTH_MAX: u32 = 1_000_000;
+/// A canned script: it stands in its request and its event, which share a turn with others (P3.13).
+pub const SCRIPT_BYTES_MAX: usize = 16 * 1024;
+const _: () = assert!(4 * SCRIPT_BYTES_MAX <= TEXT_PER_TURN_BYTES);
 /// Entries of one list in a policy: each is compared when a path or address is checked.
 pub const LIST_ENTRIES_MAX: usize = 256;
 // ---- sockets --------------------------------------------------------------------------------------------------------
@@ -336,6 +339,10 @@ pub const TOOLS_AT_ONCE: usize = CHANNELS_PER_SESSION;
 pub const TERMINAL_READS_WAITING: usize = 64;
 /// A document an endpoint makes, such as system information: what a console holds in memory.
 pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Text of a clipboard that is carried: a long document.
+pub const CLIPBOARD_BYTES_MAX: usize = 1024 * 1024;
+/// Processes of one listing, the largest first: with the longest names still well within a document.
+pub const LISTED_PROCESSES_MAX: usize = 2_048;
 /// Entries of one listed directory: with the longest names still within a document.
 pub const LISTED_ENTRIES_MAX: usize = 2_048;
 const _: () = assert!(LISTED_ENTRIES_MAX * (6 * 255 + 128) < DOCUMENT_BYTES_MAX);

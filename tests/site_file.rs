@@ -113,7 +113,7 @@ tools = { shell = 1.5 }
             line 11: team[1].algorithm: is missing: choose one of `none`, `least_busy`, `skills_least_busy`
             line 13: team[1].algoritm: unknown key `algoritm`, expected one of `code`, `name`, `algorithm`, `alert_timeout_s`, `persistent`, `wrap_up_s`, `defer_after_login_s`, `relax_after_s`, `max_queue`, `overdue`
             line 16: policy[0].tools.shell: must be a word, or a list of texts
-            line 17: extra: unknown key `extra`, expected one of `site`, `options`, `skill`, `team`, `issue`, `user`, `license_pool`, `portal`, `jump_item`, `policy`, `group_policy`, `technician_group`, `template`
+            line 17: extra: unknown key `extra`, expected one of `site`, `options`, `skill`, `team`, `issue`, `user`, `license_pool`, `portal`, `jump_item`, `policy`, `group_policy`, `technician_group`, `template`, `script`
         "#]],
     );
 }
@@ -392,4 +392,24 @@ fn r3_7_a_sites_own_status_has_a_code_of_its_own() {
     for text in ["available = \"away\"", "\"Out of office\" = \"busy\"", "lunch = \"gone\""] {
         assert!(statuses(text).unwrap_err()[0].key.starts_with("options.statuses."), "{text}");
     }
+}
+
+#[test]
+fn p3_13_scripts_are_checked_and_belong_to_teams() {
+    let team = "[[team]]\ncode = \"net\"\nalgorithm = \"none\"\n";
+    let site = good(&format!("{team}[[script]]\ncode = \"Tidy\"\nteams = [\"net\"]\ntext = \"df -h\\n\"\n"));
+    assert_eq!(site.scripts["tidy"].text, "df -h\n");
+    assert!(site.scripts["tidy"].teams.contains(&site.codes.teams["net"]));
+    let wrong = "[[script]]\ncode = \"a\"\nteams = [\"none\"]\n\
+                 [[script]]\ncode = \"A\"\ntext = \"x\\u001b\"\n[[script]]\ncode = \"?\"\ntext = \"x\"\n";
+    bad(
+        &file(wrong),
+        expect![[r#"
+            line 3: script[0].text: is missing: what the script does
+            line 5: script[0].teams[0]: there is no team `none`
+            line 7: script[1].code: `A` stands twice
+            line 8: script[1].text: is longer than 16384 bytes or has control characters
+            line 10: script[2].code: must begin with a letter or digit and have only letters, digits, `_`, `.` and `-`, 64 at most
+        "#]],
+    );
 }

@@ -1,11 +1,13 @@
 //! The customer's endpoint. It never trusts that the broker checked: it asks its own person, opens its own files and
 //! stops its own tools (W6, P4, P5).
 
+mod clipboard;
 mod files;
 mod manager;
 mod prompt;
 mod screen;
 mod shell;
+mod state;
 mod system;
 mod terminal;
 mod tool;
@@ -13,15 +15,18 @@ mod tool;
 pub use prompt::Allow;
 pub use terminal::Terminal;
 
+use crate::policy::Tool;
 use crate::{
     client::{ActError, Client, ClientError, Happening, Happenings, Target, transfer},
     limits,
     wire::{
         Do, Done, Hello,
         control::{ClientInfo, Credential, Ev, Open, Opened, ParticipantView, Role},
+        frame::CloseReason,
     },
 };
 use prompt::{Question, Questions};
+use state::{StateError, StateFile};
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
@@ -46,6 +51,14 @@ pub struct Options {
     pub shell: Option<String>,
     /// Shows the generated screen.
     pub screen: bool,
+    /// Nobody sits here, whatever the terminal looks like (P4.5).
+    pub unattended: bool,
+    /// Where the way back into the session is kept for a restarted endpoint. With it the key may be empty.
+    pub state: Option<PathBuf>,
+    /// A line of the system's shell that restarts this machine, where its owner allows that (P3.16).
+    pub restart: Option<String>,
+    /// A program that shows a page; without it a page is only named.
+    pub browser: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +67,8 @@ pub enum AgentError {
     Join(Box<ClientError>),
     #[error("cannot open the shared directory: {0}")]
     Root(io::Error),
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error("no terminal: {0}")]
     Terminal(io::Error),
     #[error("the broker ended the connection ({code}): {reason}")]
@@ -76,15 +91,20 @@ pub async fn run(options: Options) -> Result<(), AgentError> {
 /// Runs the endpoint until the session ends or `stop` is cancelled.
 pub async fn serve(options: Options, terminal: Terminal, stop: CancellationToken) -> Result<(), AgentError> {
     let roots = Arc::new(files::Roots::open(&options.roots).map_err(AgentError::Root)?);
-    let connected = Client::connect(options.target.clone(), hello(&options, &terminal)).await;
-    let (client, happenings) = connected.map_err(|error| AgentError::Join(Box::new(error)))?;
+    let (state, token) = match &options.state {
+        Some(path) => StateFile::open(path, &options.target.url).map(|(file, token)| (Some(file), token))?,
+        None => (None, None),
+    };
+    let came_back = token.is_some();
+    let (client, happenings) = join(&options, terminal.present(), state.as_ref(), token).await?;
     let session = client.welcome().session.unwrap_or(0);
     let clock = Clock::new(client.welcome().now_ms);
     let (lease, leased) = watch::channel(true);
     let (who, known) = watch::channel(BTreeMap::new());
     let (says, said) = mpsc::channel(limits::TERMINAL_READS_WAITING);
-    let (shell, screen) = (options.shell.clone(), options.screen);
-    let means = Means { client, roots, shell, screen, lease: leased, who: known, says };
+    let Options { shell, screen, restart, browser, .. } = options;
+    let clipboard = Arc::default();
+    let means = Means { client, roots, shell, screen, restart, browser, clipboard, lease: leased, who: known, says };
     let mut endpoint = Endpoint {
         means,
         session,
@@ -97,10 +117,14 @@ pub async fn serve(options: Options, terminal: Terminal, stop: CancellationToken
         who,
         clock,
         last: String::new(),
+        state,
+        first: None,
+        came_back,
     };
     endpoint
         .terminal
         .say("Joined. Ctrl-C leaves; `stop` takes back what you allowed; anything else is a chat message.");
+    endpoint.keep_state();
     let ended = endpoint.live(happenings, said, stop).await;
     endpoint.tasks.shutdown().await;
     endpoint.means.client.close().await;
@@ -112,17 +136,41 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if files::hidden(c) { '\u{fffd}' } else { c }).collect()
 }
 
-fn hello(options: &Options, terminal: &Terminal) -> Hello {
+/// Back into the session that the state file knows, else into one with the key.
+async fn join(
+    options: &Options,
+    present: bool,
+    state: Option<&StateFile>,
+    token: Option<String>,
+) -> Result<(Client, Happenings), AgentError> {
+    let requests = state.map_or(0, StateFile::requests);
+    if let Some(token) = token {
+        let hello = hello(options, present, Credential::Resume(token));
+        match Client::connect_after(options.target.clone(), hello, requests).await {
+            Err(error) if error.come_back() || options.key.is_empty() => return Err(AgentError::Join(Box::new(error))),
+            // That session is over; the key leads into another.
+            Err(_) => {
+                if let Some(state) = state {
+                    state.forget();
+                }
+            }
+            Ok(connected) => return Ok(connected),
+        }
+    }
     let key = options.key.rsplit('#').next().unwrap_or_default().trim().to_owned();
+    let connected = Client::connect(options.target.clone(), hello(options, present, Credential::Key(key))).await;
+    connected.map_err(|error| AgentError::Join(Box::new(error)))
+}
+
+fn hello(options: &Options, present: bool, credential: Credential) -> Hello {
     let client = ClientInfo {
         name: "equipoise agent".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         os: std::env::consts::OS.into(),
         display_name: options.name.clone(),
-        present: terminal.present() || options.allow != Allow::Ask,
+        present: !options.unattended && (present || options.allow != Allow::Ask),
         ..ClientInfo::default()
     };
-    let credential = Credential::Key(key);
     Hello { role: Role::Customer, site: None, credential, client, features: Vec::new(), seen: None }
 }
 
@@ -140,6 +188,10 @@ struct Endpoint {
     clock: Clock,
     /// The last thing said about waiting, so that nothing is said twice.
     last: String,
+    state: Option<StateFile>,
+    /// The first request to open that was taken up here; what was opened before it was another run's.
+    first: Option<u32>,
+    came_back: bool,
 }
 
 struct Running {
@@ -218,6 +270,7 @@ impl Endpoint {
             Happening::Connected { transport, resumed } => {
                 self.clock = Clock::new(self.means.client.welcome().now_ms);
                 self.renew_lease();
+                self.keep_state();
                 let again = if resumed { " again" } else { "" };
                 let name = format!("{transport:?}").to_lowercase();
                 self.terminal.say(&format!("Connected{again} over {name}."));
@@ -265,6 +318,7 @@ impl Endpoint {
                 let by = self.name(by);
                 self.start(Asked { session, open, tool, args }, by);
             }
+            Ev::Opened(opened) if self.is_of_another_run(opened.open) => self.take_over(opened),
             Ev::Opened(opened) => self.tell(opened.open, News::Opened(opened)),
             Ev::RefusedOpen { open, refused, .. } => {
                 if let Some(running) = self.running.remove(&open) {
@@ -275,6 +329,7 @@ impl Endpoint {
             Ev::Closed { channel, reason, .. } => self.tell_all(|| News::Closed(channel, reason.clone())),
             Ev::Noted { channel, by, facts, .. } if by != 0 => self.tell_all(|| News::Noted(channel, facts.clone())),
             Ev::Ended { reason, .. } => {
+                self.forget_state();
                 self.terminal.say(&format!("The session ended: {}.", plain(&reason)));
                 return true;
             }
@@ -282,6 +337,36 @@ impl Endpoint {
             _ => {}
         }
         false
+    }
+
+    /// Written whenever the token was replaced; without a way back the session still goes on.
+    fn keep_state(&mut self) {
+        if let Some(state) = &self.state
+            && let Err(error) = state.keep(&self.means.client.welcome().resume)
+        {
+            self.terminal.say(&format!("The way back into this session is not kept: {error}."));
+        }
+    }
+
+    fn is_of_another_run(&self, open: u32) -> bool {
+        self.came_back && !self.running.contains_key(&open) && self.first.is_none_or(|first| open < first)
+    }
+
+    /// What ran before this endpoint was restarted: a chat goes on, everything else is gone.
+    fn take_over(&mut self, opened: Opened) {
+        if opened.tool == "chat" {
+            return self.run_chat(opened.open, Some(opened), None);
+        }
+        let client = self.means.client.clone();
+        self.tasks.spawn(async move {
+            for channel in &opened.channels {
+                match channel.writer {
+                    0 => client.writer(channel).cancel(CloseReason::Failed).await,
+                    _ => client.reader(channel).cancel(CloseReason::Failed).await,
+                }
+            }
+            Outcome::Said(Ok(Done::Yes {}))
+        });
     }
 
     fn serving(&mut self, participants: &[ParticipantView]) {
@@ -317,6 +402,7 @@ impl Endpoint {
     }
 
     fn start(&mut self, asked: Asked, by: String) {
+        self.first.get_or_insert(asked.open);
         let (send, news) = mpsc::channel(limits::TOOL_NEWS);
         let (open, tool, means) = (asked.open, asked.tool.clone(), self.means.clone());
         if self.running.contains_key(&open) {
@@ -336,10 +422,15 @@ impl Endpoint {
             self.terminal.say(if allow { "Allowed." } else { "Not allowed." });
             return self.act(Do::Answer { session: question.session, prompt: question.prompt, allow });
         }
-        match line.trim() {
-            "" => {}
-            "stop" | "t" => self.take_back(),
-            "who" => {
+        match line.trim().split_once(' ').unwrap_or((line.trim(), "")) {
+            ("", _) => {}
+            ("stop" | "t", "") => self.take_back(None),
+            ("stop", tool) if Tool::from_name(tool.trim()).is_some() => self.take_back(Some(tool.trim())),
+            ("clip", text) => {
+                let said = self.means.clipboard.set(text.to_owned());
+                self.terminal.say(&said.map_or_else(|error| error.to_string(), |()| "Copied.".into()));
+            }
+            ("who", "") => {
                 for running in self.running.values() {
                     self.terminal.say(&format!("{} can {}.", running.by, prompt::plainly(&running.tool)));
                 }
@@ -347,18 +438,21 @@ impl Endpoint {
                     self.terminal.say("Nobody can reach anything on this computer.");
                 }
             }
-            text => self.chat(text.to_owned()),
+            _ => self.chat(line.trim().to_owned()),
         }
     }
 
     /// The person's own stop wins over everything, so it does not wait for the broker (P4.6, P6.5).
-    fn take_back(&mut self) {
-        for running in self.running.values() {
-            running.task.abort();
-        }
-        self.running.clear();
+    fn take_back(&mut self, tool: Option<&str>) {
+        self.running.retain(|_, running| {
+            let stays = tool.is_some_and(|tool| running.tool != tool);
+            if !stays {
+                running.task.abort();
+            }
+            stays
+        });
         self.terminal.say("Stopped. Whoever wants to use something again has to ask again.");
-        self.act(Do::TakeBack { session: self.session, tool: None });
+        self.act(Do::TakeBack { session: self.session, tool: tool.map(str::to_owned) });
     }
 
     fn chat(&mut self, text: String) {
@@ -385,9 +479,11 @@ impl Endpoint {
             }
             Ok(Outcome::Said(Err(error))) => self.terminal.say(&format!("The broker says: {error}.")),
             Ok(Outcome::Chat { opened: Err(error), .. }) => self.terminal.say(&format!("No chat: {error}.")),
-            Ok(Outcome::Chat { opened: Ok(Done::Opening { open, .. }), text }) => self.await_chat(open, None, text),
+            Ok(Outcome::Chat { opened: Ok(Done::Opening { open, .. }), text }) => {
+                self.run_chat(open, None, Some(text));
+            }
             Ok(Outcome::Chat { opened: Ok(Done::Opened(opened)), text }) => {
-                self.await_chat(opened.open, Some(opened), text);
+                self.run_chat(opened.open, Some(opened), Some(text));
             }
             Ok(_) => {}
             Err(error) => {
@@ -399,7 +495,7 @@ impl Endpoint {
     }
 
     /// A chat that was begun here runs once it is opened; the first message waits in its news.
-    fn await_chat(&mut self, open: u32, opened: Option<Opened>, text: String) {
+    fn run_chat(&mut self, open: u32, opened: Option<Opened>, text: Option<String>) {
         let (send, mut news) = mpsc::channel(limits::TOOL_NEWS);
         let means = self.means.clone();
         let again = send.clone();
@@ -417,7 +513,9 @@ impl Endpoint {
             let Some(opened) = opened else {
                 return Outcome::Tool { open, how: Err(ToolError::Refused("the chat was not opened".into())) };
             };
-            let _ = again.send(News::Say(text)).await;
+            if let Some(text) = text {
+                let _ = again.send(News::Say(text)).await;
+            }
             drop(again);
             Outcome::Tool { open, how: tool::chat(means, opened, news).await }
         });
@@ -449,17 +547,25 @@ impl Endpoint {
     /// Ends the session from this side; a broker that is away learns it from the closed connection.
     async fn leave(&mut self) {
         let end = self.means.client.act(Do::End { session: self.session });
+        self.forget_state();
         if tokio::time::timeout(Duration::from_millis(limits::HANDSHAKE.0), end).await.is_err() {
             tracing::debug!("the broker did not answer to the end of the session");
         }
     }
 
     fn ended(&mut self, code: u16, reason: String) -> Result<(), AgentError> {
+        self.forget_state();
         if code == crate::wire::CloseCode::SessionEnded.number() {
             self.terminal.say("The session ended.");
             return Ok(());
         }
         Err(AgentError::Ended { code, reason: plain(&reason) })
+    }
+
+    fn forget_state(&self) {
+        if let Some(state) = &self.state {
+            state.forget();
+        }
     }
 
     fn name(&self, participant: u16) -> String {
@@ -479,6 +585,13 @@ fn about(asked: &Asked) -> String {
     let said = |name| transfer::text(&asked.args, name).map(plain);
     let (path, to) = (said("path").unwrap_or_default(), said("to").unwrap_or_default());
     match (asked.tool.as_str(), transfer::text(&asked.args, "direction").or(transfer::text(&asked.args, "verb"))) {
+        ("canned_scripts", _) => format!("run the script {}", said("script").unwrap_or_default()),
+        ("push_url", _) => format!("show you the page {}", said("url").unwrap_or_default()),
+        ("system_info_actions", _) if said("action").as_deref() == Some("end_process") => {
+            format!("end process {}", said("target").unwrap_or_default())
+        }
+        ("clipboard", Some("rep_to_customer")) => "put a text into your clipboard".into(),
+        ("clipboard", Some("customer_to_rep")) => "read your clipboard".into(),
         ("file_transfer", Some("upload")) => format!("store a file at {path}"),
         ("file_transfer", Some("download")) => format!("fetch {path}"),
         ("file_manager", Some("list")) => format!("look into {path}"),

@@ -90,6 +90,12 @@ pub fn plainly(tool: &str) -> &str {
         "screen" => "see this screen, and control it where allowed",
         "chat" => "chat with you",
         "clipboard" => "share the clipboard",
+        "canned_scripts" => "run a prepared script on this computer",
+        "push_url" => "show you a page of the web",
+        "reboot" => "restart this computer",
+        "system_info_actions" => "list and end what runs on this computer",
+        "screen_capture" => "take one picture of this screen",
+        "annotations" => "draw over this screen",
         other => other,
     }
 }

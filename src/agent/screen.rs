@@ -57,6 +57,11 @@ impl Scene {
         (bytes, before.is_none())
     }
 
+    /// One picture as a PNG file.
+    pub fn capture(&self) -> Vec<u8> {
+        self.draw().to_png()
+    }
+
     fn point(&mut self, x: u16, y: u16) {
         self.pointer = Some((x.min(WIDTH - 1), y.min(HEIGHT - 1)));
     }

@@ -18,6 +18,10 @@ pub struct Shell {
     input: mpsc::Sender<Bytes>,
 }
 
+/// The size of a terminal that nobody looks at.
+const NOBODYS: (u16, u16) = (120, 40);
+const END_OF_INPUT: u8 = 0x04;
+
 #[derive(Debug, thiserror::Error)]
 #[error("no_shell: {0}")]
 pub struct ShellError(String);
@@ -26,9 +30,28 @@ impl Shell {
     /// Starts `program`, or the user's own shell, as this user. What it writes comes from the receiver, until it has
     /// ended; while nobody takes from there, it waits.
     pub fn start(program: Option<&str>, cols: u16, rows: u16) -> Result<(Self, mpsc::Receiver<Bytes>), ShellError> {
+        Self::spawn(program.map_or_else(CommandBuilder::new_default_prog, CommandBuilder::new), cols, rows)
+    }
+
+    /// Runs lines of the system's shell, with nobody to type.
+    pub fn script(text: &str) -> Result<(Self, mpsc::Receiver<Bytes>), ShellError> {
+        Self::command("/bin/sh", &["-c", text])
+    }
+
+    /// Runs a program with these arguments, with nobody to type.
+    pub fn command(program: &str, args: &[&str]) -> Result<(Self, mpsc::Receiver<Bytes>), ShellError> {
+        let mut command = CommandBuilder::new(program);
+        command.args(args);
+        let (cols, rows) = NOBODYS;
+        let started = Self::spawn(command, cols, rows)?;
+        // Whoever reads what nobody types finds its end.
+        let _ = started.0.input.try_send(Bytes::from_static(&[END_OF_INPUT]));
+        Ok(started)
+    }
+
+    fn spawn(mut command: CommandBuilder, cols: u16, rows: u16) -> Result<(Self, mpsc::Receiver<Bytes>), ShellError> {
         let failed = |error: &dyn std::fmt::Display| ShellError(error.to_string());
         let pair = native_pty_system().openpty(size(cols, rows)).map_err(|error| failed(&error))?;
-        let mut command = program.map_or_else(CommandBuilder::new_default_prog, CommandBuilder::new);
         command.env("TERM", "xterm-256color");
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("EQUIPOISE_") {
@@ -60,6 +83,20 @@ impl Shell {
     pub fn resize(&self, cols: u16, rows: u16) {
         if let Err(error) = self.master.resize(size(cols, rows)) {
             tracing::debug!(%error, "the terminal could not be resized");
+        }
+    }
+
+    /// The exit code of a program whose output has ended; none if it stays although it says nothing any more.
+    pub async fn left(&mut self) -> Option<u32> {
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(limits::SHELL_GRACE.0);
+        loop {
+            match self.child.as_mut().map(|child| child.try_wait()) {
+                Some(Ok(Some(status))) => return Some(status.exit_code()),
+                Some(Ok(None)) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                _ => return None,
+            }
         }
     }
 

@@ -1,7 +1,16 @@
-//! What this machine is, as one JSON document for the `system_info` tool.
+//! What this machine is and what runs on it, as JSON documents for the system information tools (P3.11).
 
+use super::tool::ToolError;
+use crate::limits;
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process},
+};
 use serde_json::{Value, json};
-use sysinfo::{CpuRefreshKind, Disks, MemoryRefreshKind, Networks, RefreshKind, System};
+use sysinfo::{
+    CpuRefreshKind, Disks, MemoryRefreshKind, Networks, Process, ProcessRefreshKind, ProcessesToUpdate, RefreshKind,
+    System,
+};
 
 /// Sizes in bytes, times in seconds. A fact the machine does not tell is null.
 pub fn document() -> Value {
@@ -38,6 +47,32 @@ pub fn document() -> Value {
     })
 }
 
+/// What runs here, the largest first.
+pub fn processes() -> Result<Value, ToolError> {
+    let mut system = System::new().map_err(|error| ToolError::Refused(format!("failed: {error}")))?;
+    let wanted = ProcessRefreshKind::nothing().with_memory();
+    system.refresh_processes_specifics(ProcessesToUpdate::All, true, wanted);
+    let mut found: Vec<_> = system.processes().values().filter(|one| one.thread_kind().is_none()).collect();
+    found.sort_by_key(|process| (std::cmp::Reverse(process.memory()), process.pid()));
+    let more = found.len() > limits::LISTED_PROCESSES_MAX;
+    found.truncate(limits::LISTED_PROCESSES_MAX);
+    let one = |process: &&Process| json!({"pid": process.pid().as_u32(), "name": process.name().to_string_lossy(), "memory": process.memory()});
+    Ok(json!({"processes": found.iter().map(one).collect::<Vec<_>>(), "more": more}))
+}
+
+/// Asks a process of this user to end. Not this endpoint, and not what the whole system stands on.
+pub fn end_process(pid: u32) -> Result<Value, ToolError> {
+    let refused = |why: &str| ToolError::Refused(why.to_owned());
+    let target = i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
+    let target = target.filter(|_| pid != std::process::id()).ok_or_else(|| refused("no_access: not this process"))?;
+    match kill_process(target, Signal::TERM) {
+        Ok(()) => Ok(json!({"done": "end_process", "pid": pid})),
+        Err(Errno::SRCH) => Err(refused("not_found: there is no such process")),
+        Err(Errno::PERM) => Err(refused("no_access: the operating system does not allow it")),
+        Err(error) => Err(ToolError::Refused(format!("failed: {error}"))),
+    }
+}
+
 fn disks() -> Vec<Value> {
     let Ok(disks) = Disks::new_with_refreshed_list() else { return Vec::new() };
     let one = |disk: &sysinfo::Disk| {
@@ -64,6 +99,19 @@ fn networks() -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn p3_11_processes_are_listed_and_the_endpoint_itself_is_not_ended() {
+        let own = std::process::id();
+        let listed = processes().unwrap();
+        let pids: Vec<_> = listed["processes"].as_array().unwrap().iter().map(|one| one["pid"].as_u64()).collect();
+        assert!(pids.contains(&Some(own.into())));
+        for pid in [0, 1, own, u32::MAX] {
+            assert!(end_process(pid).unwrap_err().to_string().starts_with("no_access"), "{pid}");
+        }
+        let none = (1 << 22) + 1;
+        assert!(end_process(none).unwrap_err().to_string().starts_with("not_found"));
+    }
 
     #[test]
     fn the_document_says_what_machine_this_is() {

@@ -66,13 +66,14 @@ impl Reach {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  equipoise agent --server https://help.example.org --key KR7W-M2PQ\n  \
                   equipoise agent --server https://localhost:8443 --pin sha256:… --key KR7W-M2PQ --allow chat,system_info\n\n\
-                  While it runs, `stop` takes back everything that was allowed, `who` says who can do what, Ctrl-C \
-                  ends the session, and any other line is a chat message.")]
+                  While it runs, `stop` takes back everything that was allowed and `stop TOOL` one tool, `who` says who can do what, Ctrl-C \
+                  ends the session, `clip TEXT` copies a text for the rep to fetch, and any other line is a chat message.")]
 pub(super) struct AgentArgs {
     #[command(flatten)]
     broker: Broker,
     /// The session key a rep read out, or a whole join link
     #[arg(long, value_name = "KEY", env = "EQUIPOISE_KEY", hide_env_values = true)]
+    #[arg(required_unless_present = "state", default_value = "", hide_default_value = true)]
     key: String,
     /// Allow these tools without asking, such as shell,file_transfer
     #[arg(long, value_name = "TOOL,…", conflicts_with = "allow_all")]
@@ -89,6 +90,18 @@ pub(super) struct AgentArgs {
     /// The shell to start; your own if left out
     #[arg(long, value_name = "PROGRAM")]
     shell: Option<String>,
+    /// Nobody sits here: questions have their default answer at once
+    #[arg(long)]
+    unattended: bool,
+    /// Keep the way back into the session in this file, so that it goes on after a restart of this machine
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Allow reps to restart this machine, by this line of the system's shell
+    #[arg(long, value_name = "COMMAND")]
+    allow_reboot: Option<String>,
+    /// Show pages that a rep pushes with this program; without it they are only named
+    #[arg(long, value_name = "PROGRAM")]
+    browser: Option<String>,
     /// What to show as this machine's screen
     #[arg(long, value_enum, default_value_t = ScreenKind::Demo)]
     screen: ScreenKind,
@@ -133,12 +146,16 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
         name: args.name,
         shell: args.shell,
         screen: args.screen == ScreenKind::Demo,
+        unattended: args.unattended,
+        state: args.state,
+        restart: args.allow_reboot,
+        browser: args.browser,
     };
     let runtime = runtime(0)?;
     let left = runtime.block_on(agent::run(options));
     runtime.shutdown_background();
     left.map_err(|error| match error {
-        AgentError::Root(_) => Failure::usage(&error),
+        AgentError::Root(_) | AgentError::State(_) => Failure::usage(&error),
         error => Failure::Failed(chain(&error)),
     })
 }

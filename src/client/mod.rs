@@ -2,6 +2,7 @@
 //! and comes back by itself; requests and channels go on where they were (W3). This room never knows what a session is
 //! about: it carries messages and bytes.
 
+pub mod annotation;
 mod channel;
 mod dial;
 pub mod file;
@@ -136,12 +137,18 @@ enum Order {
 impl Client {
     /// Connects and says hello; later connections use the resume token of the last welcome.
     pub async fn connect(target: Target, hello: Hello) -> Result<(Self, Happenings), ClientError> {
+        Self::connect_after(target, hello, 0).await
+    }
+
+    /// The same for a participant who was here before: requests are numbered on from `requests`, for no number is ever
+    /// used twice.
+    pub async fn connect_after(target: Target, hello: Hello, requests: u64) -> Result<(Self, Happenings), ClientError> {
         let dialer = Arc::new(dial::Dialer::new(&target)?);
         let service = hello.role == Role::Service;
         let entered = dialer.enter(target.transport, &hello).await?;
         let (orders, taken) = mpsc::channel(4);
         let (happened, happenings) = mpsc::channel(crate::limits::CLIENT_HAPPENINGS);
-        let shared = Arc::new(Shared::new(entered.welcome.clone(), service));
+        let shared = Arc::new(Shared::new(entered.welcome.clone(), service, requests));
         let task = task::Task::new(dialer, target.transport, hello, shared.clone(), happened);
         tokio::spawn(task.run(entered, taken));
         Ok((Self { shared, orders }, Happenings(happenings)))

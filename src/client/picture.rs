@@ -80,11 +80,9 @@ impl Canvas {
         }
     }
 
-    /// As a binary portable pixmap, which every image viewer opens.
-    pub fn to_ppm(&self) -> Vec<u8> {
-        let mut ppm = format!("P6\n{} {}\n255\n", self.width, self.height).into_bytes();
-        ppm.extend_from_slice(&self.rgb);
-        ppm
+    /// As a PNG file.
+    pub fn to_png(&self) -> Vec<u8> {
+        png_of(self.width, self.height, &self.rgb)
     }
 
     fn place(&self, x: u16, y: u16) -> usize {
@@ -246,6 +244,20 @@ impl Tile {
 
 fn number(picture: &mut &[u8]) -> Result<u16, PictureError> {
     picture.try_get_u16().map_err(|_| PictureError::Short)
+}
+
+/// RGB pixels as a PNG file, packed fast rather than small.
+fn png_of(width: u16, height: u16, rgb: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width.into(), height.into());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_compression(png::Compression::Fast);
+    let written = encoder.write_header().and_then(|mut writer| {
+        writer.write_image_data(rgb)?;
+        writer.finish()
+    });
+    written.expect("memory takes everything, and the pixels are as many as the sides say");
+    file
 }
 
 fn runs(pixels: &[u8]) -> Vec<u8> {

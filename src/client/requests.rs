@@ -34,6 +34,10 @@ impl Requests {
         Self { last: if drawn { first + (u64::from_ne_bytes(bytes) >> 12) } else { 0 }, ..Self::default() }
     }
 
+    pub(super) fn after(last: u64) -> Self {
+        Self { last, ..Self::default() }
+    }
+
     fn ask(&mut self, act: Do) -> oneshot::Receiver<Result<Done, ActError>> {
         self.last += 1;
         let id = self.last;

@@ -36,6 +36,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) welcome: Welcome,
+    /// This participant was here before, in another run.
+    came_back: bool,
     pub(super) requests: Requests,
     pub(super) channels: HashMap<ChannelId, Channel>,
     steering: VecDeque<Frame>,
@@ -82,11 +84,12 @@ pub(super) enum BrokerFault {
 }
 
 impl Shared {
-    pub(super) fn new(welcome: Welcome, service: bool) -> Self {
+    pub(super) fn new(welcome: Welcome, service: bool, requests: u64) -> Self {
         let room = if service { limits::SERVICE_REQUESTS } else { limits::REQUESTS_REMEMBERED };
         let state = State {
             welcome,
-            requests: if service { Requests::of_service() } else { Requests::default() },
+            came_back: requests > 0,
+            requests: if service { Requests::of_service() } else { Requests::after(requests) },
             channels: HashMap::new(),
             steering: VecDeque::new(),
             turns: Default::default(),
@@ -169,8 +172,8 @@ impl State {
         match ev {
             Ev::Opened(opened) => {
                 let known = |view: &ChannelView| self.channels.contains_key(&ChannelId(view.channel));
-                // Said again after a reconnect.
-                news = !opened.channels.iter().all(known);
+                // Said again after a reconnect; what has no channels is said once.
+                news = opened.channels.is_empty() || !opened.channels.iter().all(known);
                 self.opened(opened);
             }
             Ev::Closed { channel, reason, at, .. } => {
@@ -219,7 +222,9 @@ impl State {
             if self.telling {
                 channel.met_later();
             }
-            if self.early.dropped.remove(&id) {
+            // A participant that was here before reads on in channels that this client has never seen.
+            let of_another_run = link == 1 && self.came_back;
+            if self.early.dropped.remove(&id) || of_another_run {
                 channel.ask_again();
             }
             self.channels.insert(id, channel);

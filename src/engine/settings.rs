@@ -169,6 +169,10 @@ impl State {
         site.issues.retain(|_, issue| issue.team != id);
         site.options.fallback_team = site.options.fallback_team.filter(|team| *team != id);
 
+        for script in site.scripts.values_mut() {
+            script.teams.remove(&id);
+        }
+
         let is_gone = |code: &str| code.eq_ignore_ascii_case(&gone.code);
         let raw = &mut site.raw;
         raw.team.retain(|team| !is_gone(&team.code));
@@ -181,6 +185,9 @@ impl State {
             if portal.teams.iter().any(|team| !is_gone(team)) {
                 portal.teams.retain(|team| !is_gone(team));
             }
+        }
+        for script in &mut raw.script {
+            script.teams.retain(|team| !is_gone(team));
         }
         for team in raw.team.iter_mut().filter(|team| is_gone(&team.overdue.to)) {
             team.overdue = Default::default();

@@ -35,6 +35,11 @@ pub trait Rights {
     /// The canonical form of a path on this side, or why it may not be used (P5). No path given: whether it may be left
     /// out, because every path is allowed.
     fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, String>;
+
+    /// The text of a canned script, if it belongs to a team of this rep (P3.13).
+    fn script(&self, _code: &str) -> Option<&str> {
+        None
+    }
 }
 
 /// A request as far as permission goes.
@@ -93,6 +98,8 @@ pub enum Unplanned {
     /// This permission has not the right for it.
     NotPermitted(Tool),
     Path(Tool, String),
+    /// No script of this name belongs to a team of the rep (P3.13).
+    NoScript(String),
 }
 
 /// The channels of a request, if its arguments are sound and its rep has the rights.
@@ -100,7 +107,7 @@ pub fn plan(asked: Asked<'_>, rights: &impl Rights) -> Result<Plan, Unplanned> {
     if asked.kind == SessionKind::Chat && !matches!(asked.tool, Tool::Chat | Tool::ChatFiles) {
         return Err(Unplanned::OtherKind);
     }
-    let Verb { channels, needs, paths } = verbs::read(asked, rights)?;
+    let Verb { channels, needs, paths, told } = verbs::read(asked, rights)?;
     for (tool, bits) in needs {
         if rights.rights(tool) & bits != bits {
             return Err(Unplanned::NotPermitted(tool));
@@ -110,6 +117,7 @@ pub fn plan(asked: Asked<'_>, rights: &impl Rights) -> Result<Plan, Unplanned> {
         permits(asked.tool, asked.kind, channel.kinds, channel.from, rights).map_err(Unplanned::NotPermitted)?;
     }
     let mut args = asked.args.clone();
+    args.extend(told.map(|(name, value)| (name.to_owned(), value)));
     for (arg, tool, side) in paths {
         let given = match asked.args.get(arg) {
             Some(Value::Text(path)) => Some(path.as_str()),
@@ -376,6 +384,54 @@ mod tests {
         };
         assert_eq!(by_customer("customer").unwrap().channels[0].from, Side::Customer);
         assert_eq!(by_customer("rep"), Err(Unplanned::WrongSide));
+    }
+
+    #[test]
+    fn p3_13_a_script_is_the_sites_and_of_a_team_of_the_rep() {
+        struct Scripted(&'static str);
+        impl Rights for Scripted {
+            fn rights(&self, tool: Tool) -> u8 {
+                u8::from(tool == Tool::CannedScripts)
+            }
+            fn value(&self, _: Tool) -> &ToolValue {
+                &ToolValue::NO
+            }
+            fn option(&self, _: ToolOption) -> &ToolValue {
+                &ToolValue::NO
+            }
+            fn path(&self, _: Side, _: Option<&str>) -> Result<Option<String>, String> {
+                Ok(None)
+            }
+            fn script(&self, code: &str) -> Option<&str> {
+                (code == "tidy").then_some(self.0)
+            }
+        }
+        let run = |pairs: &[(&str, Value)], text| {
+            let asked =
+                Asked { tool: Tool::CannedScripts, args: &args(pairs), by: Side::Rep, kind: SessionKind::Support };
+            plan(asked, &Scripted(text))
+        };
+        let planned = run(&[("script", text("tidy"))], "rm -r cache").unwrap();
+        assert_eq!(planned.args["text"], text("rm -r cache"));
+        assert_eq!(run(&[("script", text("other"))], "x"), Err(Unplanned::NoScript("other".to_owned())));
+        assert!(matches!(run(&[], "x"), Err(Unplanned::Malformed { arg: "script", .. })));
+        let own = [("script", text("tidy")), ("text", text("rm -r /"))];
+        assert_eq!(run(&own, "rm -r cache"), Err(Unplanned::Unknown("text".to_owned())), "a rep brings no text");
+        let again: Vec<_> = planned.args.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        assert!(run(&again, "rm -r cache").is_ok(), "what was asked for is planned anew when it is taken up");
+        assert!(run(&again, "changed").is_err(), "what was allowed is not what would run");
+    }
+
+    #[test]
+    fn p3_11_only_known_actions_with_their_target() {
+        let may = May(&[(Tool::SystemInfoActions, 1)]);
+        let act = |pairs: &[(&str, Value)]| ask(Tool::SystemInfoActions, pairs, &may);
+        assert!(act(&[("action", text("processes"))]).is_ok());
+        assert!(act(&[("action", text("end_process")), ("target", text("17"))]).is_ok());
+        assert!(matches!(act(&[("action", text("end_process"))]), Err(Unplanned::Malformed { arg: "target", .. })));
+        let odd = [("action", text("end_process")), ("target", text("-1"))];
+        assert!(matches!(act(&odd), Err(Unplanned::Malformed { arg: "target", .. })));
+        assert!(matches!(act(&[("action", text("format"))]), Err(Unplanned::Malformed { arg: "action", .. })));
     }
 
     #[test]

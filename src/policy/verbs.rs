@@ -22,6 +22,8 @@ pub(super) struct Verb {
     pub needs: Vec<(Tool, u8)>,
     /// Arguments that are paths, the permission that lists them, and whose machine they are on.
     pub paths: Vec<(&'static str, Tool, Side)>,
+    /// What the other end is told beside the arguments.
+    pub told: Option<(&'static str, Value)>,
 }
 
 /// Look and change, as bits of the file manager's value; both halves of the customer's restrictions.
@@ -63,6 +65,8 @@ pub(super) fn read(asked: Asked<'_>, rights: &impl Rights) -> Result<Verb, Unpla
             Tool::Clipboard => clipboard(args),
             Tool::PushUrl => push_url(asked, args, rights),
             Tool::Termination => termination(asked, args, rights),
+            Tool::CannedScripts => canned_script(args, rights),
+            Tool::SystemInfoActions => system_info_action(args),
             Tool::CustomerRestrictions => customer_restrictions(args),
             Tool::ShowMyScreen => {
                 args.only(&[])?;
@@ -187,7 +191,7 @@ fn file_manager(args: Reader<'_>) -> Result<Verb, Unplanned> {
         }
         (None, _) => {}
     }
-    Ok(Verb { channels: vec![document()], needs: vec![(Tool::FileManager, bits)], paths })
+    Ok(Verb { channels: vec![document()], needs: vec![(Tool::FileManager, bits)], paths, ..Verb::default() })
 }
 
 fn clipboard(args: Reader<'_>) -> Result<Verb, Unplanned> {
@@ -218,6 +222,24 @@ fn own_picture_or_voice(asked: Asked<'_>, args: Reader<'_>) -> Result<Verb, Unpl
         // Sound is never dropped by the broker: it has no whole pictures (W1.7).
         _ => channel(&[Kind::Voice], Class::Input, from, readers),
     }]))
+}
+
+/// P3.13: the script's text comes from the site. A request that carries it already is planned anew, and is not good any
+/// more where the script has changed meanwhile.
+fn canned_script(args: Reader<'_>, rights: &impl Rights) -> Result<Verb, Unplanned> {
+    args.only(&["script", "text"])?;
+    let code = args.text("script")?.ok_or_else(|| malformed("script", "the code of a script of your teams"))?;
+    let missing = || Unplanned::NoScript(code.chars().take(limits::CODE_BYTES_MAX).collect());
+    let text = Value::Text(rights.script(code).ok_or_else(missing)?.to_owned());
+    if args.args.get("text").is_some_and(|carried| *carried != text) {
+        return Err(Unplanned::Unknown("text".to_owned()));
+    }
+    Ok(Verb {
+        channels: vec![document()],
+        needs: vec![(Tool::CannedScripts, right::YES)],
+        told: Some(("text", text)),
+        ..Verb::default()
+    })
 }
 
 /// P3.28: a document to look at; to let the other end keep it is a right of its own.
@@ -259,6 +281,22 @@ fn termination(asked: Asked<'_>, args: Reader<'_>, rights: &impl Rights) -> Resu
     Ok(Verb::default())
 }
 
+/// P3.11: what runs there, and ending one of it.
+fn system_info_action(args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["action", "target"])?;
+    let target = args.text("target")?;
+    match (args.text("action")?, target) {
+        (Some("processes"), None) => {}
+        (Some("end_process"), Some(target)) if target.parse::<u32>().is_ok() => {}
+        (Some("processes" | "end_process"), _) => {
+            return Err(malformed("target", "the number of a process after `end_process`, and only there"));
+        }
+        _ => return Err(malformed("action", "`processes` or `end_process`")),
+    }
+    let needs = vec![(Tool::SystemInfoActions, right::YES)];
+    Ok(Verb { channels: vec![document()], needs, ..Verb::default() })
+}
+
 fn customer_restrictions(args: Reader<'_>) -> Result<Verb, Unplanned> {
     args.only(&["mode"])?;
     let bits = match args.text("mode")? {
@@ -274,9 +312,8 @@ fn customer_restrictions(args: Reader<'_>) -> Result<Verb, Unplanned> {
 fn act(tool: Tool, args: Reader<'_>) -> Result<Verb, Unplanned> {
     let (texts, answered): (&[&'static str], bool) = match tool {
         Tool::SystemInfo => (&["detail"], true),
-        Tool::SystemInfoActions => (&["action", "target"], true),
         Tool::Registry => (&["verb", "key", "name", "value"], true),
-        Tool::CannedScripts | Tool::ScriptDeploy | Tool::EmbeddedScripts => (&["script"], true),
+        Tool::ScriptDeploy | Tool::EmbeddedScripts => (&["script"], true),
         Tool::ScreenCapture => (&[], true),
         Tool::Credentials => (&["reason"], true),
         Tool::MobileSettings => (&["setting", "value"], true),

@@ -34,6 +34,16 @@ pub enum Command {
     Remove(String),
     MakeDirectory(String),
     Info,
+    Processes,
+    EndProcess(u32),
+    Script(String),
+    Page(String),
+    Reboot,
+    Capture(String),
+    /// An arrow at a place, and what it says.
+    Mark(u16, u16, String),
+    /// Text for the customer's clipboard; left out: theirs is fetched.
+    Clip(Option<String>),
     Chat(String),
     Screen {
         control: bool,
@@ -84,6 +94,13 @@ mv REMOTE REMOTE                rename a file or directory
 rm REMOTE                       delete a file or an empty directory
 mkdir REMOTE                    make a directory
 info                            what machine it is
+ps | kill N                     what runs there | end process N
+script CODE                     run a script of your team
+push URL                        show a page to the customer
+reboot                          restart the machine; the session goes on
+capture FILE                    one picture of the screen, as PNG
+mark X Y [TEXT]                 an arrow over the customer's screen
+clip [TEXT]                     fetch the customer's clipboard, or put a text into it
 chat TEXT                       say something
 screen [--control] [--save FILE] [--pictures N] | screen stop
 point X Y | click X Y | type TEXT   input for a screen under control
@@ -115,6 +132,9 @@ impl Command {
                 _ => Ok(Self::Type(text)),
             };
         }
+        if name == "clip" {
+            return Ok(Self::Clip((!rest.is_empty()).then(|| rest.to_owned())));
+        }
         let mut words = Words { command: name, words: split(rest)? };
         let command = match name {
             "" => Self::Nothing,
@@ -140,6 +160,13 @@ impl Command {
             "rm" => Self::Remove(words.need("a remote path")?),
             "mkdir" => Self::MakeDirectory(words.need("a remote path")?),
             "info" => Self::Info,
+            "ps" => Self::Processes,
+            "kill" => Self::EndProcess(words.number("a process number")?),
+            "script" => Self::Script(words.need("the code of a script")?),
+            "push" => Self::Page(words.need("an address")?),
+            "reboot" => Self::Reboot,
+            "capture" => Self::Capture(words.need("a file")?),
+            "mark" => Self::Mark(words.number("x")?, words.number("y")?, words.rest()),
             "screen" if words.flag("stop") => Self::ScreenStop,
             "screen" => Self::Screen {
                 control: words.flag("--control"),
@@ -205,6 +232,10 @@ struct Words<'a> {
 impl Words<'_> {
     fn maybe(&mut self) -> Option<String> {
         (!self.words.is_empty()).then(|| self.words.remove(0))
+    }
+
+    fn rest(&mut self) -> String {
+        std::mem::take(&mut self.words).join(" ")
     }
 
     fn need(&mut self, what: &str) -> Result<String, String> {

@@ -1,9 +1,9 @@
 //! Does what a rep typed, one command after another, while pushes are printed beside it.
 
 use super::{
-    Fault, RepError,
+    Fault, RepError, acts,
     command::{Command, HELP, WaitFor},
-    documents,
+    documents::{self, texts},
     explain::explanation,
     files,
     hub::Hub,
@@ -13,7 +13,11 @@ use super::{
     view,
 };
 use crate::{
-    client::{Transport, Writer, transfer::Facts},
+    client::{
+        Transport, Writer,
+        annotation::{Annotation, Shape},
+        transfer::Facts,
+    },
     limits,
     wire::{
         Do, Done, Flags, Kind,
@@ -34,6 +38,8 @@ pub struct Console {
     /// A shell that was left and may be come back to.
     shell: Option<RemoteShell>,
     chats: BTreeMap<u64, (u32, Writer)>,
+    /// What this rep draws on, by session.
+    marks: BTreeMap<u64, Writer>,
     screen: Option<Screen>,
 }
 
@@ -51,7 +57,7 @@ impl Answer {
 
 impl Console {
     pub fn new(hub: Arc<Hub>, keyboard: Keyboard, scripted: bool) -> Self {
-        Self { hub, keyboard, scripted, shell: None, chats: BTreeMap::new(), screen: None }
+        Self { hub, keyboard, scripted, shell: None, chats: BTreeMap::new(), marks: BTreeMap::new(), screen: None }
     }
 
     /// The first command that is not done ends it.
@@ -159,6 +165,14 @@ impl Console {
             Command::Move { from, to } => documents::change(self, "rename", &from, Some(&to)).await,
             Command::Remove(path) => documents::change(self, "delete", &path, None).await,
             Command::MakeDirectory(path) => documents::change(self, "make", &path, None).await,
+            Command::Processes => documents::processes(self).await,
+            Command::EndProcess(pid) => documents::end_process(self, pid).await,
+            Command::Capture(file) => documents::capture(self, &file).await,
+            Command::Script(code) => acts::script(self, &code).await,
+            Command::Page(url) => acts::plain_act(self, "push_url", texts(&[("url", &url)]), "shown").await,
+            Command::Reboot => acts::plain_act(self, "reboot", Facts::new(), "the machine restarts").await,
+            Command::Mark(x, y, text) => self.mark((x, y), text).await,
+            Command::Clip(text) => acts::clip(self, text).await,
             Command::Info => documents::info(self).await,
             Command::Chat(text) => self.chat(text).await,
             Command::Screen { control, save, pictures } => self.screen(control, save, pictures).await,
@@ -319,6 +333,26 @@ impl Console {
             writer.write(Kind::Chat, Flags::default(), Bytes::from(text)).await?;
         }
         Ok(Answer::new("", json!({"chat": "sent"})))
+    }
+
+    async fn mark(&mut self, at: (u16, u16), text: String) -> Result<Answer, Fault> {
+        let session = self.session()?;
+        let drawn = Annotation { shape: Shape::Arrow, colour: [255, 0, 0], points: vec![at], text }.encode();
+        for anew in [false, true] {
+            if anew || !self.marks.contains_key(&session) {
+                let opened = self.open("annotations", Facts::new()).await?;
+                let own = self.hub.own(&opened).ok_or_else(|| Fault::Wrong("no channel was opened".into()))?;
+                self.marks.insert(session, self.hub.client.writer(own));
+            }
+            let writer = self.marks.get_mut(&session).ok_or_else(|| Fault::Wrong("no channel was opened".into()))?;
+            match writer.write(Kind::Annotation, Flags::default(), drawn.clone()).await {
+                // The one from before has ended meanwhile.
+                Err(_) if !anew => drop(self.marks.remove(&session)),
+                Err(end) => return Err(end.into()),
+                Ok(()) => break,
+            }
+        }
+        Ok(Answer::new("", json!({"mark": "sent"})))
     }
 
     /// The end of a session overtakes what was said in it: that arrives first, or its reader takes too long.

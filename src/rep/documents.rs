@@ -5,6 +5,7 @@ use super::{
     console::{Answer, Console},
     files::fact,
     filter::plain,
+    screen,
 };
 use crate::{
     client::{ChannelEnd, transfer::Facts},
@@ -12,12 +13,41 @@ use crate::{
     wire::{control::Value, frame::CloseReason},
 };
 use serde_json::Value as Json;
+use std::path::Path;
 
 /// What machine it is.
 pub async fn info(console: &Console) -> Result<Answer, Fault> {
     let document = json_of(console, "system_info", Facts::new()).await?;
     let text = serde_json::to_string_pretty(&document).unwrap_or_default();
     Ok(Answer::new(text.lines().map(plain).collect::<Vec<_>>().join("\n"), document))
+}
+
+/// What runs there.
+pub async fn processes(console: &Console) -> Result<Answer, Fault> {
+    let document = json_of(console, "system_info_actions", texts(&[("action", "processes")])).await?;
+    let one = |process: &Json| {
+        let (pid, memory) = (process["pid"].as_u64().unwrap_or(0), process["memory"].as_u64().unwrap_or(0));
+        format!("{pid:>8} {:>8} MiB  {}", memory >> 20, plain(process["name"].as_str().unwrap_or("?")))
+    };
+    let lines: Vec<_> = document["processes"].as_array().into_iter().flatten().map(one).collect();
+    Ok(Answer::new(lines.join("\n"), document))
+}
+
+pub async fn end_process(console: &Console, pid: u32) -> Result<Answer, Fault> {
+    let args = texts(&[("action", "end_process"), ("target", &pid.to_string())]);
+    let document = json_of(console, "system_info_actions", args).await?;
+    Ok(Answer::new(format!("process {pid} was told to end"), document))
+}
+
+/// One picture of the screen, into a file.
+pub async fn capture(console: &Console, file: &str) -> Result<Answer, Fault> {
+    let picture = read(console, "screen_capture", Facts::new()).await?;
+    if !picture.starts_with(b"\x89PNG\r\n\x1a\n") {
+        return Err(Fault::Wrong("the endpoint sent no PNG".into()));
+    }
+    screen::write(Path::new(file), &picture)?;
+    let said = format!("{} bytes of PNG are in {}", picture.len(), plain(file));
+    Ok(Answer::new(said, serde_json::json!({"file": file, "bytes": picture.len()})))
 }
 
 /// What is in a directory.

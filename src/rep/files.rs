@@ -128,6 +128,7 @@ pub async fn fact(console: &Console, opened: &Opened, name: &str) -> Result<Stri
         match facts.and_then(|facts| facts.get(name)) {
             Some(Value::Text(text)) => Some(Ok(text.clone())),
             Some(Value::Bool(true)) => Some(Ok(String::new())),
+            Some(Value::Int(number)) => Some(Ok(number.to_string())),
             _ => {
                 let over = || view.gone.contains_key(&opened.session).then_some("session_ended");
                 let reason = view.closed.get(&channel).map(String::as_str).or_else(over)?;

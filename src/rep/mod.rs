@@ -1,6 +1,7 @@
 //! The rep's console for a terminal. It never trusts what a customer's endpoint sends: output is filtered before it
 //! reaches the terminal, and names and texts are shown without control characters (W6.1).
 
+mod acts;
 mod command;
 mod console;
 mod documents;

@@ -96,13 +96,14 @@ async fn watch(mut reader: Reader, shows: watch::Sender<u64>, stop: Cancellation
 
 fn keep(viewer: &Viewer, file: Option<&str>) {
     if let (Some(canvas), Some(file)) = (viewer.canvas(), file)
-        && let Err(error) = write(Path::new(file), &canvas.to_ppm())
+        && let Err(error) = write(Path::new(file), &canvas.to_png())
     {
         tracing::debug!(%error, "the picture could not be saved");
     }
 }
 
-fn write(file: &Path, bytes: &[u8]) -> Result<(), FileError> {
+/// Replaces a file whole.
+pub fn write(file: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let (dir, name) = landing_place(file)?;
     let mut landing = Landing::begin(dir, &name, true, Some(bytes.len() as u64))?;
     landing.write(bytes)?;

@@ -42,6 +42,9 @@ pub struct Site {
     pub group_policies: Vec<GroupPolicy>,
     /// In the order of the file; a parent is a place in this list (P2.3).
     pub technician_groups: Vec<TechnicianGroup>,
+    /// By code (P3.13).
+    #[serde(default)]
+    pub scripts: BTreeMap<String, Script>,
     /// Codes to ids, for those that exist; codes are lower case.
     pub codes: Codes,
     /// The next free number of each kind, so that no id is given twice.
@@ -247,6 +250,13 @@ pub struct User {
     /// Milliseconds since 1970 UTC.
     pub expires_ms: Option<u64>,
     pub schedule: Option<Schedule>,
+}
+
+/// P3.13: what reps of these teams may run on a customer's machine.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Script {
+    pub teams: BTreeSet<TeamId>,
+    pub text: String,
 }
 
 /// R11.2: weekly windows in a time zone, in minutes from Monday 00:00; an end before its start wraps the week.

@@ -22,6 +22,16 @@ pub struct RawSite {
     pub group_policy: Vec<RawGroupPolicy>,
     pub technician_group: Vec<RawTechnicianGroup>,
     pub template: Vec<RawTemplate>,
+    pub script: Vec<RawScript>,
+}
+
+/// P3.13: a script that reps of these teams may run on a customer's machine.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawScript {
+    pub code: String,
+    pub teams: Vec<String>,
+    pub text: String,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 #![cfg(feature = "io")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod acts;
 mod manager;
 mod place;
 
@@ -20,7 +21,7 @@ async fn the_story(rep: Transport, customer: Transport) {
         up = file.display(),
         to = share.join("stored").display(),
         down = place.path("down").display(),
-        picture = place.path("picture.ppm").display(),
+        picture = place.path("picture.png").display(),
     );
     let mut rep = place.rep(rep, Some(&script));
     rep.left().await.unwrap_or_else(|error| panic!("{error}\n{}\n{}", rep.seen(), customer.seen()));
@@ -35,7 +36,7 @@ async fn the_story(rep: Transport, customer: Transport) {
     assert!(seen.contains(&place::sha256(&sent)), "{seen}");
     assert!(seen.contains("\"arch\""), "{seen}");
     assert!(seen.contains("pictures of 320×200"), "{seen}");
-    assert!(std::fs::read(place.path("picture.ppm")).unwrap().starts_with(b"P6\n320 200\n255\n"));
+    assert!(std::fs::read(place.path("picture.png")).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
     let seen = customer.seen();
     assert!(seen.contains("Ana: good day"), "{seen}");
     assert!(seen.contains("With you: Ana."), "{seen}");

@@ -3,12 +3,6 @@
 use super::place::{self, Place, SITE};
 use equipoise::agent::Allow;
 
-/// What a rep types, and what has to be seen for it.
-async fn typed(rep: &mut place::Rep, line: &str, seen: &str) {
-    rep.type_in(&format!("{line}\n")).await;
-    rep.until(seen).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn p3_9_a_rep_browses_and_manages_below_the_shared_directory() {
     let place = Place::open(SITE).await;
@@ -19,26 +13,26 @@ async fn p3_9_a_rep_browses_and_manages_below_the_shared_directory() {
     let (mut customer, mut rep) = place.serving(Allow::All, &share).await;
     let at = |name: &str| share.join(name).display().to_string();
 
-    typed(&mut rep, &format!("ls {}", at("")), "5  a.txt\n").await;
+    rep.line(&format!("ls {}", at("")), "5  a.txt\n").await;
     rep.until("way-out@").await;
-    typed(&mut rep, &format!("mkdir {}", at("new-dir")), "is made").await;
-    typed(&mut rep, &format!("mv {} {}", at("a.txt"), at("new-dir/b.txt")), "new-dir/b.txt\n").await;
-    typed(&mut rep, &format!("ls {}", at("new-dir")), "5  b.txt").await;
+    rep.line(&format!("mkdir {}", at("new-dir")), "is made").await;
+    rep.line(&format!("mv {} {}", at("a.txt"), at("new-dir/b.txt")), "new-dir/b.txt\n").await;
+    rep.line(&format!("ls {}", at("new-dir")), "5  b.txt").await;
     assert_eq!(std::fs::read(share.join("new-dir/b.txt")).unwrap(), b"12345");
 
-    typed(&mut rep, &format!("rm {}", at("new-dir")), "not_empty").await;
-    typed(&mut rep, &format!("mv {} {}", at("new-dir/b.txt"), at("new-dir")), "exists").await;
-    typed(&mut rep, &format!("rm {}", at("none")), "not_found").await;
-    typed(&mut rep, &format!("rm {}", at("")), "path_refused").await;
-    typed(&mut rep, &format!("ls {}", at("way-out")), "path_refused").await;
-    typed(&mut rep, &format!("rm {}", at("way-out/kept")), "path_refused").await;
-    typed(&mut rep, &format!("mv {} {}", at("new-dir/b.txt"), place.path("outside/x").display()), "path_refused").await;
-    typed(&mut rep, &format!("ls {}/../outside", at("new-dir")), "path_refused").await;
+    rep.line(&format!("rm {}", at("new-dir")), "not_empty").await;
+    rep.line(&format!("mv {} {}", at("new-dir/b.txt"), at("new-dir")), "exists").await;
+    rep.line(&format!("rm {}", at("none")), "not_found").await;
+    rep.line(&format!("rm {}", at("")), "path_refused").await;
+    rep.line(&format!("ls {}", at("way-out")), "path_refused").await;
+    rep.line(&format!("rm {}", at("way-out/kept")), "path_refused").await;
+    rep.line(&format!("mv {} {}", at("new-dir/b.txt"), place.path("outside/x").display()), "path_refused").await;
+    rep.line(&format!("ls {}/../outside", at("new-dir")), "path_refused").await;
     assert_eq!(place::names(&place.path("outside")), ["kept"]);
 
-    typed(&mut rep, &format!("rm {}", at("new-dir/b.txt")), "is deleted").await;
-    typed(&mut rep, &format!("rm {}", at("new-dir")), "is deleted").await;
-    typed(&mut rep, &format!("rm {}", at("way-out")), "is deleted").await;
+    rep.line(&format!("rm {}", at("new-dir/b.txt")), "is deleted").await;
+    rep.line(&format!("rm {}", at("new-dir")), "is deleted").await;
+    rep.line(&format!("rm {}", at("way-out")), "is deleted").await;
     assert!(place::names(&share).is_empty());
     assert_eq!(place::names(&place.path("outside")), ["kept"]);
     assert!(customer.seen().contains("Ana wants to delete"), "{}", customer.seen());
@@ -55,9 +49,9 @@ async fn p3_9_who_may_only_browse_changes_nothing() {
     std::fs::write(share.join("a"), b"1").unwrap();
     let (mut customer, mut rep) = place.serving(Allow::All, &share).await;
     let at = |name: &str| share.join(name).display().to_string();
-    typed(&mut rep, &format!("ls {}", at("")), "1  a").await;
+    rep.line(&format!("ls {}", at("")), "1  a").await;
     for denied in [format!("rm {}", at("a")), format!("mkdir {}", at("b")), format!("mv {} {}", at("a"), at("c"))] {
-        typed(&mut rep, &denied, "permission `file_manager` by default").await;
+        rep.line(&denied, "permission `file_manager` by default").await;
     }
     assert_eq!(place::names(&share), ["a"]);
     assert!(!customer.seen().contains("delete"), "the endpoint was not even asked");
@@ -70,7 +64,7 @@ async fn p3_8_only_listed_directories_are_managed() {
     let place = Place::open(&SITE.replace("customer_paths = \"any\"", "customer_paths = [\"/srv/listed\"]")).await;
     let share = place.folder("share");
     let (mut customer, mut rep) = place.serving(Allow::All, &share).await;
-    typed(&mut rep, &format!("ls {}", share.display()), "no listed directory covers this path").await;
+    rep.line(&format!("ls {}", share.display()), "no listed directory covers this path").await;
     assert!(!customer.seen().contains("look into"), "the endpoint was not even asked");
     customer.leave().await.unwrap();
     place.close().await;

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
+    process::Stdio,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -47,12 +48,35 @@ private_name = "Ana A"
 teams = { desk = "manager" }
 permissions = ["support", "accept_from_queue", "get_next", "generate_keys", "opt_out", "share_outside"]
 
+[[team]]
+code = "other"
+name = "Other"
+algorithm = "least_busy"
+
+[[script]]
+code = "tidy"
+teams = ["desk"]
+text = """
+echo $((40+2)) tidied
+sh -c 'exit 3'
+"""
+
+[[script]]
+code = "stay"
+teams = ["desk"]
+text = "echo working; sleep 1000 & echo job=$!=; wait"
+
+[[script]]
+code = "theirs"
+teams = ["other"]
+text = "echo never"
+
 [[portal]]
 code = "main"
 
 [[policy]]
 code = "open"
-tools = { screen = "control", shell = "yes", file_transfer = "both", customer_paths = "any", rep_paths = "any", chat = "yes", system_info = "yes", file_manager = "manage" }
+tools = { screen = "control", shell = "yes", file_transfer = "both", customer_paths = "any", rep_paths = "any", chat = "yes", system_info = "yes", file_manager = "manage", clipboard = "both", canned_scripts = "yes", push_url = "yes", reboot = "yes", system_info_actions = "yes", screen_capture = "yes", annotations = "yes" }
 prompt = { mode = "never" }
 "#;
 
@@ -109,7 +133,12 @@ impl Place {
 
     /// A customer who came with a key into the desk's queue.
     pub async fn customer(&self, transport: Transport, allow: Allow, share: &Path) -> Customer {
-        let options = agent::Options {
+        let options = self.options(transport, allow, share).await;
+        self.customer_with(options).await
+    }
+
+    pub async fn options(&self, transport: Transport, allow: Allow, share: &Path) -> agent::Options {
+        agent::Options {
             target: Target { transport, ..self.target.clone() },
             key: self.key().await,
             allow,
@@ -117,7 +146,14 @@ impl Place {
             name: "Bo".into(),
             shell: Some("/bin/sh".into()),
             screen: true,
-        };
+            unattended: false,
+            state: None,
+            restart: None,
+            browser: None,
+        }
+    }
+
+    pub async fn customer_with(&self, options: agent::Options) -> Customer {
         let (lines, typed) = mpsc::channel(16);
         let seen = Seen::default();
         let stop = CancellationToken::new();
@@ -128,9 +164,37 @@ impl Place {
         customer
     }
 
+    /// The same endpoint as a process of its own, which can go down as a machine does.
+    pub fn machine(&self, options: &agent::Options, more: &[&str]) -> Machine {
+        let pin = self.target.pin.map(|pin| format!("sha256:{}", data_encoding::HEXLOWER.encode(&pin)));
+        #[expect(clippy::disallowed_methods, reason = "the agent as it is run")]
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_equipoise"));
+        command.args([
+            "agent",
+            "--server",
+            self.target.url.as_str(),
+            "--key",
+            &options.key,
+            "--name",
+            "Bo",
+            "--allow-all",
+        ]);
+        command.args(["--pin", &pin.unwrap(), "--shell", "/bin/sh"]).args(more);
+        command.args(options.state.iter().flat_map(|file| [Path::new("--state"), file]));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut out, seen) = (child.stdout.take().unwrap(), Seen::default());
+        let mut into = seen.clone();
+        std::thread::spawn(move || io::copy(&mut out, &mut into));
+        Machine { child, end: End { seen, at: 0, task: None } }
+    }
+
     /// A customer and a rep who serves them, typing.
     pub async fn serving(&self, allow: Allow, share: &Path) -> (Customer, Rep) {
-        let customer = self.customer(Transport::Ws, allow, share).await;
+        self.serving_with(self.options(Transport::Ws, allow, share).await).await
+    }
+
+    pub async fn serving_with(&self, options: agent::Options) -> (Customer, Rep) {
+        let customer = self.customer_with(options).await;
         let mut rep = self.rep(Transport::Ws, None);
         rep.until("accept or reject").await;
         rep.type_in("accept\n").await;
@@ -201,12 +265,43 @@ impl Customer {
     }
 }
 
+pub struct Machine {
+    child: std::process::Child,
+    end: End<AgentError>,
+}
+
+impl Machine {
+    pub async fn until(&mut self, text: &str) {
+        self.end.until(text).await;
+    }
+
+    /// Nobody is told and nothing is tidied up.
+    pub fn goes_down(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Gone already where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 pub struct Rep {
     keys: mpsc::Sender<Bytes>,
     end: End<RepError>,
 }
 
 impl Rep {
+    /// One line, and what has to be seen for it.
+    pub async fn line(&mut self, line: &str, seen: &str) {
+        self.type_in(&format!("{line}\n")).await;
+        self.until(seen).await;
+    }
+
     pub async fn type_in(&self, keys: &str) {
         self.keys.send(Bytes::copy_from_slice(keys.as_bytes())).await.unwrap();
     }

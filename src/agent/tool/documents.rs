@@ -2,7 +2,6 @@
 
 use super::{Tool, ToolError, leased, refused};
 use crate::{
-    agent::manager::Act,
     limits,
     wire::{
         Flags, Kind,
@@ -38,10 +37,6 @@ impl Tool {
                 Err(error)
             }
         }
-    }
-
-    pub(super) async fn manage(&mut self, opened: &Opened, act: Act) -> Result<String, ToolError> {
-        self.document(opened, "it was done", move || Ok(text(&act.perform()?))).await
     }
 }
 

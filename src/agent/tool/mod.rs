@@ -1,5 +1,6 @@
 //! One tool taken up by the endpoint: what is prepared before it is accepted, and the task that then runs it.
 
+mod acts;
 mod documents;
 mod inputs;
 mod screen;
@@ -7,9 +8,11 @@ mod transfers;
 mod typed;
 
 use super::{
-    files::Roots,
+    clipboard::Clipboard,
+    files::{Roots, hidden},
     manager::Act,
     plain,
+    screen::Scene,
     shell::{Shell, ShellError},
     system,
 };
@@ -42,6 +45,11 @@ pub struct Means {
     /// The user's own if left out.
     pub shell: Option<String>,
     pub screen: bool,
+    /// What restarts this machine, where its owner allows that.
+    pub restart: Option<String>,
+    /// What shows a page; else it is only named.
+    pub browser: Option<String>,
+    pub clipboard: Arc<Clipboard>,
     /// False while the broker is silent: privileged tools wait (W2.5).
     pub lease: watch::Receiver<bool>,
     /// Who takes part, as the person may see them.
@@ -106,6 +114,10 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
     let mut tool = Tool { means, session, news, known: BTreeSet::new() };
     let opened = match tool.means.client.act(Do::AcceptOpen { session, open, facts }).await? {
         Done::Opened(opened) => opened,
+        // What has no channels is opened by being taken up.
+        _ if matches!(prepared, Prepared::Page(_) | Prepared::Restart(_)) => {
+            Opened { session, open, tool: asked.tool, channels: Vec::new(), facts: Facts::new() }
+        }
         _ => tool.opened().await?,
     };
     tool.known.extend(opened.channels.iter().map(|channel| channel.channel));
@@ -113,7 +125,25 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
         Prepared::Shell(shell, output) => tool.shell(opened, shell, output).await,
         Prepared::Upload(landing) => tool.upload(&opened, landing).await,
         Prepared::Download(source) => tool.download(&opened, source).await,
-        Prepared::Manage(act) => tool.manage(&opened, act).await,
+        Prepared::Manage(act) => {
+            tool.document(&opened, "it was done", move || Ok(documents::text(&act.perform()?))).await
+        }
+        Prepared::Processes => {
+            tool.document(&opened, "the processes were listed", || Ok(documents::text(&system::processes()?))).await
+        }
+        Prepared::EndProcess(pid) => {
+            let done = format!("process {pid} was told to end");
+            tool.document(&opened, &done, move || Ok(documents::text(&system::end_process(pid)?))).await
+        }
+        Prepared::Script(text) => tool.script(&opened, &text).await,
+        Prepared::Page(url) => tool.page(&url).await,
+        Prepared::Restart(command) => tool.restart(&command).await,
+        Prepared::Capture => {
+            tool.document(&opened, "a picture of the screen was sent", || Ok(Scene::default().capture().into())).await
+        }
+        Prepared::Annotations => tool.annotations(opened).await,
+        Prepared::Paste => tool.paste(opened).await,
+        Prepared::Copy => tool.copy(&opened).await,
         Prepared::SystemInfo => {
             tool.document(&opened, "system information was sent", || Ok(documents::text(&system::document()))).await
         }
@@ -134,6 +164,15 @@ enum Prepared {
     Upload(Landing),
     Download(Source),
     Manage(Act),
+    Processes,
+    EndProcess(u32),
+    Script(String),
+    Page(String),
+    Restart(String),
+    Capture,
+    Annotations,
+    Paste,
+    Copy,
     SystemInfo,
     Chat,
     Screen,
@@ -169,12 +208,47 @@ impl Prepared {
             }
             "file_manager" => Self::Manage(Act::prepare(&means.roots, args)?),
             "system_info" => Self::SystemInfo,
+            "system_info_actions" => match (transfer::text(args, "action"), transfer::text(args, "target")) {
+                (Some("processes"), _) => Self::Processes,
+                (Some("end_process"), Some(target)) => {
+                    Self::EndProcess(target.parse().map_err(|_| refused("malformed: the target is a process number"))?)
+                }
+                _ => return Err(refused("malformed: the action is processes or end_process")),
+            },
+            "canned_scripts" => {
+                let text = transfer::text(args, "text").ok_or_else(|| refused("malformed: the script is missing"))?;
+                Self::Script(text.to_owned())
+            }
+            "push_url" => Self::Page(page(transfer::text(args, "url").unwrap_or_default())?),
+            "reboot" => match (&means.restart, transfer::text(args, "mode").unwrap_or("normal")) {
+                (Some(command), "normal") => Self::Restart(command.clone()),
+                (Some(_), _) => return Err(refused("malformed: this machine restarts in mode `normal` only")),
+                (None, _) => return Err(refused("no_reboot: the owner of this machine does not allow it")),
+            },
+            "screen_capture" if means.screen => Self::Capture,
+            "annotations" => Self::Annotations,
+            "clipboard" => match transfer::text(args, "direction") {
+                Some("rep_to_customer") => Self::Paste,
+                Some("customer_to_rep") => Self::Copy,
+                _ => return Err(refused("malformed: the direction is rep_to_customer or customer_to_rep")),
+            },
             "chat" => Self::Chat,
             "screen" if means.screen => Self::Screen,
-            "screen" => return Err(refused("no_screen: this endpoint shows none")),
+            "screen" | "screen_capture" => return Err(refused("no_screen: this endpoint shows none")),
             _ => return Err(refused("unknown_tool: this endpoint does not have it")),
         };
         Ok((prepared, facts))
+    }
+}
+
+/// Whatever the broker found: only a page of the web is shown (H-79).
+fn page(url: &str) -> Result<String, ToolError> {
+    let sound = url::Url::parse(url).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
+    });
+    match sound && !url.chars().any(hidden) {
+        true => Ok(url.to_owned()),
+        false => Err(refused("malformed: only pages of the web are shown")),
     }
 }
 
@@ -200,6 +274,10 @@ struct Tool {
 }
 
 impl Tool {
+    fn name_of(&self, participant: u16) -> String {
+        self.means.who.borrow().get(&participant).cloned().unwrap_or_else(|| "rep".into())
+    }
+
     /// Own channels to write on, and the others' to listen to.
     fn split(&mut self, channels: Vec<ChannelView>) -> (Vec<(ChannelView, Writer)>, Inputs) {
         let (mut writers, mut inputs) = (Vec::new(), Inputs::new());

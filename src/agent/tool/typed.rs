@@ -71,7 +71,7 @@ impl Tool {
             tokio::select! {
                 input = inputs.next() => match input {
                     Some(Input::Chunk(from, chunk)) => {
-                        let name = self.means.who.borrow().get(&from).cloned().unwrap_or_else(|| "rep".into());
+                        let name = self.name_of(from);
                         let text = plain(&String::from_utf8_lossy(&chunk.bytes));
                         let _ = self.means.says.send(format!("{name}: {text}")).await;
                     }

@@ -404,6 +404,10 @@ pub(super) fn refusal(tool: Tool, unplanned: Unplanned, granted: &Granted<'_>) -
             let message = format!("{} is not permitted here, by {source}", missing.name());
             Refusal::new(Reason::NotPermitted, "P6.3", message).of_tool(missing, source)
         }
+        Unplanned::NoScript(code) => {
+            let message = format!("there is no script `{code}` of your teams");
+            Refusal::new(Reason::NotPermitted, "P3.13", message).of_tool(tool, "teams")
+        }
         Unplanned::Path(list, why) => {
             let source = granted.source(list);
             Refusal::new(Reason::PathRefused, "P5", why).of_tool(list, source)

@@ -17,6 +17,7 @@ use crate::{
 pub struct Granted<'site> {
     site: &'site Site,
     permissions: Permissions,
+    rep: Party,
     customer_os: Option<Os>,
     rep_os: Option<Os>,
 }
@@ -32,6 +33,13 @@ impl Rights for Granted<'_> {
 
     fn option(&self, option: ToolOption) -> &ToolValue {
         &self.permissions.option(option).0
+    }
+
+    fn script(&self, code: &str) -> Option<&str> {
+        let Party::Rep(user) = self.rep else { return None };
+        let script = self.site.scripts.get(&code.to_ascii_lowercase())?;
+        let teams = &self.site.users.get(&user)?.teams;
+        script.teams.iter().any(|team| teams.contains_key(team)).then_some(script.text.as_str())
     }
 
     fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, String> {
@@ -103,6 +111,7 @@ impl State {
         Granted {
             site: &self.site,
             permissions: grant(&self.site, &situation),
+            rep,
             customer_os: Os::from_name(&client.os),
             rep_os: Os::from_name(rep_os),
         }

@@ -29,6 +29,7 @@ impl Site {
         check.pools_and_items();
         check.policies();
         check.portals();
+        check.scripts();
         check.users();
         check.group_policies();
         check.technician_groups();

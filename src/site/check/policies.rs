@@ -45,6 +45,28 @@ impl Check<'_> {
         }
     }
 
+    pub(super) fn scripts(&mut self) {
+        let teams = self.site.codes.teams.clone();
+        for (at, raw) in self.raw.script.iter().enumerate() {
+            let key = |name: &str| format!("script[{at}].{name}");
+            let teams = self.references(&teams, "team", &raw.teams, &key("teams")).into_iter().collect();
+            let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+            if raw.text.trim().is_empty() {
+                self.problem(key("text"), "is missing: what the script does");
+            } else if raw.text.len() > limits::SCRIPT_BYTES_MAX || raw.text.chars().any(odd) {
+                let message = format!("is longer than {} bytes or has control characters", limits::SCRIPT_BYTES_MAX);
+                self.problem(key("text"), message);
+            }
+            let Some(code) = super::code(&raw.code) else {
+                self.problem(key("code"), super::CODE_RULE);
+                continue;
+            };
+            if self.site.scripts.insert(code, Script { teams, text: raw.text.clone() }).is_some() {
+                self.problem(key("code"), format!("`{}` stands twice", raw.code));
+            }
+        }
+    }
+
     pub(super) fn portals(&mut self) {
         let teams = self.site.codes.teams.clone();
         let policies = self.site.codes.policies.clone();
