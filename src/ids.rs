@@ -38,6 +38,8 @@ id! {
     OpenId(u32),
     /// A question put to the customer, unique in its session (P4.3).
     PromptId(u32),
+    /// A notice to customers, unique in the site.
+    NoticeId(u32),
     /// Counts up whenever a participant attaches anew; fences frames of an older connection (W3.1).
     AttachEpoch(u32),
     /// Counts up whenever the permissions of a session change (I-P4).

@@ -230,6 +230,24 @@ pub const SKILLS_PER_SESSION: usize = 16;
 pub const NAME_BYTES_MAX: usize = 128;
 pub const TEXT_BYTES_MAX: usize = 4_096;
 
+/// What a site says to customers: a greeting, a notice. A screen of text, small enough for any push.
+pub const ANNOUNCEMENT_BYTES_MAX: usize = 2_048;
+/// A disclaimer: some pages of a lawyer's text.
+pub const DISCLAIMER_BYTES_MAX: usize = 16 * 1024;
+/// How long a customer may read the disclaimer (R10.2).
+pub const DISCLAIMER: Span = Span::minutes(10);
+/// Notices to customers at once: more than anybody reads; and how long one lives at most.
+pub const NOTICES_MAX: usize = 16;
+pub const NOTICE_LIFE: Span = Span::minutes(30 * 24 * 60);
+/// Between two hold messages to one customer, seconds (R10.1).
+pub const HOLD_MESSAGE_SECONDS: std::ops::RangeInclusive<u32> = 10..=3_600;
+/// Intervals of a queue that an estimate is made from: the latest, enough for a steady mean.
+pub const PACE_INTERVALS: usize = 32;
+/// Fewer say nothing (R10.1).
+pub const PACE_INTERVALS_MIN: usize = 5;
+/// Older ones say nothing of this shift. Much less would remember backlogs alone, and tell too much after one.
+pub const PACE_MEMORY: Span = Span::minutes(4 * 60);
+
 // ---- operations -----------------------------------------------------------------------------------------------------
 
 /// Connections to the operations listener at once: a few scrapers and an operator.
@@ -296,6 +314,8 @@ pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 pub const OUT_OF_FILES_PAUSE: Span = Span(50);
 /// Bytes a TCP socket takes that it has not sent: more would stand before whatever is urgent next.
 pub const UNSENT_BYTES: u32 = 128 * 1024;
+/// Words in a close frame: what WebSocket leaves beside the code.
+pub const CLOSE_REASON_BYTES: usize = 123;
 /// What a peer may take to answer a close frame; what it sends meanwhile is not looked at (H-35).
 pub const FAREWELL: Span = Span::seconds(2);
 /// How long a broker that is about to go waits for its connections to close.

@@ -437,3 +437,16 @@ fn c2_the_examples_run() {
         assert!(name != "scenario.json" || !told.iter().any(|line| line.contains("refused")), "{told:#?}");
     }
 }
+
+#[test]
+fn r10_1_customers_are_told_their_wait_about_right() {
+    for (reps, rate, hours) in [(1, 9, 600), (4, 42, 200), (10, 114, 100)] {
+        let (_, report) = arrivals(reps, json!({ "rate_per_h": rate, "seed": 7, "hours": hours }));
+        let told = report.estimate;
+        let wait = told.mean_wait_s.unwrap();
+        assert!(told.told > 1_000 && told.unknown > 0, "{reps} reps: {told:?}");
+        assert!(told.mean_error_s.unwrap().abs() < 0.2 * wait, "{reps} reps: {told:?}");
+        assert!(told.mean_absolute_error_s.unwrap() < 0.7 * wait, "{reps} reps: {told:?}");
+        assert!(told.within_range.unwrap() > 0.7, "{reps} reps: {told:?}");
+    }
+}

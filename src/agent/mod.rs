@@ -120,6 +120,7 @@ pub async fn serve(options: Options, terminal: Terminal, stop: CancellationToken
         state,
         first: None,
         came_back,
+        disclaimer: None,
     };
     endpoint
         .terminal
@@ -192,6 +193,8 @@ struct Endpoint {
     /// The first request to open that was taken up here; what was opened before it was another run's.
     first: Option<u32>,
     came_back: bool,
+    /// The session whose disclaimer waits for a yes or no.
+    disclaimer: Option<u64>,
 }
 
 struct Running {
@@ -298,11 +301,20 @@ impl Endpoint {
 
     fn push(&mut self, ev: Ev) -> bool {
         match ev {
-            Ev::Waiting { session, position, wait_s } => {
+            Ev::Waiting { session, position, wait_s, .. } => {
                 self.session = session;
-                let wait = wait_s.map_or_else(String::new, |wait| format!(", about {} to {} s", wait.low, wait.high));
-                self.say_once(format!("You are number {position} in the queue{wait}."));
+                let wait = wait_s.map_or_else(
+                    || "how long it takes is not known yet".to_owned(),
+                    |wait| format!("about {} s, most likely between {} and {} s", wait.about, wait.low, wait.high),
+                );
+                self.say_once(format!("You are number {position} in the queue: {wait}."));
             }
+            Ev::Announcement { kind, text, url, .. } => {
+                let notice = if kind == "notice" { "Notice: " } else { "" };
+                let text = format!("{notice}{} {}", plain(&text), plain(&url));
+                self.terminal.say(text.trim_end());
+            }
+            Ev::Disclaimer { session, text, .. } => self.disclaimer(session, &text),
             Ev::Serving { session, participants } => {
                 self.session = session;
                 self.serving(&participants);
@@ -381,6 +393,18 @@ impl Endpoint {
         self.say_once(text);
     }
 
+    /// What was allowed at the start covers the site's disclaimer too; where nobody can be asked it is declined.
+    fn disclaimer(&mut self, session: u64, text: &str) {
+        for line in text.lines() {
+            self.terminal.say(&plain(line));
+        }
+        if self.allow == Allow::Ask && self.terminal.present() {
+            self.disclaimer = Some(session);
+            return self.terminal.say("Do you agree? [y/N]");
+        }
+        self.act(Do::AnswerDisclaimer { session, agree: self.allow != Allow::Ask });
+    }
+
     fn prompt(&mut self, question: Question) {
         let answer = if self.allow.covers(&question.tools) {
             self.terminal.say(&format!(
@@ -418,6 +442,10 @@ impl Endpoint {
     }
 
     fn line(&mut self, line: &str) {
+        if let Some(session) = self.disclaimer.take() {
+            let agree = matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+            return self.act(Do::AnswerDisclaimer { session, agree });
+        }
         if let Some((question, allow)) = self.questions.answer(line) {
             self.terminal.say(if allow { "Allowed." } else { "Not allowed." });
             return self.act(Do::Answer { session: question.session, prompt: question.prompt, allow });

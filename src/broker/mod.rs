@@ -12,6 +12,7 @@ mod port;
 mod resolve;
 mod view;
 mod views;
+mod waiting_room;
 
 use directory::Proof;
 pub use directory::{Connection, Directory};

@@ -2,7 +2,7 @@
 
 use super::{
     Connection, Denied, Follower, Origin, OwnerError, Settings, Shared, StartError, denied, directory::Proof,
-    past::Pasts, perform::Performer, port::refused_by, resolve,
+    past::Pasts, perform::Performer, port::refused_by, resolve, waiting_room::no_rep,
 };
 use crate::{
     clock::{self, EngineClock},
@@ -490,8 +490,17 @@ impl Owner {
             }
             Way::Resume(presented) => Command::Reattach { presented: *presented, resume },
         };
+        let portal = match &command {
+            Command::Redeem { portal, .. } => *portal,
+            _ => None,
+        };
         let request = Request { actor: Actor::System, id: None, command };
-        match self.decide(now, request, turn).map_err(|refusal| {
+        match self.decide(now, request, turn).map_err(|mut refusal| {
+            if refusal.reason == Reason::NoRepAvailable {
+                // R2.6: with the portal's own words.
+                let (text, url) = no_rep(&self.engine.state().site, portal);
+                refusal.message = [text, url].join(" ").trim_end().to_owned();
+            }
             let code = match refusal.reason {
                 Reason::KeyGone | Reason::TokenGone => CloseCode::Gone,
                 Reason::SessionEnded => CloseCode::SessionEnded,
@@ -580,6 +589,7 @@ impl Owner {
                 (Outcome::Done | Outcome::Service(_), Some(key)) => {
                     Done::Key { key: key.reveal().into(), expires_at_ms }
                 }
+                (Outcome::Notice(notice), _) => Done::Notice { notice: notice.0 },
                 (Outcome::Opening { open, prompt }, _) => {
                     Done::Opening { open: open.0, prompt: prompt.map(|prompt| prompt.0) }
                 }
@@ -652,6 +662,7 @@ fn text_bytes(mail: &Mail) -> usize {
         Mail::Act { act, .. } => match &**act {
             Do::Open(open) => facts(&open.args),
             Do::AcceptOpen { facts: given, .. } | Do::Note { facts: given, .. } => facts(given),
+            Do::PublishNotice { text, .. } => text.len(),
             Do::Ask(ask) => ask.customer_name.len() + ask.details.len() + ask.external_key.len(),
             _ => 0,
         },

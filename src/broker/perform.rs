@@ -274,6 +274,9 @@ impl Performer {
     }
 
     fn greet_customer(&self, connection: &Arc<Connection>, state: &State, session: &Session, head: Seq) {
+        if let Some(expires_at) = session.disclaimer {
+            push(connection, head, disclaimer(state, session.id, expires_at.0));
+        }
         if session.owner().is_some() {
             push(connection, head, view::serving(state, session, |party| self.attached(party)));
         }
@@ -427,6 +430,13 @@ impl Performer {
             Event::LogoutNotice { user, minutes } => {
                 self.tell_rep(*user, head, || Ev::LogoutNotice { minutes: *minutes });
             }
+            Event::DisclaimerShown { session, expires_at } => {
+                let ev = disclaimer(state, *session, expires_at.0);
+                self.tell(Party::Customer(*session), head, || ev);
+            }
+            Event::DisclaimerAgreed { session } => self.views.session_changed(*session),
+            Event::NoticePublished { .. } => self.views.notices_changed(),
+            Event::NoticeGone { notice, .. } => self.views.waiting_room.notice_gone(*notice, head),
             Event::SeatTimedOut { user } => self.tell_rep(*user, head, || Ev::Reauthenticate {}),
             Event::LoggedOut { user, reason } => {
                 self.views.rep_changed(*user);
@@ -654,7 +664,8 @@ impl Performer {
         self.views.session_changed(session);
         if let Some(connection) = self.shared.directory.connection(party) {
             connection.sit(session, seat);
-            if state.session(session).is_some() {
+            // A session as reps see it is for reps alone (R10.2).
+            if matches!(party, Party::Rep(_)) && state.session(session).is_some() {
                 push(&connection, head, Ev::Session(Box::new(self.session_view(state, session))));
             }
         }
@@ -817,6 +828,10 @@ fn invited(site: &Site, to: Queue) -> Vec<UserId> {
             site.teams.get(&team).map(|team| team.members.keys().copied().collect()).unwrap_or_default()
         }
     }
+}
+
+fn disclaimer(state: &State, session: SessionId, expires_at_ms: u64) -> Ev {
+    Ev::Disclaimer { session: session.0, text: state.site.options.disclaimer_text.clone(), expires_at_ms }
 }
 
 fn offer_gone(session: SessionId, reason: &str) -> Ev {

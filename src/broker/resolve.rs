@@ -88,6 +88,9 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::TakeBack { session: s, tool: name } => {
             Command::TakeBack { session: session(s), tool: name.as_deref().map(tool).transpose()? }
         }
+        Do::AnswerDisclaimer { session: s, agree } => Command::AnswerDisclaimer { session: session(s), agree },
+        Do::PublishNotice { text, lives_s } => Command::PublishNotice { text, lives: lives_s.map(Span::seconds) },
+        Do::WithdrawNotice { notice } => Command::WithdrawNotice { notice: NoticeId(notice) },
         Do::MakeServiceKey { name } => {
             Command::MakeServiceKey { name: bounded("name", name, limits::NAME_BYTES_MAX)?, token: hash }
         }
@@ -130,6 +133,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::RefuseOpen { session, .. }
         | Do::Note { session, .. }
         | Do::Answer { session, .. }
+        | Do::AnswerDisclaimer { session, .. }
         | Do::TakeBack { session, .. }
         | Do::Explain { session, .. } => Some(*session),
         Do::Status { .. }
@@ -141,6 +145,8 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Ask(_)
         | Do::ExplainAsk(_)
         | Do::MakeKey { .. }
+        | Do::PublishNotice { .. }
+        | Do::WithdrawNotice { .. }
         | Do::GetNext {}
         | Do::SetPassword { .. }
         | Do::MakeServiceKey { .. }

@@ -83,10 +83,13 @@ pub fn serving(state: &State, session: &Session, attached: impl Fn(Party) -> boo
     Ev::Serving { session: session.id.0, participants: participants.collect() }
 }
 
+/// A rep whose site shows no names (R10.2).
+const HIDDEN_NAME: &str = "Agent";
+
 /// A rep as customers may know them.
 pub fn public_name(site: &Site, user: UserId) -> String {
     match site.users.get(&user) {
-        Some(_) if !site.options.show_rep_names => site.options.rep_alias.clone(),
+        Some(_) if !site.options.show_rep_names => HIDDEN_NAME.to_owned(),
         Some(user) => user.public_name.clone(),
         None => site.options.rep_alias.clone(),
     }

@@ -1,9 +1,9 @@
-//! What consoles and waiting customers see change (W4.4, R10.1): gathered for a moment, then each object once to those who
+//! What consoles see change (W4.4): gathered for a moment, then each object once to those who
 //! may see it, with a ring for consoles that come back.
 
-use super::{Connection, Shared, view};
+use super::{Connection, Shared, view, waiting_room::WaitingRoom};
 use crate::{
-    engine::{Queue, State},
+    engine::State,
     ids::*,
     limits,
     time::Span,
@@ -27,10 +27,7 @@ pub(super) struct Views {
     flush_at: Option<Instant>,
     /// Colleagues' states go out less often than sessions: nobody acts on them within a second.
     reps_at: Instant,
-    positions_at: Instant,
-    /// Queues have moved since positions were told.
-    positions_due: bool,
-    positions: HashMap<SessionId, u32>,
+    pub waiting_room: WaitingRoom,
     /// Deltas for consoles that come back: the turn, who may see it, the push.
     ring: VecDeque<(Seq, BTreeSet<UserId>, Bytes)>,
 }
@@ -38,6 +35,7 @@ pub(super) struct Views {
 impl Views {
     pub fn new(shared: Arc<Shared>) -> Self {
         Self {
+            waiting_room: WaitingRoom::new(shared.clone()),
             shared,
             shown: HashMap::new(),
             changed_sessions: BTreeSet::new(),
@@ -45,36 +43,32 @@ impl Views {
             changed_reps: BTreeSet::new(),
             flush_at: None,
             reps_at: Instant::now(),
-            positions_at: Instant::now(),
-            positions_due: false,
-            positions: HashMap::new(),
             ring: VecDeque::new(),
         }
     }
 
     pub fn session_changed(&mut self, session: SessionId) {
         self.changed_sessions.insert(session);
-        self.positions_due = true;
+        self.waiting_room.changed();
         self.flush_by(Instant::now() + duration(limits::VIEW_INTERVAL));
     }
 
     pub fn rep_changed(&mut self, user: UserId) {
         self.changed_reps.insert(user);
+        self.waiting_room.changed();
         self.flush_by(self.reps_at.max(Instant::now() + duration(limits::VIEW_INTERVAL)));
     }
 
     /// A customer whose connection is new has not heard its position.
     pub fn customer_came(&mut self, session: SessionId) {
-        self.positions.remove(&session);
-        self.positions_due = true;
+        self.waiting_room.came(session);
         self.flush_by(Instant::now() + duration(limits::VIEW_INTERVAL));
     }
 
     /// A session ended. Consoles that show it are told with the next changes, but for those `told` already; what
     /// came and went between two flushes was never shown.
     pub fn session_ended(&mut self, session: SessionId, reason: &str, told: &BTreeSet<UserId>) {
-        self.positions.remove(&session);
-        self.positions_due = true;
+        self.waiting_room.left(session);
         self.changed_sessions.remove(&session);
         let shown = self.shown.remove(&session).unwrap_or_default();
         let others: BTreeSet<UserId> = shown.difference(told).copied().collect();
@@ -108,15 +102,16 @@ impl Views {
                 self.flush_by(self.reps_at);
             }
         }
-        if self.positions_due {
-            if now >= self.positions_at {
-                self.positions_at = now + duration(limits::POSITION_INTERVAL);
-                self.positions_due = false;
-                self.tell_positions(state, head);
-            } else {
-                self.flush_by(self.positions_at);
-            }
+        self.waiting_room.tell(state, head, now);
+        if let Some(at) = self.waiting_room.next(now) {
+            self.flush_by(at);
         }
+    }
+
+    /// Notices came or went.
+    pub fn notices_changed(&mut self) {
+        self.waiting_room.changed();
+        self.flush_by(Instant::now() + duration(limits::VIEW_INTERVAL));
     }
 
     fn flush_sessions(&mut self, state: &State, head: Seq) {
@@ -141,34 +136,6 @@ impl Views {
             let mut audience: BTreeSet<UserId> = teams.flat_map(|team| team.members.keys().copied()).collect();
             audience.insert(user);
             self.deliver(audience, &Ev::Rep(view::rep(state, user)), head);
-        }
-    }
-
-    /// R10.1, at most every five seconds.
-    fn tell_positions(&mut self, state: &State, head: Seq) {
-        let connections = self.shared.directory.connections();
-        let customers = || {
-            connections.iter().filter_map(|connection| match connection.party() {
-                Some(Party::Customer(session)) => Some((connection, session)),
-                _ => None,
-            })
-        };
-        let queues: BTreeSet<Queue> =
-            customers().filter_map(|(_, session)| Some(state.session(session)?.waiting()?.queue)).collect();
-        let mut places = HashMap::new();
-        for queue in queues {
-            for (ahead, session) in state.in_order(queue).into_iter().enumerate() {
-                places.insert(session, u32::try_from(ahead + 1).unwrap_or(u32::MAX));
-            }
-        }
-        for (connection, session) in customers() {
-            let Some(position) = places.get(&session).copied() else {
-                self.positions.remove(&session);
-                continue;
-            };
-            if self.positions.insert(session, position) != Some(position) {
-                push(connection, head, Ev::Waiting { session: session.0, position, wait_s: None });
-            }
         }
     }
 

@@ -200,6 +200,7 @@ pub(super) async fn say_hello(mut link: Link, hello: &Hello) -> Result<Entered, 
     }
     link.queue_control(&FromClient::Hello(Box::new(hello.clone())).encode());
     let (mut retry_after_ms, mut welcome, mut rest) = (None, None, Vec::new());
+    let mut said = String::new();
     let answered = async {
         while welcome.is_none() {
             let step = link.step(|item| match item {
@@ -214,6 +215,7 @@ pub(super) async fn say_hello(mut link: Link, hello: &Hello) -> Result<Entered, 
                     }
                     Ok(FromBroker::Bye(bye)) => {
                         retry_after_ms = bye.retry_after_ms;
+                        said = bye.reason;
                         Ok(())
                     }
                     Ok(_) => Err(Early::Fault("something else came before the welcome".into())),
@@ -233,7 +235,10 @@ pub(super) async fn say_hello(mut link: Link, hello: &Hello) -> Result<Entered, 
     };
     match (timeout(DIAL, answered).await.map_err(|_| too_slow())?, welcome) {
         (Ok(()), Some(welcome)) => Ok(Entered { link, welcome, rest }),
-        (Err(Early::Closed(code, reason)), _) => Err(ClientError::Denied { code, reason, retry_after_ms }),
+        (Err(Early::Closed(code, reason)), _) => {
+            let reason = if said.is_empty() { reason } else { said };
+            Err(ClientError::Denied { code, reason, retry_after_ms })
+        }
         (Err(Early::Fault(reason)), _) => Err(ClientError::Unreachable(reason)),
         (Ok(()), None) => Err(ClientError::Unreachable("no welcome".into())),
     }

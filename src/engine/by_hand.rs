@@ -29,6 +29,7 @@ impl Engine {
         let Some(waiting) = session.waiting() else {
             return refuse(Reason::WrongState, "R7.1", "this session does not wait");
         };
+        self.has_agreed(session)?;
         match waiting.queue {
             Queue::Personal(owner) if owner != rep => {
                 return refuse(Reason::NotPermitted, "R7.1", "this session waits in another rep's own queue");

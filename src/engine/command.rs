@@ -163,6 +163,15 @@ pub enum Command {
         team: TeamId,
     },
 
+    /// Told to every customer who waits, until it is withdrawn or has lived so long (R10.1).
+    PublishNotice {
+        text: String,
+        lives: Option<Span>,
+    },
+    WithdrawNotice {
+        notice: NoticeId,
+    },
+
     // ---- a rep's console ----
     /// A password or token of credential `version` was proven outside (W5.7).
     Login {
@@ -256,6 +265,12 @@ pub enum Command {
     },
     End {
         session: SessionId,
+    },
+
+    /// The customer agrees to the site's disclaimer, or declines (R10.2).
+    AnswerDisclaimer {
+        session: SessionId,
+        agree: bool,
     },
 
     // ---- tools ----

@@ -82,6 +82,17 @@ pub enum Event {
         team: TeamId,
     },
 
+    NoticePublished {
+        notice: NoticeId,
+        text: String,
+        by: Actor,
+        until: Option<Time>,
+    },
+    NoticeGone {
+        notice: NoticeId,
+        reason: String,
+    },
+
     // ---- consoles ----
     LoggedIn {
         user: UserId,
@@ -177,6 +188,14 @@ pub enum Event {
     Queued {
         session: SessionId,
         queue: Queue,
+    },
+    /// The customer is asked to agree to the site's disclaimer; until then nobody serves the session (R10.2).
+    DisclaimerShown {
+        session: SessionId,
+        expires_at: Time,
+    },
+    DisclaimerAgreed {
+        session: SessionId,
     },
     Offered {
         session: SessionId,
@@ -481,6 +500,7 @@ pub enum Outcome {
         legs: Vec<(ChannelId, ParticipantId)>,
     },
     Service(ServiceId),
+    Notice(NoticeId),
     /// The presented token was a used one: nobody is attached, and no token of this party is good any more (H-56).
     TokensRevoked {
         party: Party,

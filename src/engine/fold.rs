@@ -16,6 +16,7 @@ impl State {
             Event::ConnectionsLost => self.fold_connections_lost(at),
             Event::UserDisabled { .. } | Event::TeamDeleted { .. } | Event::SiteApplied { .. } => {
                 self.fold_site(event);
+                self.fold_paces_of_site();
                 self.fold_schedules(at);
             }
 
@@ -71,7 +72,10 @@ impl State {
         match event {
             Event::Asked { session, ask } => self.fold_asked(at, *session, ask),
             Event::PortalBound { session, portal } => self.change_session(*session, |it| it.ask.portal = Some(*portal)),
-            Event::Queued { session, queue } => self.change_session(*session, |it| it.place(at, *queue, true)),
+            Event::Queued { session, queue } => {
+                self.fold_pace_entered(*queue, *session);
+                self.change_session(*session, |it| it.place(at, *queue, true));
+            }
             Event::Offered { session, rep, team, expires_at, .. } => {
                 let offer = Offer { rep: *rep, team: *team, since: at, expires_at: *expires_at, warned: false };
                 self.change_session(*session, |it| {
@@ -123,6 +127,10 @@ impl State {
             Event::OwnerChanged { session, from, to, rule } => self.fold_owner_changed(at, *session, *from, *to, *rule),
             Event::OpenRequested { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
             Event::Noted { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
+            Event::DisclaimerShown { session, expires_at } => {
+                self.change_session(*session, |it| it.disclaimer = Some(*expires_at));
+            }
+            Event::DisclaimerAgreed { session } => self.change_session(*session, |it| it.disclaimer = None),
             Event::DataMoved { session, by } => self.fold_active(at, *session, |who| by.contains(&who)),
             Event::Held { session } => self.fold_hold(at, *session, true),
             Event::Resumed { session } => self.fold_hold(at, *session, false),
@@ -235,12 +243,16 @@ impl State {
     fn fold_accepted(&mut self, at: Time, id: SessionId, rep: UserId, participant: ParticipantId, how: AcceptedHow) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let offered_to = session.waiting().and_then(|waiting| waiting.offer.as_ref()).map(|offer| offer.rep);
+        let left = session.placed().map(|waiting| waiting.queue);
         if let Some(waiting) = session.waiting()
             && matches!(how, AcceptedHow::Offer | AcceptedHow::Take | AcceptedHow::GetNext)
         {
             session.last_queue = Some(waiting.queue);
         }
         session.stage = Stage::Active { owner: rep, since: at };
+        if let Some(queue) = left {
+            self.fold_pace_taken(at, queue, id);
+        }
         if let Some(offered_to) = offered_to {
             self.change_console(offered_to, |console| console.offer = None);
         }
@@ -310,6 +322,7 @@ impl State {
             it.place(at, to, by_hand);
             it.moved_by = Some(rule);
         });
+        self.fold_pace_entered(to, id);
     }
 
     fn fold_owner_changed(&mut self, at: Time, id: SessionId, from: Option<UserId>, to: UserId, rule: OwnerRule) {

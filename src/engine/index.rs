@@ -295,9 +295,10 @@ impl State {
     }
 
     /// When something is due for this session, each with its rule.
-    pub(super) fn session_deadlines(&self, session: &Session) -> [Option<Time>; 8] {
+    pub(super) fn session_deadlines(&self, session: &Session) -> [Option<Time>; 9] {
         let options = &self.site.options;
-        let mut due = [None; 8];
+        let mut due = [None; 9];
+        due[8] = session.disclaimer;
         due[0] = session.invites.iter().map(|invite| invite.expires_at).min();
         match &session.stage {
             Stage::Held { since, .. } => due[1] = Some(*since + limits::HOLD_MAX),
@@ -365,7 +366,11 @@ pub(super) fn portal_bars(site: &Site, session: &Session, team: TeamId) -> bool 
 fn free<'a>(site: &Site, session: &'a Session, waiting: &Waiting) -> Option<Free<'a>> {
     let Queue::Team(team_id) = waiting.queue else { return None };
     let team = site.teams.get(&team_id)?;
-    if waiting.offer.is_some() || session.customer_lost.is_some() || portal_bars(site, session, team_id) {
+    if waiting.offer.is_some()
+        || session.customer_lost.is_some()
+        || session.must_agree()
+        || portal_bars(site, session, team_id)
+    {
         return None;
     }
     let demand = (team.algorithm != Algorithm::None).then(|| demand(site, session, waiting, team_id));

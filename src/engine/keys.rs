@@ -189,6 +189,7 @@ impl Engine {
     ) -> Outcome {
         let party = Party::Customer(session);
         let epoch = self.attach(now, party, resume, customer.client.clone(), out);
+        self.show_disclaimer(now, session, out);
         Outcome::Attached { party, epoch }
     }
 

@@ -6,9 +6,11 @@
 
 pub mod accounts;
 pub mod command;
+pub mod estimate;
 pub mod event;
 pub mod explain;
 pub mod keys;
+pub mod notices;
 pub mod parties;
 pub mod past;
 pub mod proving;
@@ -22,6 +24,7 @@ pub mod tools;
 mod asking;
 mod by_hand;
 mod consoles;
+mod disclaimer;
 mod endings;
 mod fallback;
 mod fold;
@@ -136,6 +139,7 @@ impl Engine {
         [state.tools.next_deadline(), state.keys.next_deadline(), state.parties.next_deadline()]
             .into_iter()
             .chain([state.accounts.next_deadline(), state.next_deadline(), state.two_factor_due()])
+            .chain([state.notices.next_deadline()])
             .flatten()
             .min()
     }
@@ -197,6 +201,7 @@ impl Engine {
             Command::AcceptOpen { session, open, facts } => self.accept_open(now, actor, *session, *open, facts, out),
             Command::RefuseOpen { session, open, reason } => self.refuse_open(now, actor, *session, *open, reason, out),
             Command::Note { session, channel, facts } => self.note(now, actor, *session, *channel, facts, out),
+            Command::AnswerDisclaimer { session, agree } => self.answer_disclaimer(now, actor, *session, *agree, out),
             Command::Answer { session, prompt, allow } => self.answer(now, actor, *session, *prompt, *allow, out),
             Command::TakeBack { session, tool } => self.take_back(now, actor, *session, *tool, out),
             Command::Refusals { session, participant, tool, count, source } => {
@@ -206,6 +211,8 @@ impl Engine {
             Command::ChannelEnded { channel, reason } => self.channel_ended(now, actor, *channel, reason, out),
             Command::LegEnded { channel, reader, reason } => self.leg_ended(now, actor, *channel, *reader, reason, out),
 
+            Command::PublishNotice { text, lives } => self.publish_notice(now, actor, text, *lives, out),
+            Command::WithdrawNotice { notice } => self.withdraw_notice(now, actor, *notice, out),
             Command::DisableUser { user } => self.disable_user(now, actor, *user, out),
             Command::DeleteTeam { team } => self.delete_team(now, actor, *team, out),
             Command::ApplySite(site) => self.apply_site(now, actor, site, out),
@@ -284,6 +291,7 @@ impl Engine {
                 self.tick_keys(at, out);
                 self.tick_parties(at, out);
                 self.tick_two_factor(at, out);
+                self.tick_notices(at, out);
             }
         }
     }

@@ -173,6 +173,9 @@ impl Engine {
             }
             return;
         }
+        if due[8] {
+            return self.end(at, id, super::event::EndReason::Declined, out);
+        }
         let Stage::Waiting(waiting) = &session.stage else {
             if due[7] && !due[1] {
                 return self.remove_inactive(at, id, out);

@@ -44,6 +44,9 @@ pub struct Session {
     /// Since when the customer's connection has been gone (R10.3).
     #[serde(default)]
     pub customer_lost: Option<Time>,
+    /// The customer has not agreed to the disclaimer, and has until then (R10.2).
+    #[serde(default)]
+    pub disclaimer: Option<Time>,
     /// Open invitations, by whom they may be taken up (R7.4).
     #[serde(default)]
     pub invites: Vec<Invite>,
@@ -188,6 +191,7 @@ impl Session {
             customer_attached: ask.join.is_none(),
             customer_came: false,
             customer_lost: None,
+            disclaimer: None,
             invites: Vec::new(),
         }
     }

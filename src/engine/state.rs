@@ -1,6 +1,9 @@
 //! The state of a site and its fold: nothing here decides.
 
-use super::{Event, Queue, Session, accounts::Accounts, index::Index, keys::Keys, parties::Parties, tools::Tools};
+use super::{
+    Event, Queue, Session, accounts::Accounts, estimate::Paces, index::Index, keys::Keys, notices::Notices,
+    parties::Parties, tools::Tools,
+};
 use crate::{
     ids::*,
     routing::Console,
@@ -28,6 +31,10 @@ pub struct State {
     pub keys: Keys,
     pub parties: Parties,
     pub accounts: Accounts,
+    #[serde(default)]
+    pub notices: Notices,
+    #[serde(default)]
+    pub paces: Paces,
     /// The date from which everybody needs a second factor, once it has come (R11.3).
     #[serde(default)]
     pub two_factor_since: Option<u64>,
@@ -91,6 +98,7 @@ impl State {
         self.parties.apply(at, event);
         self.keys.apply(at, event);
         self.accounts.apply(at, event);
+        self.notices.apply(at, event);
         self.tools.apply(at, event);
         self.refresh(at);
     }

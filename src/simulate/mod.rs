@@ -9,11 +9,13 @@ pub mod run;
 pub mod scenario;
 
 mod chance;
+mod foresight;
 mod names;
 mod series;
 mod steps;
 
 pub use again::{Again, Difference};
+pub use foresight::Foresaw;
 pub use line::{Happening, Line};
 pub use page::{Heading, page};
 pub use report::{Figures, Report};

@@ -2,7 +2,7 @@
 //!
 //! `arrived = answered + abandoned + refused + unanswered`, and a customer counts where they first asked.
 
-use super::series::Series;
+use super::{Foresaw, series::Series};
 use crate::time::{Span, Time};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, fmt};
 pub struct Report {
     pub queues: BTreeMap<String, Figures>,
     pub total: Figures,
+    /// How well customers were told their wait (R10.1).
+    pub estimate: Foresaw,
 }
 
 /// Waits are from the ask to the accept, over all answered, zeros included; none where nobody was answered.
@@ -111,7 +113,7 @@ fn percentile(sorted: &[u64], percent: usize) -> Option<f64> {
 }
 
 /// To a millionth: more would only be noise.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
 

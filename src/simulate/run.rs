@@ -3,6 +3,7 @@
 
 use super::{
     chance::Chance,
+    foresight::Foresight,
     line::{Happening, Line, Refused},
     names::Names,
     report::{Report, Tally},
@@ -15,6 +16,7 @@ use crate::{
     },
     ids::*,
     limits,
+    site::{Site, TwoFactor},
     time::{Span, Time},
     wire::control::ClientInfo,
 };
@@ -50,6 +52,7 @@ pub(super) struct Run {
     /// Figures over time are of the time until here.
     horizon: Time,
     lines: Vec<Line>,
+    foresight: Foresight,
 }
 
 /// What happens by itself.
@@ -96,6 +99,23 @@ impl Guest {
     }
 }
 
+/// Who was placed in a queue by this event, and when.
+fn began_to_wait(stamped: &Stamped) -> Option<(Time, SessionId)> {
+    match stamped.event {
+        Event::Queued { session, .. } => Some((stamped.at, session)),
+        _ => None,
+    }
+}
+
+/// A scenario's reps have nothing to prove: no second factor, no client that may be too old, no password to show again
+/// at a shared seat.
+fn without_proofs(mut site: Site) -> Site {
+    site.options.two_factor = TwoFactor::default();
+    site.users.values_mut().for_each(|user| user.two_factor = false);
+    site.pools.values_mut().for_each(|pool| pool.reauthenticate_after = Span::ZERO);
+    site
+}
+
 /// In total, and for its queue.
 fn keys(queue: Option<Queue>) -> impl Iterator<Item = Option<Queue>> {
     [None].into_iter().chain(queue.map(Some))
@@ -104,7 +124,7 @@ fn keys(queue: Option<Queue>) -> impl Iterator<Item = Option<Queue>> {
 impl Run {
     fn new(scenario: &Scenario) -> Self {
         let mut run = Self {
-            engine: Engine::new(scenario.site.clone()),
+            engine: Engine::new(without_proofs(scenario.site.clone())),
             names: Names::new(&scenario.site),
             now: Time(0),
             auto: scenario.auto,
@@ -118,6 +138,7 @@ impl Run {
             places: HashMap::new(),
             horizon: scenario.horizon(),
             lines: Vec::new(),
+            foresight: Foresight::default(),
         };
         let _ = run.ask_engine(Actor::System, Command::CivilTime { ms: scenario.start_ms });
         run
@@ -375,6 +396,7 @@ impl Run {
 
     /// What follows from what happened: lines, figures, and what comes by itself.
     fn absorb(&mut self, events: Vec<Stamped>) {
+        let queued: Vec<(Time, SessionId)> = events.iter().filter_map(began_to_wait).collect();
         for Stamped { at, event } in events {
             if let Some(happening) = self.names.happening(&event) {
                 self.lines.push(Line { at, happening });
@@ -385,6 +407,9 @@ impl Run {
             {
                 self.plan(at + self.answer_after(), Act::Accept { session, rep });
             }
+        }
+        if !self.sources.is_empty() {
+            queued.into_iter().for_each(|(at, session)| self.foresight.queued(at, self.engine.state(), session));
         }
     }
 
@@ -398,6 +423,7 @@ impl Run {
                 self.guests.entry(*session).or_insert_with(|| Guest::new(at, None, handle));
             }
             Event::Accepted { session, .. } => {
+                self.foresight.accepted(at, *session);
                 self.answered(at, *session);
                 self.begin_handling(*session);
             }
@@ -405,8 +431,12 @@ impl Run {
                 self.handle_on(at, *session);
                 self.begin_handling(*session);
             }
-            Event::Held { session } | Event::Moved { session, .. } => self.stop_handling(at, *session),
+            Event::Held { session } | Event::Moved { session, .. } => {
+                self.foresight.gone(*session);
+                self.stop_handling(at, *session);
+            }
             Event::Ended { session, reason } => {
+                self.foresight.gone(*session);
                 self.stop_handling(at, *session);
                 let Some(guest) = self.guests.remove(session) else { return };
                 // Nothing names a customer who came by chance again.
@@ -485,6 +515,6 @@ impl Run {
         let names = &self.names;
         let queues =
             self.tallies.into_iter().map(|(queue, tally)| (names.address(queue), tally.figures(target))).collect();
-        Report { queues, total: self.total.figures(target) }
+        Report { queues, total: self.total.figures(target), estimate: self.foresight.foresaw() }
     }
 }

@@ -104,6 +104,15 @@ pub struct Options {
     pub default_policy: Option<PolicyId>,
     pub auto_start: bool,
     pub disclaimer: bool,
+    #[serde(default)]
+    pub disclaimer_text: String,
+    /// Said to a customer who begins to wait, and again and again while waiting (R10.1).
+    #[serde(default)]
+    pub greeting: String,
+    #[serde(default)]
+    pub hold_message: String,
+    #[serde(default)]
+    pub hold_message_every: Span,
     pub show_rep_names: bool,
     pub rep_alias: String,
     pub two_factor: TwoFactor,
@@ -191,6 +200,11 @@ pub struct Team {
     /// 0 = no limit.
     pub max_queue: u32,
     pub overdue: Overdue,
+    /// Instead of the site's; empty: the site's.
+    #[serde(default)]
+    pub greeting: String,
+    #[serde(default)]
+    pub hold_message: String,
     pub members: BTreeMap<UserId, TeamRole>,
 }
 

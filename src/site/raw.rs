@@ -67,6 +67,10 @@ pub struct RawOptions {
     pub default_policy: String,
     pub auto_start: bool,
     pub disclaimer: bool,
+    pub disclaimer_text: String,
+    pub greeting: String,
+    pub hold_message: String,
+    pub hold_message_every_s: u32,
     pub show_rep_names: bool,
     pub rep_alias: String,
     pub two_factor: RawTwoFactor,
@@ -93,6 +97,10 @@ impl Default for RawOptions {
             default_policy: String::new(),
             auto_start: false,
             disclaimer: false,
+            disclaimer_text: String::new(),
+            greeting: String::new(),
+            hold_message: String::new(),
+            hold_message_every_s: 0,
             show_rep_names: true,
             rep_alias: "Agent".to_owned(),
             two_factor: RawTwoFactor::default(),
@@ -136,6 +144,8 @@ pub struct RawTeam {
     pub relax_after_s: u32,
     pub max_queue: u32,
     pub overdue: RawOverdue,
+    pub greeting: String,
+    pub hold_message: String,
 }
 
 impl Default for RawTeam {
@@ -151,6 +161,8 @@ impl Default for RawTeam {
             relax_after_s: 0,
             max_queue: 0,
             overdue: RawOverdue::default(),
+            greeting: String::new(),
+            hold_message: String::new(),
         }
     }
 }

@@ -138,7 +138,8 @@ async fn part(link: &mut Link, ended: Ended) -> &'static str {
         Ended::Close(Farewell { code, reason, retry_after_ms }) => {
             let number = code.number();
             tracing::debug!(code = number, reason, "closing a connection");
-            if retry_after_ms.is_some() {
+            // A close frame holds few words, and the portal's may be many (R2.6).
+            if retry_after_ms.is_some() || reason.len() > limits::CLOSE_REASON_BYTES {
                 let bye = FromBroker::Bye(Bye { code: number, reason: reason.clone(), retry_after_ms });
                 link.queue_control(&bye.encode());
             }

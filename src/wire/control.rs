@@ -254,11 +254,26 @@ pub enum Do {
         prompt: u32,
         allow: bool,
     },
+    /// The customer agrees to the disclaimer, or declines, which ends the session (R10.2).
+    AnswerDisclaimer {
+        session: u64,
+        agree: bool,
+    },
     /// The customer takes back one grant, or all with no tool named (P4.6). Answer: `revoked`.
     TakeBack {
         session: u64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tool: Option<String>,
+    },
+
+    /// Tells every customer who waits, until it is withdrawn or has lived so long. Answer: `notice`.
+    PublishNotice {
+        text: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lives_s: Option<u64>,
+    },
+    WithdrawNotice {
+        notice: u32,
     },
 
     // Looking.
@@ -377,6 +392,9 @@ pub enum Done {
     Explained(Box<Explained>),
     Site {
         toml: String,
+    },
+    Notice {
+        notice: u32,
     },
 }
 
@@ -543,6 +561,28 @@ pub enum Ev {
         position: u32,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wait_s: Option<WaitRange>,
+        /// Whoever will serve, while nobody's name is known (R10.2).
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        name: String,
+    },
+    /// Agree with `answer_disclaimer`; until then nobody serves the session.
+    Disclaimer {
+        session: u64,
+        text: String,
+        expires_at_ms: u64,
+    },
+    /// What the site says to its customers: `kind` is `greeting`, `hold`, `no_rep` or `notice`.
+    Announcement {
+        session: u64,
+        kind: String,
+        text: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        url: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        notice: Option<u32>,
+    },
+    NoticeGone {
+        notice: u32,
     },
     /// Somebody serves this session now; names as the customer may see them (R10.2).
     Serving {
@@ -655,6 +695,9 @@ pub struct ToolView {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WaitRange {
     pub low: u32,
+    /// What is most to be expected.
+    #[serde(default)]
+    pub about: u32,
     pub high: u32,
 }
 

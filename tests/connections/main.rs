@@ -9,6 +9,7 @@ mod attack;
 mod back;
 mod changes;
 mod channels;
+mod customers;
 mod frames;
 mod http;
 mod live;

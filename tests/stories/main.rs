@@ -3,6 +3,7 @@
 mod assignment;
 mod by_hand;
 mod consoles;
+mod customers;
 mod eligibility;
 mod explain;
 mod fallback;

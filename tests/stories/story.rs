@@ -145,6 +145,29 @@ impl Story {
                 let position = self.engine.state().position(self.sessions[name]);
                 self.line(self.now, format!("position {name} {position:?}"));
             }
+            ["estimate", name] => {
+                let state = self.engine.state();
+                let place = state.place_unoffered(self.sessions[name]);
+                let said = match place.and_then(|(queue, place)| state.estimate(queue, place)) {
+                    Some(it) => format!("about {}s, {}s to {}s", it.about.0 / 1000, it.low.0 / 1000, it.high.0 / 1000),
+                    None => "unknown".to_owned(),
+                };
+                self.line(self.now, format!("estimate {name} {said}"));
+            }
+            [answer @ ("agree" | "decline"), name] => {
+                let session = self.sessions[name];
+                let command = Command::AnswerDisclaimer { session, agree: answer == "agree" };
+                self.request(act, Actor::Party(Party::Customer(session)), command);
+            }
+            ["notice", rep, lives, ref text @ ..] => {
+                let lives = Some(Span::seconds(lives.parse().expect("seconds"))).filter(|lives| !lives.is_zero());
+                let command = Command::PublishNotice { text: text.join(" "), lives };
+                self.request(act, Actor::Party(Party::Rep(self.user(rep))), command);
+            }
+            ["withdraw", rep, notice] => {
+                let notice = NoticeId(notice.parse().expect("a number"));
+                self.request(act, Actor::Party(Party::Rep(self.user(rep))), Command::WithdrawNotice { notice });
+            }
             ["restart"] => self.request(act, Actor::System, Command::LoseConnections),
             ["ask", name, "in", queue, ref more @ ..] => self.ask(act, name, queue, more),
             ["leave", name] => {
@@ -419,6 +442,10 @@ impl Story {
             Event::CivilTime { .. } => return None,
             Event::LoggedOut { user, reason } => format!("logged_out {} {}", rep(user), word(reason)),
             Event::LogoutNotice { user, minutes } => format!("logout_notice {} {minutes}min", rep(user)),
+            Event::DisclaimerShown { session, .. } => format!("disclaimer {}", name(session)),
+            Event::DisclaimerAgreed { session } => format!("agreed {}", name(session)),
+            Event::NoticePublished { notice, text, .. } => format!("notice {notice} {text}"),
+            Event::NoticeGone { notice, reason } => format!("notice_gone {notice} {reason}"),
             Event::SeatTimedOut { user } => format!("seat_timed_out {}", rep(user)),
             Event::ReachedIdleLimit { user } => format!("idle {}", rep(user)),
             Event::BecameReady { user } => format!("ready {}", rep(user)),

@@ -31,6 +31,7 @@ impl Engine {
     ) -> Result<Outcome, Refusal> {
         let (by, side) = self.acting(session, actor)?;
         let here = self.session_in(session)?;
+        self.has_agreed(here)?;
         let owner = match here.stage {
             session::Stage::Active { owner, .. } => owner,
             _ => return Err(Refusal::new(Reason::WrongState, "W1.3", "tools open in a session that is being served")),

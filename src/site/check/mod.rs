@@ -127,6 +127,12 @@ impl<'raw> Check<'raw> {
         text.to_owned()
     }
 
+    /// As [`Self::text`], with lines.
+    fn prose(&mut self, text: &str, bytes_max: usize, key: String) -> String {
+        self.text(&text.replace('\n', " "), bytes_max, key);
+        text.to_owned()
+    }
+
     fn zone(&mut self, name: &str, key: &str) -> String {
         if TimeZone::get(name).is_err() {
             self.problem(key, format!("`{name}` is not a time zone such as `Europe/Berlin`"));
@@ -240,11 +246,33 @@ impl<'raw> Check<'raw> {
             default_policy: self.reference(&policies, "policy", &raw.default_policy, "options.default_policy"),
             auto_start: raw.auto_start,
             disclaimer: raw.disclaimer,
+            disclaimer_text: self.disclaimer_text(),
+            greeting: self.prose(&raw.greeting, limits::ANNOUNCEMENT_BYTES_MAX, key("greeting")),
+            hold_message: self.prose(&raw.hold_message, limits::ANNOUNCEMENT_BYTES_MAX, key("hold_message")),
+            hold_message_every: self.hold_message_every(),
             show_rep_names: raw.show_rep_names,
             rep_alias: self.text(&raw.rep_alias, limits::NAME_BYTES_MAX, key("rep_alias")),
             two_factor: self.two_factor(&raw.two_factor),
             statuses: self.statuses(&raw.statuses),
         };
+    }
+
+    /// R10.2: without its text a disclaimer asks for nothing.
+    fn disclaimer_text(&mut self) -> String {
+        let raw = &self.raw.options;
+        if raw.disclaimer && raw.disclaimer_text.trim().is_empty() {
+            self.problem("options.disclaimer_text", "is missing: say what customers agree to");
+        }
+        self.prose(&raw.disclaimer_text, limits::DISCLAIMER_BYTES_MAX, "options.disclaimer_text".to_owned())
+    }
+
+    /// R10.1: 0 = never.
+    fn hold_message_every(&mut self) -> Span {
+        let seconds = self.raw.options.hold_message_every_s;
+        if seconds != 0 {
+            self.number(seconds, limits::HOLD_MESSAGE_SECONDS, "options.hold_message_every_s".to_owned());
+        }
+        Span::seconds(u64::from(seconds))
     }
 
     /// R11.3: a date at 00:00 in its zone, and the least version of a client.

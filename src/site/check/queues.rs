@@ -72,6 +72,8 @@ impl Check<'_> {
                 relax_after: self.span(raw.relax_after_s, key("relax_after_s")),
                 max_queue: raw.max_queue,
                 overdue: self.overdue(&raw.overdue, &known, id, &key("overdue")),
+                greeting: self.prose(&raw.greeting, limits::ANNOUNCEMENT_BYTES_MAX, key("greeting")),
+                hold_message: self.prose(&raw.hold_message, limits::ANNOUNCEMENT_BYTES_MAX, key("hold_message")),
                 members: BTreeMap::new(),
                 code,
             };

@@ -1,0 +1,185 @@
+//! What reaches a customer's connection, and what never does (R10).
+
+use crate::place::{PASSWORD, Person, Place, SITE, hello, open};
+use equipoise::{
+    client::{Client, ClientError, Transport, sign_in},
+    engine::Actor,
+    wire::{
+        Credential, Do, Done, Ev,
+        control::{KeyKind, Role},
+    },
+};
+use std::path::Path;
+
+async fn place(folder: &Path, site: &str) -> Place {
+    let place = Place::open_with(folder, "127.0.0.1:0".parse().unwrap(), site, Box::new(|_, _| {})).await;
+    for rep in ["ana", "ben"] {
+        place.broker.set_password(Actor::System, rep, PASSWORD.to_owned()).await.unwrap();
+    }
+    place
+}
+
+async fn rep(place: &Place, name: &str) -> Person {
+    let target = place.target(Transport::Ws);
+    let token = sign_in(&target, name, PASSWORD).await.unwrap();
+    let (client, happenings) = Client::connect(target, hello(Role::Rep, Credential::Token(token))).await.unwrap();
+    Person { client, happenings, session: 0 }
+}
+
+async fn key(rep: &Person) -> String {
+    let made =
+        rep.client.act(Do::MakeKey { queue: Some("team:desk".into()), kind: KeyKind::Code, lives_s: None }).await;
+    let Done::Key { key, .. } = made.unwrap() else { panic!("a key was made") };
+    key.into()
+}
+
+async fn customer(place: &Place, key: String) -> Result<Person, ClientError> {
+    let target = place.target(Transport::Quic);
+    let (client, happenings) = Client::connect(target, hello(Role::Customer, Credential::Key(key))).await?;
+    let session = client.welcome().session.unwrap();
+    Ok(Person { client, happenings, session })
+}
+
+#[tokio::test]
+async fn r10_2_a_private_name_never_reaches_a_customer() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = SITE
+        .replace("private_name = \"Ana A\"", "private_name = \"Secret Ana\"")
+        .replace("private_name = \"Ben B\"", "private_name = \"Secret Ben\"")
+        .replace("mode = \"never\"", "mode = \"always\"")
+        .replace("default_policy = \"open\"", "default_policy = \"open\"\nrep_alias = \"The desk\"");
+    let place = place(folder.path(), &site).await;
+    let mut ana = rep(&place, "ana").await;
+    let mut customer = customer(&place, key(&ana).await).await.unwrap();
+    let (mut heard, session) = (Vec::new(), customer.session);
+    ana.session = session;
+    let hears = |heard: &mut Vec<String>, ev: &Ev| heard.push(format!("{ev:?}"));
+    let named = |ev: Ev| {
+        hears(&mut heard, &ev);
+        if let Ev::Waiting { name, .. } = ev { Some(name) } else { None }
+    };
+    assert_eq!(customer.until(named).await, "The desk", "nobody's name is known yet");
+    ana.client.act(Do::Accept { session }).await.unwrap();
+    let mut ben = rep(&place, "ben").await;
+    ana.client.act(Do::Share { session, to: "rep:ben".into() }).await.unwrap();
+    ben.until(|ev| matches!(ev, Ev::Invited { .. }).then_some(())).await;
+    ben.client.act(Do::Join { session }).await.unwrap();
+    let both = |ev: Ev| {
+        hears(&mut heard, &ev);
+        let Ev::Serving { participants, .. } = ev else { return None };
+        (participants.len() == 3).then(|| participants.into_iter().map(|one| one.name).collect::<Vec<_>>())
+    };
+    assert_eq!(customer.until(both).await[1..], ["Ana", "Ben"]);
+    let args = std::collections::BTreeMap::new();
+    let ask = Do::Open(equipoise::wire::control::Open { session, tool: "system_info".into(), args });
+    ana.client.act(ask).await.unwrap();
+    let prompt = |ev: Ev| {
+        hears(&mut heard, &ev);
+        if let Ev::Prompt { prompt, by, .. } = ev { Some((prompt, by)) } else { None }
+    };
+    let (prompt, by) = customer.until(prompt).await;
+    assert_eq!(by, "Ana");
+    customer.client.act(Do::Answer { session, prompt, allow: false }).await.unwrap();
+    ana.client.act(Do::TakeOver { session }).await.unwrap_err();
+    ana.client.act(Do::Depart { session }).await.unwrap();
+    ben.client.act(Do::End { session }).await.unwrap();
+    let ended = |ev: Ev| {
+        hears(&mut heard, &ev);
+        matches!(ev, Ev::Ended { .. }).then_some(())
+    };
+    customer.until(ended).await;
+    assert!(heard.len() > 5 && heard.iter().all(|ev| !ev.contains("Secret")), "{heard:#?}");
+    place.close().await;
+}
+
+#[tokio::test]
+async fn r10_2_where_names_are_hidden_a_customer_sees_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let hidden = "default_policy = \"open\"\nshow_rep_names = false\nrep_alias = \"The desk\"";
+    let place = place(folder.path(), &SITE.replace("default_policy = \"open\"", hidden)).await;
+    let ana = rep(&place, "ana").await;
+    let mut customer = customer(&place, key(&ana).await).await.unwrap();
+    ana.client.act(Do::Accept { session: customer.session }).await.unwrap();
+    let serving =
+        |ev| if let Ev::Serving { participants, .. } = ev { Some(participants[1].name.clone()) } else { None };
+    assert_eq!(customer.until(serving).await, "Agent");
+    place.close().await;
+}
+
+#[tokio::test]
+async fn r10_2_the_disclaimer_comes_before_everything_and_declining_has_its_own_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "default_policy = \"open\"\ndisclaimer = true\ndisclaimer_text = \"Others may look.\"";
+    let place = place(folder.path(), &SITE.replace("default_policy = \"open\"", text)).await;
+    let mut ana = rep(&place, "ana").await;
+    let shown = |ev| if let Ev::Disclaimer { text, .. } = ev { Some(text) } else { None };
+
+    let mut declines = customer(&place, key(&ana).await).await.unwrap();
+    assert_eq!(declines.until(shown).await, "Others may look.");
+    let no = Do::AnswerDisclaimer { session: declines.session, agree: false };
+    declines.client.act(no).await.unwrap();
+    let ended = |ev| if let Ev::Ended { reason, .. } = ev { Some(reason) } else { None };
+    assert_eq!(declines.until(ended).await, "declined");
+
+    let mut agrees = customer(&place, key(&ana).await).await.unwrap();
+    agrees.until(shown).await;
+    let session = agrees.session;
+    ana.client.act(Do::Take { session }).await.unwrap_err();
+    agrees.client.act(Do::AnswerDisclaimer { session, agree: true }).await.unwrap();
+    let offered = |ev| if let Ev::Offer { session, .. } = ev { Some(session) } else { None };
+    assert_eq!(ana.until(offered).await, session);
+    ana.client.act(Do::Accept { session }).await.unwrap();
+    ana.session = session;
+    let size = [("cols", equipoise::wire::control::Value::Int(80)), ("rows", equipoise::wire::control::Value::Int(24))];
+    open(&mut ana, &mut agrees, "shell", &size).await;
+    place.close().await;
+}
+
+#[tokio::test]
+async fn r10_1_a_waiting_customer_is_greeted_and_hears_notices_while_they_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let greeting = "default_policy = \"open\"\ngreeting = \"Good day.\"";
+    let site = SITE
+        .replace("default_policy = \"open\"", greeting)
+        .replace("\"opt_out\", ", "\"opt_out\", \"edit_customer_notices\", ");
+    let place = place(folder.path(), &site).await;
+    let ana = rep(&place, "ana").await;
+    ana.client.act(Do::OptOut {}).await.unwrap();
+    let made = ana.client.act(Do::PublishNotice { text: "Mail is down.".into(), lives_s: None }).await.unwrap();
+    let Done::Notice { notice } = made else { panic!("a notice was published: {made:?}") };
+    let mut customer = customer(&place, key(&ana).await).await.unwrap();
+    let says = |ev| if let Ev::Announcement { kind, text, .. } = ev { Some((kind, text)) } else { None };
+    assert_eq!(customer.until(says).await, ("greeting".into(), "Good day.".into()));
+    assert_eq!(customer.until(says).await, ("notice".into(), "Mail is down.".into()));
+    ana.client.act(Do::WithdrawNotice { notice }).await.unwrap();
+    let gone = |ev| if let Ev::NoticeGone { notice } = ev { Some(notice) } else { None };
+    assert_eq!(customer.until(gone).await, notice);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn r2_6_r10_1_when_nobody_serves_the_queue_the_portal_says_so_in_its_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    // More words than a close frame holds.
+    let words = "We open at nine. ".repeat(20).trim_end().to_owned();
+    let portal = format!(
+        "code = \"main\"\nhosts = [\"127.0.0.1\"]\nno_rep_message = \"{words}\"\nno_rep_url = \"https://help.example\""
+    );
+    let nobody = SITE.replace("code = \"main\"", &portal).replace("fallback_team = \"desk\"\n", "");
+    let place = place(folder.path(), &nobody).await;
+    let ana = rep(&place, "ana").await;
+    let key = key(&ana).await;
+    ana.client.act(Do::Logout {}).await.unwrap();
+    for transport in [Transport::Ws, Transport::Quic] {
+        let hello = hello(Role::Customer, Credential::Key(key.clone()));
+        match Client::connect(place.target(transport), hello).await {
+            Err(ClientError::Denied { reason, .. }) if transport == Transport::Ws => {
+                assert_eq!(reason, format!("{words} https://help.example"));
+            }
+            // QUIC names no host where the address is a number, so no portal is bound.
+            Err(ClientError::Denied { reason, .. }) => assert_eq!(reason, "Nobody is available at the moment."),
+            other => panic!("nobody is there: {:?}", other.err()),
+        }
+    }
+    place.close().await;
+}
