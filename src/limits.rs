@@ -76,6 +76,9 @@ pub const HANDSHAKE: Span = Span::seconds(5);
 pub const HELLO_DEADLINE: Span = Span::seconds(10);
 /// Sockets that may be in a handshake or before their hello at once: a tenth of the usual 20,000 files (I-M3).
 pub const UNAUTHENTICATED_MAX: usize = 2_000;
+/// Connections from one IPv4 address or IPv6 /64, if the settings say nothing else: a large office behind one address,
+/// and half of the places that strangers have.
+pub const CONNECTIONS_PER_ADDRESS: usize = 1_000;
 /// An application ping goes both ways this often (W3.6): browsers cannot send WebSocket pings.
 pub const PING_INTERVAL: Span = Span::seconds(20);
 /// Silence after which a connection is dead: two pings missed and a little.
@@ -162,6 +165,11 @@ pub const ACCESS_TOKEN: Span = Span::minutes(15);
 pub const REFRESH_IDLE: Span = Span::minutes(30);
 pub const REFRESH_ABSOLUTE: Span = Span::minutes(12 * 60);
 pub const TICKET: Span = Span::seconds(30);
+/// A code as typed, with its spaces and hyphens; the longest has 19 bytes without more of them.
+pub const CODE_TYPED_BYTES_MAX: usize = 32;
+/// How long the enrolment of a second factor may take, and how many may be under way.
+pub const ENROLMENT: Span = Span::minutes(10);
+pub const ENROLMENTS_MAX: usize = 1_024;
 /// Recovery codes of a second factor: enough for years, few enough to print.
 pub const RECOVERY_CODES: usize = 10;
 pub const SETUP_TOKEN: Span = Span::minutes(60);
@@ -182,6 +190,17 @@ pub const SERVICES_MAX: usize = 100;
 pub const WRONG_KEYS_PER_MIN: u32 = 5;
 pub const WRONG_KEYS_PER_HOUR: u32 = 20;
 pub const WRONG_KEYS_SITE_PER_MIN: u32 = 60;
+/// Tries of the whole site that are remembered: enough to see that there are many more than that, 24 bytes each.
+pub const WRONG_KEYS_SITE_REMEMBERED: u32 = 64 * WRONG_KEYS_SITE_PER_MIN;
+/// Zero bits that a try must be worked for while the breaker is open: about a second in a page's script; and at most.
+pub const WORK_BITS: u32 = 20;
+pub const WORK_BITS_MAX: u32 = 26;
+/// A challenge as it is written; ours have 76 bytes.
+pub const WORK_CHALLENGE_BYTES: usize = 128;
+/// How long a challenge may be worked on.
+pub const WORK_LIVES: Span = Span::minutes(2);
+/// Solved challenges remembered until they expire, 40 bytes each; when there are more, codes wait.
+pub const WORKS_REMEMBERED: usize = 65_536;
 /// Sign-in attempts: a network (/24 or /64) a minute, the process a second.
 pub const SIGN_INS_PER_MIN: u32 = 20;
 pub const SIGN_INS_SITE_PER_S: u32 = 10;
@@ -193,6 +212,11 @@ pub const SIGN_IN_WAIT_MAX: Span = Span::minutes(15);
 pub const BREAKER_OPEN: Span = Span::minutes(10);
 /// Networks and accounts whose failures are remembered: 65,536 of at most 400 bytes.
 pub const ATTEMPTS_REMEMBERED: usize = 65_536;
+/// Accounts and networks whose failures outlive a restart, each: those that wait longest. 350 bytes at most for one.
+pub const LOCKOUTS_KEPT: usize = 1_024;
+/// The file is written at most this often, and read only if it is not longer than this.
+pub const LOCKOUTS_PAUSE: Span = Span::seconds(1);
+pub const LOCKOUTS_BYTES_MAX: u64 = 1024 * 1024;
 /// Access tokens alive at once: every rep of a large site with several, 15 minutes each.
 pub const ACCESS_TOKENS_MAX: usize = 100_000;
 /// Tickets alive at once: they live 30 s.

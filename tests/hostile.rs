@@ -14,7 +14,6 @@ const NUMBERS: std::ops::RangeInclusive<u32> = 1..=104;
 
 /// Numbers without a test. Most wait for the tool that they attack.
 const ABSENT: &[(u32, &str)] = &[
-    (53, "there is no second factor yet"),
     (85, "there is no administration over HTTP yet"),
     (88, "there are no API keys with scopes yet; a service account asks for sessions and nothing else"),
     (89, "there is no administration over HTTP yet; no text ever reaches a shell or SQL"),

@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["ids", "time", "limits", "site", "policy", "routing", "wire"]),
     ("simulate", &["ids", "time", "limits", "site", "policy", "engine", "wire"]),
     ("clock", &["time"]),
-    ("identity", &["ids", "time", "limits", "clock"]),
+    ("identity", &["ids", "time", "limits", "clock", "wire"]),
     ("journal", &["ids", "time", "limits", "clock", "engine", "site"]),
     ("relay", &["ids", "time", "limits", "clock", "policy", "engine", "wire"]),
     ("framing", &["ids", "limits", "wire"]),

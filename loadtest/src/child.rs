@@ -7,7 +7,7 @@ use equipoise::{
     ids::SecretHash,
     ops,
     site::raw::RawSite,
-    transport::{HttpListener, HttpSettings},
+    transport::{HttpListener, HttpSettings, PerAddress},
 };
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
@@ -52,7 +52,9 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
     let follower = Box::new(ops::follow::follower());
     let (broker, owner) = Broker::start(settings, follower, shutdown.clone()).await.map_err(failed)?;
     let tls = None;
-    let http = HttpSettings { listen: options.listen, tls, behind_proxy: false, origins: Vec::new() };
+    // All the load comes from one address.
+    let per_address = PerAddress::new(usize::MAX);
+    let http = HttpSettings { listen: options.listen, tls, behind_proxy: false, origins: Vec::new(), per_address };
     let listener = HttpListener::bind(http).await.map_err(failed)?;
     let service_key = "load-test-service-key-of-this-run";
     let make = Command::MakeServiceKey { name: "load".into(), token: SecretHash::of(service_key.as_bytes()) };

@@ -5,35 +5,33 @@
 
 mod activity;
 mod directory;
+mod kept;
 mod owner;
 mod past;
 mod perform;
 mod port;
 mod resolve;
+mod sign_in;
 mod view;
 mod views;
 mod waiting_room;
 
-use directory::Proof;
 pub use directory::{Connection, Directory};
 pub use port::{Pace, Port};
+pub use sign_in::Shows;
 
 use crate::{
     engine::{Actor, Command, Outcome, Refusal, Request, Stamped, State},
-    identity::{Attempts, Bound, KeyShape, LinkSeed, Passwords, Secret, Tokens},
+    identity::{Attempts, Bound, KeyShape, KeyTry, LinkSeed, NoTry, Passwords, SecondFactors, Secret, Tokens},
     ids::*,
     limits,
     relay::{Outbox, RelayCounters},
     wire::{
-        CloseCode,
+        CloseCode, Work,
         control::{Credential, Hello, Refused, Role},
     },
 };
-use std::{
-    net::IpAddr,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     oneshot,
@@ -76,6 +74,8 @@ impl TransportName {
 pub struct Denied {
     pub code: CloseCode,
     pub refused: Refused,
+    /// What to work on before the same key is shown again (I-K3).
+    pub work: Option<Work>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,6 +96,7 @@ pub(crate) struct Shared {
     passwords: Passwords,
     tokens: Tokens,
     attempts: Attempts,
+    second_factors: SecondFactors,
     pub(crate) counters: Arc<RelayCounters>,
     /// One for each transport of a leg's reader.
     leg_counters: [Arc<RelayCounters>; 3],
@@ -158,19 +159,28 @@ impl Broker {
         shutdown: CancellationToken,
     ) -> Result<(Self, tokio::task::JoinHandle<Result<(), OwnerError>>), StartError> {
         let (mailbox, receiver) = mpsc::channel(limits::MAILBOX_COMMANDS);
+        let kept::Opened { folder, attempts, second_factors } = kept::open(settings.data.clone()).await?;
         let shared = Arc::new(Shared {
             mailbox,
             directory: Directory::default(),
             passwords: Passwords::new(),
             tokens: Tokens::new(),
-            attempts: Attempts::new(),
+            attempts,
+            second_factors,
             counters: Arc::new(RelayCounters::default()),
             leg_counters: Default::default(),
             person_pace: settings.person_pace,
             shutdown,
         });
-        let owner = owner::Owner::open(settings, shared.clone(), receiver, follower).await?;
-        let task = tokio::spawn(owner.run());
+        let owner = owner::Owner::open(settings, folder.clone(), shared.clone(), receiver, follower).await?;
+        let ended = CancellationToken::new();
+        let keeping = kept::keep(shared.clone(), folder, ended.clone());
+        let running = async move {
+            let how = owner.run().await;
+            ended.cancel();
+            how
+        };
+        let task = tokio::spawn(async move { tokio::join!(running, keeping).0 });
         Ok((Self { shared }, task))
     }
 
@@ -198,54 +208,82 @@ impl Broker {
         if self.shared.shutdown.is_cancelled() {
             return Err(denied(CloseCode::Restart, "draining", "the broker is about to restart"));
         }
-        let way = self.way_in(&hello, &origin)?;
-        let by_key = matches!(way, owner::Way::Key(_));
+        let (way, tried) = self.way_in(&hello, &origin).await?;
         // Its hash, or whose it is, is known by here: what was shown is kept nowhere.
         wipe(&mut hello.credential);
+        let entered = self.attach(way, hello, origin).await;
+        if let Some(tried) = tried {
+            match &entered {
+                Err(denied) if denied.code == CloseCode::Gone => {
+                    self.shared.attempts.wrong(tried);
+                    metrics::counter!("equipoise_key_failures_total", "reason" => "wrong").increment(1);
+                }
+                _ => self.shared.attempts.give_back(tried),
+            }
+        }
+        entered
+    }
+
+    /// Has the owner decide, and waits until it is durable.
+    async fn attach(&self, way: owner::Way, hello: Hello, origin: Origin) -> Result<Port, Denied> {
         let resume = Secret::token();
         let (reply, answer) = oneshot::channel();
         let outbox = Outbox::new(self.shared.leg_counters[origin.transport as usize].clone());
-        let enter = owner::Enter { way, hello, origin: origin.clone(), outbox, resume: resume.clone(), reply };
+        let enter = owner::Enter { way, hello, origin, outbox, resume, reply };
         self.send(owner::Mail::Enter(Box::new(enter)))
             .await
             .map_err(|()| denied(CloseCode::Restart, "draining", "the broker is about to restart"))?;
-        match answer.await {
-            Ok(Ok(connection)) => Ok(Port::new(self.clone(), connection)),
-            Ok(Err(denied)) => {
-                // A resume token that is gone is no guess: it may not use up the budget of wrong keys (I-K3).
-                if by_key && denied.code == CloseCode::Gone {
-                    self.shared.attempts.wrong_key(origin.address);
-                    metrics::counter!("equipoise_key_failures_total", "reason" => "wrong").increment(1);
-                }
-                Err(denied)
-            }
-            Err(_) => Err(denied(CloseCode::Internal, "overloaded", "the broker could not answer; try again")),
-        }
+        let connection = answer.await.unwrap_or_else(|_| {
+            Err(denied(CloseCode::Internal, "overloaded", "the broker could not answer; try again"))
+        });
+        Ok(Port::new(self.clone(), connection?))
     }
 
-    /// What needs no look at the site's state.
-    fn way_in(&self, hello: &Hello, origin: &Origin) -> Result<owner::Way, Denied> {
+    /// Takes one of the tries at session keys that are left. What is no key at all uses none up.
+    async fn try_key(
+        &self,
+        key: &str,
+        solved: Option<(&str, u64)>,
+        origin: &Origin,
+    ) -> Result<(SecretHash, KeyTry), Denied> {
+        let hash = Secret::canonical_key(key).ok_or_else(|| {
+            denied(CloseCode::BadMessage, "malformed", "a key is 8 letters and digits, or a link's token")
+        })?;
+        // A link's token cannot be guessed, so the site's budget of wrong codes does not shut it out (I-K3).
+        let tried = match Secret::key_shape(key) {
+            Some(KeyShape::Link) => self.shared.attempts.try_link(origin.address).map_err(NoTry::Wait),
+            _ => self.shared.attempts.try_code(origin.address, solved).await,
+        };
+        let tried = tried.map_err(|no| {
+            let (reason, message) = match no {
+                NoTry::Wait(_) => ("limited", "too many wrong keys from here; wait"),
+                NoTry::Work(_) => ("work", "too many wrong keys come just now: work for this one, or use a link"),
+            };
+            metrics::counter!("equipoise_key_failures_total", "reason" => reason).increment(1);
+            let mut denied = denied(CloseCode::RateLimited, "rate_limited", message);
+            match no {
+                NoTry::Wait(wait) => denied.refused.retry_after_ms = Some(wait.as_millis() as u64),
+                NoTry::Work(work) => denied.work = Some(work),
+            }
+            denied
+        })?;
+        Ok((hash, tried))
+    }
+
+    /// What needs no look at the site's state; for a session key, with the try that it is.
+    async fn way_in(&self, hello: &Hello, origin: &Origin) -> Result<(owner::Way, Option<KeyTry>), Denied> {
         use owner::Way;
         let unauthenticated =
             || denied(CloseCode::Unauthenticated, "unauthenticated", "this credential is not good here");
-        Ok(match (&hello.credential, hello.role) {
+        let way = match (&hello.credential, hello.role) {
             (Credential::Resume(token), _) => Way::Resume(SecretHash::of(token.as_bytes())),
             (Credential::Key(key), Role::Customer) => {
-                // A link's token cannot be guessed, so the site's budget of wrong codes does not shut it out (I-K3).
-                let tried = match Secret::key_shape(key) {
-                    Some(KeyShape::Link) => self.shared.attempts.may_try_link(origin.address),
-                    _ => self.shared.attempts.may_try_key(origin.address),
-                };
-                tried.map_err(|wait| {
-                    metrics::counter!("equipoise_key_failures_total", "reason" => "limited").increment(1);
-                    let mut denied =
-                        denied(CloseCode::RateLimited, "rate_limited", "too many wrong keys from here; wait");
-                    denied.refused.retry_after_ms = Some(wait.as_millis() as u64);
-                    denied
-                })?;
-                Way::Key(Secret::canonical_key(key).ok_or_else(|| {
-                    denied(CloseCode::BadMessage, "malformed", "a key is 8 letters and digits, or a link's token")
-                })?)
+                let (hash, tried) = self.try_key(key, None, origin).await?;
+                return Ok((Way::Key(hash), Some(tried)));
+            }
+            (Credential::WorkedKey { key, challenge, answer }, Role::Customer) => {
+                let (hash, tried) = self.try_key(key, Some((challenge, *answer)), origin).await?;
+                return Ok((Way::Key(hash), Some(tried)));
             }
             (Credential::Key(key) | Credential::Token(key), Role::Service) => {
                 Way::Service { key: SecretHash::of(key.as_bytes()), links: LinkSeed::of(key) }
@@ -261,74 +299,8 @@ impl Broker {
                 Way::User { user: holder.user, version: holder.version }
             }
             _ => return Err(unauthenticated()),
-        })
-    }
-
-    /// Checks a password; the same answer for an unknown user and a wrong one (I-A7).
-    pub async fn sign_in(&self, username: &str, password: &str, origin: &Origin) -> Result<SignedIn, Refused> {
-        let rate_limited = |wait: std::time::Duration| Refused {
-            retry_after_ms: Some(wait.as_millis() as u64),
-            ..refused("rate_limited", "too many attempts; wait and try again")
         };
-        // Said before anything is counted or hashed: it tells nothing about the account (H-51).
-        if password.len() > limits::PASSWORD_BYTES_MAX || username.len() > limits::CODE_BYTES_MAX {
-            return Err(refused("malformed", "a name has at most 64 bytes, a password at most 1,024"));
-        }
-        let account = username.to_lowercase();
-        self.shared.attempts.may_sign_in(origin.address, &account).map_err(rate_limited)?;
-        let name = account.clone();
-        let found = self
-            .look(move |state| {
-                let user = *state.site.codes.users.get(&name)?;
-                let credential = state.accounts.credential(user)?;
-                Some((user, credential.phc.clone(), credential.version))
-            })
-            .await?;
-        let phc = found.as_ref().map(|(_, phc, _)| phc.clone());
-        let right =
-            self.shared.passwords.verify(phc, password.to_owned()).await.map_err(|_| Refused {
-                retry_after_ms: Some(1_000),
-                ..refused("overloaded", "try again in a moment")
-            })?;
-        let Some((user, _, version)) = found.filter(|_| right) else {
-            self.shared.attempts.sign_in_failed(origin.address, &account);
-            metrics::counter!("equipoise_sign_in_failures_total").increment(1);
-            return Err(refused("unauthenticated", "the name or the password is not right"));
-        };
-        self.shared.attempts.sign_in_succeeded(&account);
-        let (token, expires_at_ms) = self
-            .shared
-            .tokens
-            .issue(user, version)
-            .ok_or_else(|| refused("overloaded", "too many sign-ins are open; try again"))?;
-        Ok(SignedIn { token, expires_at_ms })
-    }
-
-    /// An access token without a password, for the process that holds the broker itself: tests and the load test.
-    pub async fn token_for(&self, username: &str) -> Result<String, Refused> {
-        let name = username.to_lowercase();
-        let found = self
-            .look(move |state| {
-                let user = *state.site.codes.users.get(&name)?;
-                Some((user, state.accounts.credential(user).map_or(0, |credential| credential.version)))
-            })
-            .await?;
-        let (user, version) = found.ok_or_else(|| refused("unknown_rep", "nobody has this name"))?;
-        let issued = self.shared.tokens.issue(user, version);
-        issued.map(|(token, _)| token).ok_or_else(|| refused("overloaded", "too many sign-ins are open"))
-    }
-
-    /// A single-use ticket for a browser's socket, for who holds an access token.
-    /// It works for this role and from this page only (H-55).
-    pub fn ticket(&self, bearer: &str, page: Option<&str>, role: &str) -> Result<String, Refused> {
-        let bound = Bound { origin: page.unwrap_or_default().to_owned(), role: role.to_owned() };
-        let unauthenticated = || refused("unauthenticated", "sign in first");
-        self.shared.tokens.ticket_for(bearer, bound).ok_or_else(unauthenticated)
-    }
-
-    /// A ticket that was shown where it may not stand, such as in a URL: whoever reads it there finds it used (H-20).
-    pub fn burn_ticket(&self, ticket: &str) {
-        self.shared.tokens.redeem_ticket(ticket);
+        Ok((way, None))
     }
 
     /// Gives the owner a command of the broker's own and waits until it is durable.
@@ -339,48 +311,6 @@ impl Broker {
         let gone = || Refusal::new(Reason::Draining, "", "the broker is about to restart");
         self.send(owner::Mail::Command { request: Box::new(request), reply }).await.map_err(|()| gone())?;
         answer.await.map_err(|_| gone())?
-    }
-
-    /// Hashes a password and makes it the user's (W5.7: against the version that is there).
-    pub async fn set_password(&self, actor: Actor, username: &str, password: String) -> Result<(), Refused> {
-        self.set_password_from(actor, username, password, None).await
-    }
-
-    /// The same for somebody who is connected: a password of one's own does not close the connection it came over.
-    async fn set_password_from(
-        &self,
-        actor: Actor,
-        username: &str,
-        password: String,
-        from: Option<&Connection>,
-    ) -> Result<(), Refused> {
-        let name = username.to_lowercase();
-        let found = self
-            .look(move |state| {
-                let user = *state.site.codes.users.get(&name)?;
-                Some((user, state.accounts.credential(user).map_or(0, |credential| credential.version)))
-            })
-            .await?;
-        let (user, version) = found.ok_or_else(|| refused("unknown_rep", &format!("nobody is called “{username}”")))?;
-        let phc =
-            self.shared.passwords.hash(password).await.map_err(|error| refused("malformed", &error.to_string()))?;
-        let own = from.and_then(|connection| match &connection.proof {
-            Proof::Credential(proven) if actor == Actor::Admin(user) => Some(proven),
-            _ => None,
-        });
-        if let Some(proven) = own {
-            proven.store(version + 1, Ordering::Release);
-        }
-        let set = self.command(actor, Command::SetCredential { user, phc, version }).await;
-        if let (Some(proven), Err(_)) = (own, &set) {
-            proven.store(version, Ordering::Release);
-        }
-        set.map_err(port::refused_by).map(|_| ())
-    }
-
-    /// Hashes a password for whoever needs a PHC string before there is a user (first run).
-    pub async fn hash_password(&self, password: String) -> Result<String, Refused> {
-        self.shared.passwords.hash(password).await.map_err(|error| refused("malformed", &error.to_string()))
     }
 
     /// Reads the state as it is between two turns.
@@ -405,6 +335,7 @@ fn wipe(credential: &mut Credential) {
         Credential::Ticket(secret)
         | Credential::Token(secret)
         | Credential::Key(secret)
+        | Credential::WorkedKey { key: secret, .. }
         | Credential::Resume(secret) => {
             secret.zeroize();
         }
@@ -424,5 +355,5 @@ pub(crate) fn refused(code: &str, message: &str) -> Refused {
 }
 
 fn denied(code: CloseCode, name: &str, message: &str) -> Denied {
-    Denied { code, refused: refused(name, message) }
+    Denied { code, refused: refused(name, message), work: None }
 }

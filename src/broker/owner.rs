@@ -120,14 +120,13 @@ impl Owner {
     /// Opens the journal and folds it; takes ownership; imports the site where there is none.
     pub async fn open(
         settings: Settings,
+        folder: DataFolder,
         shared: Arc<Shared>,
         mailbox: mpsc::Receiver<Mail>,
         follower: Follower,
     ) -> Result<Self, StartError> {
-        let path = settings.data.clone();
         let options = Options { disk_reserve_bytes: settings.disk_reserve_bytes, ..Options::default() };
         let opened = tokio::task::spawn_blocking(move || {
-            let folder = DataFolder::open(&path)?;
             let (journal, recovered) = SqliteJournal::open(&folder, SITE, options, fold)?;
             let head = recovered.head;
             let state = folded(&journal, recovered)?;
@@ -456,8 +455,11 @@ impl Owner {
     /// Who somebody is from this turn on, with the epoch of the new connection.
     fn enter(&mut self, now: Time, enter: &Enter, turn: &mut Turn) -> Result<(Actor, AttachEpoch), Denied> {
         let resume = enter.resume.hash();
-        let client = resolve::client(enter.hello.client.clone())
-            .map_err(|refusal| Denied { code: CloseCode::BadMessage, refused: refused_by(refusal) })?;
+        let client = resolve::client(enter.hello.client.clone()).map_err(|refusal| Denied {
+            code: CloseCode::BadMessage,
+            refused: refused_by(refusal),
+            work: None,
+        })?;
         let state = self.engine.state();
         let command = match &enter.way {
             Way::User { user, version } if enter.hello.role == Role::Admin => {
@@ -509,7 +511,7 @@ impl Owner {
                 Reason::LimitReached => CloseCode::Overloaded,
                 _ => CloseCode::Forbidden,
             };
-            Denied { code, refused: refused_by(refusal) }
+            Denied { code, refused: refused_by(refusal), work: None }
         })? {
             Outcome::Attached { party, epoch } => Ok((Actor::Party(party), epoch)),
             // H-56: recorded, and nobody comes in by it.
@@ -738,7 +740,7 @@ fn refuse_owed(owed: Owed, refusal: &Refusal) {
 
 fn storage_denied(refusal: &Refusal) -> Denied {
     let refused = Refused { retry_after_ms: Some(limits::JOURNAL_RETRY.0), ..refused_by(refusal.clone()) };
-    Denied { code: CloseCode::Storage, refused }
+    Denied { code: CloseCode::Storage, refused, work: None }
 }
 
 async fn sleep_until(wake: Option<std::time::Instant>) {

@@ -380,6 +380,8 @@ impl Performer {
             matches!(
                 stamped.event,
                 Event::CredentialSet { .. }
+                    | Event::SecondFactorSet { .. }
+                    | Event::SecondFactorRemoved { .. }
                     | Event::UserDisabled { .. }
                     | Event::SiteApplied { .. }
                     | Event::ServiceKeyMade { .. }
@@ -468,7 +470,10 @@ impl Performer {
                     connection.close(CloseCode::Gone, "no token of this party is good any more: sign in or join again");
                 }
             }
-            Event::UserDisabled { user } | Event::CredentialSet { user, .. } => self.shared.tokens.revoke_user(*user),
+            Event::UserDisabled { user }
+            | Event::CredentialSet { user, .. }
+            | Event::SecondFactorSet { user, .. }
+            | Event::SecondFactorRemoved { user } => self.shared.tokens.revoke_user(*user),
 
             Event::Asked { session, .. } | Event::Queued { session, .. } => {
                 if let Some(found) = state.session(*session) {

@@ -87,6 +87,10 @@ impl Port {
         match message {
             FromClient::Request { id, act } => match *act {
                 Do::SetPassword { username, password } => self.set_password(id, username, password.into()).await,
+                Do::ResetSecondFactor { username } => {
+                    let answer = self.broker.reset_second_factor(self.connection.actor, &username).await;
+                    self.answer(id, answer.map(|()| crate::wire::Done::Yes {}));
+                }
                 act => {
                     let mail = Mail::Act { from: self.connection.clone(), id, act: Box::new(act) };
                     if self.broker.send(mail).await.is_err() {

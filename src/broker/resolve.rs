@@ -110,6 +110,7 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::Site {} => return Err(Refusal::new(Reason::NotPermitted, "", "only an administrator may read the site")),
         // A password is hashed before it comes to the owner, as `SetCredential`.
         Do::SetPassword { .. } => return Err(malformed("set_password", "the password was not hashed")),
+        Do::ResetSecondFactor { username } => Command::RemoveSecondFactor { user: user(site, &username)? },
     };
     Ok(Resolved::Command(Box::new(command)))
 }
@@ -149,6 +150,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::WithdrawNotice { .. }
         | Do::GetNext {}
         | Do::SetPassword { .. }
+        | Do::ResetSecondFactor { .. }
         | Do::MakeServiceKey { .. }
         | Do::Site {} => None,
     }

@@ -7,9 +7,10 @@ use super::{
     serve::password,
 };
 use crate::{
-    client::{self, ActError, Client, Target},
+    client::{ActError, Client, Target},
     clock,
     engine::proving::too_far,
+    rep,
     site::{Problem, Site},
     wire::{
         Do, Done, Hello,
@@ -61,7 +62,7 @@ pub(super) fn run(command: SiteCommand) -> Result<(), Failure> {
 }
 
 async fn export(target: Target, login: &str, password: &str) -> Result<String, Failure> {
-    let token = client::sign_in(&target, login, password).await.map_err(|e| Failure::failed(&e))?;
+    let token = rep::sign_in_on_terminal(&target, login, password).await.map_err(|e| Failure::failed(&e))?;
     let hello = Hello {
         role: Role::Admin,
         site: None,

@@ -8,7 +8,7 @@ use crate::{
         websocket::{End, Fault, Item, Socket, Step},
     },
     limits,
-    wire::{FromBroker, FromClient, Hello, Refused, Welcome},
+    wire::{Credential, FromBroker, FromClient, Hello, Refused, Welcome, Work},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -36,8 +36,22 @@ const DIAL: Duration = Duration::from_millis(limits::DIAL.0);
 
 /// Signs in with a password. Gives an access token for the hello.
 pub async fn sign_in(target: &Target, username: &str, password: &str) -> Result<String, ClientError> {
+    sign_in_with(target, username, password, None).await
+}
+
+/// The same for somebody with a second factor: a code of the authenticator, or a recovery code.
+pub async fn sign_in_with(
+    target: &Target,
+    username: &str,
+    password: &str,
+    code: Option<&str>,
+) -> Result<String, ClientError> {
     let dialer = Dialer::new(target)?;
-    let body = serde_json::json!({ "username": username, "password": password }).to_string();
+    let mut body = serde_json::json!({ "username": username, "password": password });
+    if let Some(code) = code {
+        body["code"] = code.into();
+    }
+    let body = body.to_string();
     let answer = timeout(DIAL, dialer.post(SIGN_IN_PATH, body)).await.map_err(|_| too_slow())??;
     answer["token"]
         .as_str()
@@ -79,7 +93,12 @@ impl Dialer {
 
     /// Opens a connection and says hello on it.
     pub(super) async fn enter(&self, transport: Transport, hello: &Hello) -> Result<Entered, ClientError> {
-        say_hello(self.open(transport).await?, hello).await
+        let denied = match say_hello(self.open(transport).await?, hello).await {
+            Err(ClientError::Denied { work: Some(work), .. }) => work,
+            other => return other,
+        };
+        let hello = worked(hello, denied).await?;
+        say_hello(self.open(transport).await?, &hello).await
     }
 
     /// Opens a connection on which nothing is said yet.
@@ -178,6 +197,20 @@ impl Dialer {
     }
 }
 
+/// The same hello, with the work that the broker asked for (I-K3).
+async fn worked(hello: &Hello, work: Work) -> Result<Hello, ClientError> {
+    let Credential::Key(key) = &hello.credential else {
+        return Err(ClientError::Protocol("work was asked for where no session key was shown".into()));
+    };
+    let key = key.clone();
+    let credential = tokio::task::spawn_blocking(move || {
+        work.solve().map(|answer| Credential::WorkedKey { key, challenge: work.challenge, answer })
+    });
+    let credential = credential.await.map_err(protocol)?;
+    let credential = credential.ok_or_else(|| ClientError::Protocol("more work is asked for than is sane".into()))?;
+    Ok(Hello { credential, ..hello.clone() })
+}
+
 /// A connection that was welcomed.
 #[derive(Debug)]
 pub(super) struct Entered {
@@ -199,7 +232,7 @@ pub(super) async fn say_hello(mut link: Link, hello: &Hello) -> Result<Entered, 
         }
     }
     link.queue_control(&FromClient::Hello(Box::new(hello.clone())).encode());
-    let (mut retry_after_ms, mut welcome, mut rest) = (None, None, Vec::new());
+    let (mut retry_after_ms, mut work, mut welcome, mut rest) = (None, None, None, Vec::new());
     let mut said = String::new();
     let answered = async {
         while welcome.is_none() {
@@ -214,7 +247,7 @@ pub(super) async fn say_hello(mut link: Link, hello: &Hello) -> Result<Entered, 
                         Ok(())
                     }
                     Ok(FromBroker::Bye(bye)) => {
-                        retry_after_ms = bye.retry_after_ms;
+                        (retry_after_ms, work) = (bye.retry_after_ms, bye.work);
                         said = bye.reason;
                         Ok(())
                     }
@@ -237,7 +270,7 @@ pub(super) async fn say_hello(mut link: Link, hello: &Hello) -> Result<Entered, 
         (Ok(()), Some(welcome)) => Ok(Entered { link, welcome, rest }),
         (Err(Early::Closed(code, reason)), _) => {
             let reason = if said.is_empty() { reason } else { said };
-            Err(ClientError::Denied { code, reason, retry_after_ms })
+            Err(ClientError::Denied { code, reason, retry_after_ms, work })
         }
         (Err(Early::Fault(reason)), _) => Err(ClientError::Unreachable(reason)),
         (Ok(()), None) => Err(ClientError::Unreachable("no welcome".into())),

@@ -14,11 +14,11 @@ mod tls;
 pub mod transfer;
 
 pub use channel::{ChannelEnd, Chunk, Reader, Writer};
-pub use dial::sign_in;
+pub use dial::{sign_in, sign_in_with};
 pub use tls::parse_pin;
 
 use crate::wire::{
-    CloseCode, Do, Done, Ev, Hello, Refused, Welcome,
+    CloseCode, Do, Done, Ev, Hello, Refused, Welcome, Work,
     control::{ChannelView, Role},
 };
 use state::Shared;
@@ -60,7 +60,7 @@ pub enum ClientError {
     Refused(Refused),
     /// The broker closed the connection before the welcome.
     #[error("{reason} ({code})")]
-    Denied { code: u16, reason: String, retry_after_ms: Option<u64> },
+    Denied { code: u16, reason: String, retry_after_ms: Option<u64>, work: Option<Work> },
     #[error("the client is closed")]
     Closed,
 }

@@ -63,6 +63,13 @@ impl Accounts {
         }
     }
 
+    /// What was proven with the account's credential so far is proven no more (I-A5, W5.7).
+    pub(super) fn renew_credential(&mut self, user: UserId) {
+        if let Some(credential) = self.credentials.get_mut(&user) {
+            credential.version += 1;
+        }
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Time> {
         None
     }

@@ -53,9 +53,11 @@ impl Accounts {
             Event::SecondFactorSet { user, sealed, step, recovery } => {
                 let recovery = recovery.iter().copied().collect();
                 self.second_factors.insert(*user, SecondFactor { sealed: sealed.clone(), last_step: *step, recovery });
+                self.renew_credential(*user);
             }
             Event::SecondFactorRemoved { user } => {
                 self.second_factors.remove(user);
+                self.renew_credential(*user);
             }
             Event::SecondFactorUsed { user, proof } => {
                 if let Some(factor) = self.second_factors.get_mut(user) {

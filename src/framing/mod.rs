@@ -20,6 +20,7 @@ pub const ALPN: &[u8] = b"equipoise/1";
 /// Where the WebSocket is opened.
 pub const WEBSOCKET_PATH: &str = "/v1/ws";
 pub const SIGN_IN_PATH: &str = "/v1/sign-in";
+pub const SECOND_FACTOR_PATH: &str = "/v1/second-factor";
 pub const TICKET_PATH: &str = "/v1/ticket";
 
 /// A connection that carries messages, whatever it runs on. One task owns it.

@@ -3,10 +3,13 @@
 
 mod attempts;
 mod passwords;
+mod second_factor;
 mod secrets;
 mod tokens;
 
-pub use attempts::Attempts;
+pub(crate) use attempts::Net;
+pub use attempts::{Attempts, KeyTry, LockoutsError, NoTry};
 pub use passwords::{PasswordError, Passwords};
+pub use second_factor::{Begun, Confirmed, SEALING_KEY_BYTES, SecondFactors, Shown};
 pub use secrets::{KeyShape, LinkSeed, Secret};
 pub use tokens::{Bound, Holder, Tokens};

@@ -2,12 +2,10 @@
 
 use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, PASSWORD_HASHES_AT_ONCE, PASSWORD_HASHES_WAITING};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version, password_hash::phc::PasswordHash};
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, LazyLock},
-};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
+use zxcvbn::{Score, zxcvbn};
 
 /// OWASP's minimum: 19 MiB, two passes, one lane. Never lower.
 const MEMORY_KIB: u32 = 19_456;
@@ -52,14 +50,18 @@ impl Passwords {
         Self::default()
     }
 
-    /// A PHC string with a fresh salt, for a password that keeps the rules. Its bytes are hashed as they came.
-    pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
+    /// A PHC string with a fresh salt, for a password that keeps the rules. Its bytes are hashed as they came. `words`
+    /// are those of the place, which nobody's password may be made of: the user's name, the site's.
+    pub async fn hash(&self, password: String, words: Vec<String>) -> Result<String, PasswordError> {
         let password = Zeroizing::new(password);
-        check(&password)?;
+        check_length(&password)?;
         self.compute(move || {
-            argon2().hash_password(password.as_bytes()).expect("a checked password hashes").to_string()
+            if is_common(&password, &words) {
+                return Err(PasswordError::Common);
+            }
+            Ok(argon2().hash_password(password.as_bytes()).expect("a checked password hashes").to_string())
         })
-        .await
+        .await?
     }
 
     /// Whether the password is the one of `phc`; with none (an unknown user), false after the same work.
@@ -94,131 +96,34 @@ impl Passwords {
     }
 }
 
-/// The rules: length in bytes, and not a common one. No rule of composition.
-fn check(password: &str) -> Result<(), PasswordError> {
-    if password.len() < PASSWORD_BYTES_MIN {
-        return Err(PasswordError::TooShort);
+fn check_length(password: &str) -> Result<(), PasswordError> {
+    match password.len() {
+        ..PASSWORD_BYTES_MIN => Err(PasswordError::TooShort),
+        PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX => Ok(()),
+        _ => Err(PasswordError::TooLong),
     }
-    if password.len() > PASSWORD_BYTES_MAX {
-        return Err(PasswordError::TooLong);
-    }
-    let lower = Zeroizing::new(password.to_lowercase());
-    let letters: Zeroizing<String> = Zeroizing::new(lower.chars().filter(|c| c.is_alphabetic()).collect());
-    let different = lower.chars().collect::<BTreeSet<_>>().len();
-    let common =
-        different < 5 || COMMON_WHOLE.contains(&lower.as_str()) || COMMON_WORDS.contains(without_repetition(&letters));
-    if common { Err(PasswordError::Common) } else { Ok(()) }
 }
 
-/// "passwordpassword" is as common as "password".
-fn without_repetition(word: &str) -> &str {
-    (1..=word.len() / 2)
-        .filter(|length| word.len().is_multiple_of(*length) && word.is_char_boundary(*length))
-        .map(|length| &word[..length])
-        .find(|part| part.repeat(word.len() / part.len()) == word)
-        .unwrap_or(word)
+/// Whether it is among the first that are tried: common passwords and words, names, dates, rows of keys, and what people
+/// make of them. `words` are those that somebody would try here. No rule of composition.
+fn is_common(password: &str, words: &[String]) -> bool {
+    let words: Vec<&str> = PRODUCT_WORDS.iter().copied().chain(words.iter().map(String::as_str)).collect();
+    zxcvbn(password, &words).score() < Score::Four
 }
 
-/// Words that stay common whatever digits and signs stand around them. Those of the product stand first.
-static COMMON_WORDS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
-    "equipoise equipoiseadmin equipoisepassword adminequipoise remotesupport support supportsupport helpdesk \
-     servicedesk customer operator representative \
-     password passw passwd passwort motdepasse contrasena senha haslo parola passphrase mypassword yourpassword \
-     newpassword oldpassword thepassword passwordis temppassword testpassword userpassword adminpassword rootpassword \
-     defaultpassword changeme changemenow changeit pleasechangeme letmein letmeinnow letmeinplease \
-     admin administrator adminadmin root rootroot toor superuser sysadmin system manager service guest default \
-     user username test testing tester testtest demo example temp temporary secret topsecret mysecret private \
-     welcome welcomeback welcomehome welcometo login loginlogin logmein access accessgranted trustnoone trustme \
-     qwerty qwertyui qwertyuiop qwertyuiopasdfghjkl qwertyuiopasdfghjklzxcvbnm qwertyqwerty qwertz qwertzuiop azerty \
-     azertyuiop asdfgh asdfghjkl asdfasdf zxcvbn zxcvbnm qazwsx qazwsxedc qazwsxedcrfv qweasd qweasdzxc qwerasdf \
-     qwerasdfzxcv abcdef abcdefg abcdefgh abcdefghi abcdefghij abcdefghijkl abcdefghijklm abcdefghijklmnopqrstuvwxyz \
-     iloveyou iloveyousomuch iloveu ilovemyself ilovemyfamily iloveme loveyou lovelove mylove sweetheart beautiful \
-     princess prince sunshine mysunshine rainbow butterfly chocolate strawberry cheesecake banana orange cookie \
-     football footballfootball baseball basketball soccer hockey tennis golfer liverpool liverpoolfc arsenal chelsea \
-     manchester manchesterunited barcelona fcbarcelona realmadrid juventus dallascowboys \
-     superman batman spiderman ironman starwars startrek pokemon pikachu naruto minecraft fortnite matrix terminator \
-     dragon dragonball dragonballz master mastermaster monkey shadow hunter ranger killer warrior phoenix tiger \
-     michael jennifer jessica michelle jordan daniel robert thomas charlie andrew joshua matthew anthony ashley \
-     amanda nicole elizabeth alexander christopher samantha victoria \
-     computer internet microsoft windows google facebook linkedin samsung iphone android apple linux ubuntu oracle \
-     cisco server database network company business office \
-     january february march april may june july august september october november december \
-     monday tuesday wednesday thursday friday saturday sunday spring summer autumn winter christmas \
-     london paris berlin madrid newyork california america australia germany england france canada mexico brasil \
-     freedom whatever nothing something anything everything forever together jesuschrist godisgood blessed angel \
-     hello hellohello helloworld hellokitty goodmorning goodnight goodluck thankyou comeon fuckyou fuckoff asshole \
-     correcthorsebatterystaple thequickbrownfox thequickbrownfoxjumpsoverthelazydog loremipsum loremipsumdolorsitamet"
-        .split_ascii_whitespace()
-        .collect()
-});
-
-/// Common ones that have no word in them.
-const COMMON_WHOLE: &[&str] = &[
-    "123456789012",
-    "1234567890123",
-    "12345678901234",
-    "123456789012345",
-    "1234567890123456",
-    "12345678901234567890",
-    "012345678901",
-    "0123456789012",
-    "0123456789abcdef",
-    "098765432109",
-    "0987654321098",
-    "987654321098",
-    "123123123123",
-    "123456123456",
-    "12345678910",
-    "123456789101",
-    "1234567891011",
-    "123456789101112",
-    "1234512345123",
-    "123454321234",
-    "1234567654321",
-    "123456654321",
-    "1234567887654321",
-    "112233445566",
-    "11223344556677",
-    "1122334455667788",
-    "147258369147",
-    "159753159753",
-    "159357159357",
-    "741852963741",
-    "789456123789",
-    "789456123000",
-    "1q2w3e4r5t6y",
-    "1q2w3e4r5t6y7u",
-    "1q2w3e4r5t6y7u8i",
-    "1q2w3e4r5t6y7u8i9o0p",
-    "q1w2e3r4t5y6",
-    "q1w2e3r4t5y6u7i8",
-    "1qaz2wsx3edc",
-    "1qaz2wsx3edc4rfv",
-    "1qaz2wsx3edc4rfv5tgb",
-    "1qazxsw23edc",
-    "qwe123qwe123",
-    "qwe123asd456",
-    "qweasdzxc123",
-    "asd123asd123",
-    "abc123abc123",
-    "a1b2c3d4e5f6",
-    "a1b2c3d4e5f6g7",
-    "aa123456789",
-    "a123456789a1",
-    "p@ssw0rd1234",
-    "p@ssw0rd12345",
-    "p@ssw0rd123!",
-    "p@ssword1234",
-    "passw0rd1234",
-    "passw0rd12345",
-    "pa$$w0rd1234",
-    "pa$$word1234",
-    "p455w0rd1234",
-    "adm1n1strat0r",
-    "@dministrator",
-    "l3tm31nn0w12",
-    "w3lc0m3w3lc0m3",
-    "3qu1p01s31234",
+/// What whoever attacks this product tries first.
+const PRODUCT_WORDS: &[&str] = &[
+    "equipoise",
+    "remote",
+    "support",
+    "remotesupport",
+    "helpdesk",
+    "servicedesk",
+    "customer",
+    "operator",
+    "representative",
+    "administrator",
+    "correcthorsebatterystaple",
 ];
 
 fn argon2() -> Argon2<'static> {
@@ -234,16 +139,16 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_right_or_wrong_and_its_hash_says_how_it_was_made() {
         let passwords = Passwords::new();
-        let phc = passwords.hash("seven green ladders".into()).await.unwrap();
+        let phc = passwords.hash("seven green ladders".into(), vec![]).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
         assert_eq!(passwords.verify(Some(phc.clone()), "seven green ladders".into()).await, Ok(true));
         assert_eq!(passwords.verify(Some(phc.clone()), "seven green ladder".into()).await, Ok(false));
-        assert_ne!(passwords.hash("seven green ladders".into()).await.unwrap(), phc, "the salt differs");
+        assert_ne!(passwords.hash("seven green ladders".into(), vec![]).await.unwrap(), phc, "the salt differs");
     }
 
     #[tokio::test]
     async fn i_a7_an_unknown_user_is_checked_against_a_hash_of_the_same_cost() {
-        let known = Passwords::new().hash("seven green ladders".into()).await.unwrap();
+        let known = Passwords::new().hash("seven green ladders".into(), vec![]).await.unwrap();
         let cost = |phc: &str| {
             let hash = PasswordHash::new(phc).unwrap();
             (hash.algorithm.to_string(), hash.version, hash.params.to_string(), hash.hash.unwrap().as_bytes().len())
@@ -255,14 +160,14 @@ mod tests {
     #[tokio::test]
     async fn h_51_length_is_bounded_and_bytes_are_hashed_as_sent() {
         let passwords = Passwords::new();
-        assert_eq!(passwords.hash("x".repeat(1 << 20)).await, Err(PasswordError::TooLong));
-        assert_eq!(passwords.hash("short".into()).await, Err(PasswordError::TooShort));
-        let nul = passwords.hash("with a \0 in the middle".into()).await.unwrap();
+        assert_eq!(passwords.hash("x".repeat(1 << 20), vec![]).await, Err(PasswordError::TooLong));
+        assert_eq!(passwords.hash("short".into(), vec![]).await, Err(PasswordError::TooShort));
+        let nul = passwords.hash("with a \0 in the middle".into(), vec![]).await.unwrap();
         assert_eq!(passwords.verify(Some(nul.clone()), "with a \0 in the middle".into()).await, Ok(true));
         assert_eq!(passwords.verify(Some(nul.clone()), "with a \0 in the other place".into()).await, Ok(false));
         assert_eq!(passwords.verify(Some(nul), "x".repeat(1 << 20)).await, Ok(false));
         let (composed, decomposed) = ("caf\u{e9} au lait 17", "cafe\u{301} au lait 17");
-        let phc = passwords.hash(composed.into()).await.unwrap();
+        let phc = passwords.hash(composed.into(), vec![]).await.unwrap();
         assert_eq!(passwords.verify(Some(phc), decomposed.into()).await, Ok(false));
     }
 
@@ -301,20 +206,34 @@ mod tests {
 
     #[test]
     fn common_passwords_are_refused_whatever_is_around_them() {
+        let words = ["anaokafor".to_owned(), "Northwind".to_owned()];
         for common in [
             "password1234",
+            "P@ssw0rd1234!",
             "Equipoise2024!",
             "123456789012",
             "aaaaaaaaaaaa",
             "Passwordpassword1",
             "!!Administrator99",
             "1q2w3e4r5t6y",
+            "qwertyuiop[]",
+            "iloveyou1990",
+            "Northwind2026",
+            "AnaOkafor2026",
         ] {
-            assert_eq!(check(common), Err(PasswordError::Common), "{common}");
+            assert!(is_common(common, &words), "{common}");
         }
         for fine in ["seven green ladders", "Tr0ub4dor&3xyz", "пароль на каждый день", "84719305628471x"]
         {
-            assert_eq!(check(fine), Ok(()), "{fine}");
+            assert!(!is_common(fine, &words), "{fine}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_common_password_is_refused_where_one_is_set() {
+        let passwords = Passwords::new();
+        assert_eq!(passwords.hash("password1234".into(), vec![]).await, Err(PasswordError::Common));
+        let words = vec!["Northwind".to_owned()];
+        assert_eq!(passwords.hash("Northwind2026".into(), words).await, Err(PasswordError::Common));
     }
 }

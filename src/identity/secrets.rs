@@ -1,6 +1,6 @@
 //! Secrets made here: tokens, link tokens, and join codes that people read out (security.md, values).
 
-use crate::ids::SecretHash;
+use crate::{ids::SecretHash, limits::CODE_TYPED_BYTES_MAX};
 use data_encoding::BASE64URL_NOPAD;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -21,8 +21,7 @@ pub enum KeyShape {
 /// Crockford's alphabet: no I, L, O or U.
 const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const CODE_SYMBOLS: usize = 8;
-/// What is typed may hold spaces and hyphens; more than this is no code.
-const CODE_TYPED_BYTES_MAX: usize = 32;
+const RECOVERY_SYMBOLS: usize = 16;
 const TOKEN_BYTES: usize = 32;
 const LINK_BYTES: usize = 16;
 
@@ -60,10 +59,18 @@ impl Secret {
 
     /// A join code, `XXXX-XXXX`: 40 bits, uniform (I-K2).
     pub fn code() -> Self {
-        let bytes = fill::<CODE_SYMBOLS>();
-        let mut code = String::with_capacity(CODE_SYMBOLS + 1);
-        for (at, byte) in bytes.iter().enumerate() {
-            if at == CODE_SYMBOLS / 2 {
+        Self::symbols::<CODE_SYMBOLS>()
+    }
+
+    /// A recovery code of a second factor, `XXXX-XXXX-XXXX-XXXX`: 80 bits.
+    pub fn recovery() -> Self {
+        Self::symbols::<RECOVERY_SYMBOLS>()
+    }
+
+    fn symbols<const N: usize>() -> Self {
+        let mut code = String::with_capacity(N + N / 4);
+        for (at, byte) in fill::<N>().iter().enumerate() {
+            if at > 0 && at % 4 == 0 {
                 code.push('-');
             }
             code.push(char::from(SYMBOLS[usize::from(byte % 32)]));
@@ -82,7 +89,8 @@ impl Secret {
 
     /// What is kept of it. A code's hash is of its canonical form, as [`Self::canonical_key`] gives it.
     pub fn hash(&self) -> SecretHash {
-        Self::canonical_key(&self.0).unwrap_or_else(|| SecretHash::of(self.0.as_bytes()))
+        let code = Self::canonical_key(&self.0).or_else(|| Self::canonical_recovery(&self.0));
+        code.unwrap_or_else(|| SecretHash::of(self.0.as_bytes()))
     }
 
     /// The hash of a session key as typed or pasted: spaces, hyphens, case and look-alikes (O for 0, I and L for 1) do
@@ -90,12 +98,17 @@ impl Secret {
     pub fn canonical_key(typed: &str) -> Option<SecretHash> {
         match Self::key_shape(typed)? {
             KeyShape::Link => Some(SecretHash::of(typed.as_bytes())),
-            KeyShape::Code => canonical_code(typed).map(|code| SecretHash::of(&code[..])),
+            KeyShape::Code => canonical_code::<CODE_SYMBOLS>(typed).map(|code| SecretHash::of(&code[..])),
         }
     }
 
+    /// The same for a recovery code.
+    pub fn canonical_recovery(typed: &str) -> Option<SecretHash> {
+        canonical_code::<RECOVERY_SYMBOLS>(typed).map(|code| SecretHash::of(&code[..]))
+    }
+
     pub fn key_shape(typed: &str) -> Option<KeyShape> {
-        if canonical_code(typed).is_some() {
+        if canonical_code::<CODE_SYMBOLS>(typed).is_some() {
             return Some(KeyShape::Code);
         }
         let mut bytes = Zeroizing::new([0; LINK_BYTES]);
@@ -105,11 +118,11 @@ impl Secret {
     }
 }
 
-fn canonical_code(typed: &str) -> Option<Zeroizing<[u8; CODE_SYMBOLS]>> {
+fn canonical_code<const N: usize>(typed: &str) -> Option<Zeroizing<[u8; N]>> {
     if typed.len() > CODE_TYPED_BYTES_MAX {
         return None;
     }
-    let mut code = Zeroizing::new([0; CODE_SYMBOLS]);
+    let mut code = Zeroizing::new([0; N]);
     let mut length = 0;
     for byte in typed.bytes().filter(|byte| !matches!(byte, b' ' | b'-')) {
         let symbol = match byte.to_ascii_uppercase() {
@@ -120,7 +133,7 @@ fn canonical_code(typed: &str) -> Option<Zeroizing<[u8; CODE_SYMBOLS]>> {
         *code.get_mut(length)? = SYMBOLS.contains(&symbol).then_some(symbol)?;
         length += 1;
     }
-    (length == CODE_SYMBOLS).then_some(code)
+    (length == N).then_some(code)
 }
 
 fn fill<const N: usize>() -> Zeroizing<[u8; N]> {
@@ -181,6 +194,17 @@ mod tests {
             seen.extend(code.bytes());
         }
         assert_eq!(seen.len(), 33, "every symbol comes, and the hyphen");
+    }
+
+    #[test]
+    fn a_recovery_code_is_known_however_it_was_typed_and_is_no_join_code() {
+        let code = Secret::recovery();
+        assert_eq!(code.reveal().len(), 19);
+        let typed = code.reveal().to_lowercase().replace('-', " ").replace('0', "o");
+        assert_eq!(Secret::canonical_recovery(&typed), Secret::canonical_recovery(code.reveal()));
+        assert!(Secret::canonical_recovery(code.reveal()).is_some());
+        assert_eq!(Secret::key_shape(code.reveal()), None);
+        assert_eq!(Secret::canonical_recovery(Secret::code().reveal()), None);
     }
 
     #[test]

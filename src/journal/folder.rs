@@ -4,7 +4,7 @@
 use super::OpenError;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -64,6 +64,21 @@ impl DataFolder {
     pub fn free_bytes(&self) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(&self.path)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Reads a small private file of at most so many bytes; none where there is none.
+    pub fn read_private(&self, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, OpenError> {
+        let path = self.path.join(name);
+        if !check_file(&path)? {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        let io = |source| OpenError::Io { path: path.clone(), source };
+        private_file(&path)?.take(bytes_max + 1).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() as u64 > bytes_max {
+            return Err(OpenError::Refused { path, reason: format!("it is longer than {bytes_max} bytes") });
+        }
+        Ok(Some(bytes))
     }
 
     /// Writes a small private file whole, or not at all: beside it, synced, renamed.

@@ -227,8 +227,8 @@ pub const TABLE: &[Metric] = &[
     counter(
         "equipoise_connections_refused_total",
         "connections",
-        &[("reason", &["strangers", "files"])],
-        "Sockets turned away at once: too many before their hello, or no file descriptor left.",
+        &[("reason", &["strangers", "address", "files"])],
+        "Sockets turned away at once: too many before their hello, too many from one address, or no file descriptor left.",
         "",
     ),
     counter(
@@ -273,8 +273,8 @@ pub const TABLE: &[Metric] = &[
     counter(
         "equipoise_key_failures_total",
         "attempts",
-        &[("reason", &["wrong", "limited"])],
-        "Session keys that led nowhere: unknown, used or expired, or one try too many from there.",
+        &[("reason", &["wrong", "limited", "work"])],
+        "Session keys that led nowhere: unknown, used or expired, one try too many from there, or shown without the work that the open breaker asks for.",
         "",
     ),
     histogram(

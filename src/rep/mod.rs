@@ -20,7 +20,10 @@ pub use keyboard::Keyboard;
 pub use output::Output;
 
 use crate::{
-    client::{ActError, ChannelEnd, Client, ClientError, Target, file::FileError, sign_in, transfer::TransferError},
+    client::{
+        ActError, ChannelEnd, Client, ClientError, Target, file::FileError, sign_in, sign_in_with,
+        transfer::TransferError,
+    },
     wire::{
         Hello, Refused,
         control::{ClientInfo, Credential, Role},
@@ -107,7 +110,23 @@ pub async fn run(options: Options) -> Result<(), RepError> {
     let password = password_of(&options.login).await.map_err(RepError::Password)?;
     let keyboard = Keyboard::of_process().map_err(RepError::Keyboard)?;
     let output = Output::of_process(options.json);
-    serve(options, &password, keyboard, output).await
+    let (target, login) = (options.target.clone(), options.login.clone());
+    attend(options, sign_in_on_terminal(&target, &login, &password), keyboard, output).await
+}
+
+/// Signs in, and asks for the code of who has a second factor, unless it stands in `EQUIPOISE_CODE`.
+pub async fn sign_in_on_terminal(target: &Target, login: &str, password: &str) -> Result<String, ClientError> {
+    let code = std::env::var("EQUIPOISE_CODE").ok();
+    match sign_in_with(target, login, password, code.as_deref()).await {
+        Err(ClientError::Refused(refused)) if refused.code == "second_factor_required" => {
+            let prompt = format!("Code of {login}: ");
+            let asked = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
+            let asked = asked.map_err(io::Error::other).flatten();
+            let code = asked.map_err(|_| ClientError::Refused(refused))?;
+            sign_in_with(target, login, password, Some(&code)).await
+        }
+        other => other,
+    }
 }
 
 /// The password of who signs in: from `EQUIPOISE_PASSWORD`, or asked for.
@@ -122,8 +141,18 @@ pub async fn password_of(login: &str) -> io::Result<String> {
 
 /// Runs the console until it is left, the script is done, or the broker says no.
 pub async fn serve(options: Options, password: &str, keyboard: Keyboard, output: Output) -> Result<(), RepError> {
+    let (target, login) = (options.target.clone(), options.login.clone());
+    attend(options, sign_in(&target, &login, password), keyboard, output).await
+}
+
+async fn attend(
+    options: Options,
+    token: impl Future<Output = Result<String, ClientError>>,
+    keyboard: Keyboard,
+    output: Output,
+) -> Result<(), RepError> {
     let script = options.script.as_deref().map(Command::script).transpose().map_err(RepError::Script)?;
-    let token = sign_in(&options.target, &options.login, password).await.map_err(RepError::SignIn)?;
+    let token = token.await.map_err(RepError::SignIn)?;
     let (client, happenings) = Client::connect(options.target, hello(token)).await.map_err(RepError::Connect)?;
     let hub = Arc::new(Hub::new(client, output));
     let pushes = tokio::spawn(Arc::clone(&hub).run(happenings));

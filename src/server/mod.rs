@@ -21,7 +21,7 @@ use crate::{
         raw::{RawAccount, RawSite},
     },
     transport::{
-        HttpListener, HttpSettings, QuicListener, QuicSettings,
+        HttpListener, HttpSettings, PerAddress, QuicListener, QuicSettings,
         tls::{self, Certificate},
     },
 };
@@ -147,16 +147,21 @@ impl Server {
         };
         let tls =
             certificate.as_ref().map(|certificate| tls::server_config(certificate, &[b"http/1.1"], settings.tls_1_2));
+        let per_address = PerAddress::new(settings.connections_per_address);
         let http = HttpListener::bind(HttpSettings {
             listen: settings.listen,
             tls: tls.transpose()?.map(Arc::new),
             behind_proxy: settings.plain_text == PlainText::BehindProxy,
             origins: settings.allowed_origins.clone(),
+            per_address: match settings.plain_text {
+                PlainText::BehindProxy => PerAddress::new(usize::MAX),
+                _ => per_address.clone(),
+            },
         })
         .await?;
         let http_address = http.address();
         let quic = match settings.quic {
-            Some(listen) => Some(self.quic(listen, http_address, certificate.as_ref())?),
+            Some(listen) => Some(self.quic(listen, http_address, certificate.as_ref(), per_address)?),
             None => None,
         };
         let quic_address = quic.as_ref().map(QuicListener::address);
@@ -176,6 +181,7 @@ impl Server {
         listen: SocketAddr,
         http: SocketAddr,
         certificate: Option<&Arc<Certificate>>,
+        per_address: PerAddress,
     ) -> Result<QuicListener, ServerError> {
         let own;
         let certificate = match certificate {
@@ -189,7 +195,8 @@ impl Server {
         let listen = if listen.port() == 0 { SocketAddr::new(listen.ip(), http.port()) } else { listen };
         let congestion = self.settings.congestion;
         let tls = Arc::new(tls::server_config(certificate, &[ALPN], false)?);
-        Ok(QuicListener::bind(QuicSettings { listen, tls, congestion, reset_key: certificate.reset_key() })?)
+        let reset_key = certificate.reset_key();
+        Ok(QuicListener::bind(QuicSettings { listen, tls, congestion, reset_key, per_address })?)
     }
 
     fn certificate(&self) -> Result<Arc<Certificate>, ServerError> {

@@ -100,7 +100,7 @@ impl Waiting {
 /// The password is looked at first, so that one that is too short does not use the token up.
 async fn attempt(token: &mut SetupToken, broker: &Broker, request: SetupRequest) -> Tried {
     const AGAIN: &str = "start the broker again for another token";
-    let phc = match broker.hash_password(request.password).await {
+    let phc = match broker.hash_password(&request.username, request.password).await {
         Ok(phc) => phc,
         Err(refused) => return Tried::Refused(refused.message),
     };

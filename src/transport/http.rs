@@ -1,11 +1,11 @@
 //! The public HTTP listener: accepts, speaks TLS, answers the few plain requests there are, and upgrades the rest to
 //! WebSocket. Accepting does nothing but accept and spawn, so nobody's handshake holds up another's (H-01…H-04).
 
-use super::{problem, pump};
+use super::{PerAddress, per_address::Place, problem, pump, sign_in};
 use crate::{
     broker::{Broker, Origin, TransportName},
     framing::{
-        Link, SIGN_IN_PATH, SUBPROTOCOL, Stream, TICKET_PATH, WEBSOCKET_PATH,
+        Link, SUBPROTOCOL, Stream, WEBSOCKET_PATH,
         websocket::{End, Socket},
     },
     limits,
@@ -13,7 +13,7 @@ use crate::{
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Extension, Request, State, rejection::JsonRejection},
+    extract::{Extension, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing,
@@ -23,7 +23,6 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     io,
@@ -49,6 +48,8 @@ pub struct HttpSettings {
     pub behind_proxy: bool,
     /// Origins whose pages may open a WebSocket, exactly as browsers send them. Empty: no page may.
     pub origins: Vec<String>,
+    /// Behind a proxy all come from its address: then it is the proxy that has to count.
+    pub per_address: PerAddress,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +90,7 @@ impl HttpListener {
             secure: self.settings.tls.is_some() || self.settings.behind_proxy,
             acceptor: self.settings.tls.map(TlsAcceptor::from),
             origins: self.settings.origins,
+            per_address: self.settings.per_address,
             strangers: Arc::new(Semaphore::new(limits::UNAUTHENTICATED_MAX)),
             tasks: TaskTracker::new(),
             broker: broker.clone(),
@@ -108,14 +110,15 @@ impl HttpListener {
     }
 }
 
-struct Shared {
+pub(super) struct Shared {
     acceptor: Option<TlsAcceptor>,
     secure: bool,
     origins: Vec<String>,
+    per_address: PerAddress,
     /// Room for those who have not said who they are.
     strangers: Arc<Semaphore>,
     tasks: TaskTracker,
-    broker: Broker,
+    pub(super) broker: Broker,
 }
 
 async fn accept(listener: &TcpListener, shared: &Arc<Shared>, router: &Router) {
@@ -124,13 +127,19 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>, router: &Router) {
     let mut spare = File::open("/dev/null").ok();
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => match shared.strangers.clone().try_acquire_owned() {
-                Ok(permit) => {
-                    let connection = serve(stream, peer, shared.clone(), router.clone(), permit);
-                    shared.tasks.spawn(connection);
+            Ok((stream, peer)) => {
+                let Some(place) = shared.per_address.enter(peer.ip()) else {
+                    super::refused("address");
+                    continue;
+                };
+                match shared.strangers.clone().try_acquire_owned() {
+                    Ok(permit) => {
+                        let peer = Peer { address: peer.ip(), permit: Arc::new(permit), place: Arc::new(place) };
+                        shared.tasks.spawn(serve(stream, peer, shared.clone(), router.clone()));
+                    }
+                    Err(_) => super::refused("strangers"),
                 }
-                Err(_) => super::refused("strangers"),
-            },
+            }
             Err(error) if is_out_of_files(&error) => {
                 super::refused("files");
                 drop(spare.take());
@@ -150,7 +159,7 @@ fn is_out_of_files(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| out.iter().any(|errno| errno.raw_os_error() == code))
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, router: Router, permit: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, peer: Peer, shared: Arc<Shared>, router: Router) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -164,7 +173,6 @@ async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, router:
             Err(_) => return tracing::debug!("a TLS handshake took too long"),
         },
     };
-    let peer = Peer { address: peer.ip(), permit: Arc::new(permit) };
     let service = TowerToHyperService::new(router.layer(Extension(peer)));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -180,10 +188,12 @@ async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, router:
 
 /// Who sits at the other end of a connection that has not said hello.
 #[derive(Clone)]
-struct Peer {
+pub(super) struct Peer {
     /// Of the socket: a header that claims another is not looked at (H-24).
-    address: IpAddr,
+    pub(super) address: IpAddr,
     permit: Arc<OwnedSemaphorePermit>,
+    /// Among the connections of this address, until the last of it is gone.
+    place: Arc<Place>,
 }
 
 // ---- routes ---------------------------------------------------------------------------------------------------------
@@ -191,9 +201,8 @@ struct Peer {
 fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route(WEBSOCKET_PATH, routing::get(upgrade))
-        .route(SIGN_IN_PATH, routing::post(sign_in))
-        .route(TICKET_PATH, routing::post(ticket))
         .route("/healthz", routing::get(health))
+        .merge(sign_in::routes())
         .fallback(async || problem::response(StatusCode::NOT_FOUND, "not_found", "there is nothing here"))
         .method_not_allowed_fallback(async || {
             problem::response(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "another method is meant")
@@ -225,85 +234,6 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
     Json(serde_json::json!({ "status": "ok" })).into_response()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SignIn {
-    username: String,
-    password: String,
-}
-
-#[derive(Serialize)]
-struct Token {
-    token: String,
-    expires_at_ms: u64,
-}
-
-async fn sign_in(
-    State(shared): State<Arc<Shared>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    request: Request,
-) -> Response {
-    let body = timeout(super::BODY, <Json<SignIn> as axum::extract::FromRequest<()>>::from_request(request, &())).await;
-    let Json(SignIn { username, password }) = match body {
-        Ok(Ok(body)) => body,
-        Ok(Err(rejection)) => return bad_body(&rejection),
-        Err(_) => {
-            return problem::response(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long");
-        }
-    };
-    let origin = shared.origin(peer.address, &headers);
-    match shared.broker.sign_in(&username, &password, &origin).await {
-        Ok(signed_in) => {
-            let token = Token { token: signed_in.token, expires_at_ms: signed_in.expires_at_ms };
-            ([(header::CACHE_CONTROL, "no-store")], Json(token)).into_response()
-        }
-        Err(refused) => problem::refused(&refused),
-    }
-}
-
-fn bad_body(rejection: &JsonRejection) -> Response {
-    problem::response(
-        rejection.status(),
-        "malformed",
-        "the body is `{\"username\", \"password\"}` in JSON, at most 8 KiB",
-    )
-}
-
-/// What a ticket is for; left out: a rep's console.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TicketFor {
-    role: String,
-}
-
-async fn ticket(State(shared): State<Arc<Shared>>, headers: HeaderMap, request: Request) -> Response {
-    let body = <Json<TicketFor> as axum::extract::OptionalFromRequest<()>>::from_request(request, &());
-    let body = match timeout(super::BODY, body).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(rejection)) => {
-            return problem::response(rejection.status(), "malformed", "the body is `{\"role\"}` in JSON, or none");
-        }
-        Err(_) => return problem::response(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long"),
-    };
-    let role = body.map_or_else(|| "rep".to_owned(), |Json(wanted)| wanted.role);
-    if !matches!(role.as_str(), "rep" | "admin") {
-        return problem::response(StatusCode::BAD_REQUEST, "malformed", "a ticket's role is `rep` or `admin`");
-    }
-    let page = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
-    let bearer = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    match bearer.map(|bearer| shared.broker.ticket(bearer, page, &role)) {
-        Some(Ok(ticket)) => {
-            ([(header::CACHE_CONTROL, "no-store")], Json(serde_json::json!({ "ticket": ticket }))).into_response()
-        }
-        Some(Err(refused)) => problem::refused(&refused),
-        None => problem::response(StatusCode::UNAUTHORIZED, "unauthenticated", "a bearer token is needed"),
-    }
-}
-
 async fn upgrade(
     State(shared): State<Arc<Shared>>,
     Extension(peer): Extension<Peer>,
@@ -320,11 +250,12 @@ async fn upgrade(
     let upgraded = hyper::upgrade::on(&mut request);
     let broker = shared.broker.clone();
     shared.tasks.spawn(async move {
+        let Peer { permit, place: _place, .. } = peer;
         // Fails only where the connection died meanwhile.
         let Ok(upgraded) = upgraded.await else { return };
         let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else { return };
         let socket = Socket::new(End::Broker, parts.io.into_inner(), parts.read_buf);
-        pump::serve(Link::Ws(Box::new(socket)), origin, broker, peer.permit).await;
+        pump::serve(Link::Ws(Box::new(socket)), origin, broker, permit).await;
     });
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -389,7 +320,7 @@ fn check_upgrade(request: &Request, origins: &[String]) -> Result<HeaderValue, B
 }
 
 impl Shared {
-    fn origin(&self, address: IpAddr, headers: &HeaderMap) -> Origin {
+    pub(super) fn origin(&self, address: IpAddr, headers: &HeaderMap) -> Origin {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(|host| {
             let name = host
                 .rsplit_once(':')

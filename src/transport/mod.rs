@@ -4,14 +4,17 @@
 
 mod http;
 mod pace;
+mod per_address;
 mod problem;
 mod pump;
 mod quic;
 mod reset;
+mod sign_in;
 pub mod tls;
 
 pub use crate::framing::quic::Congestion;
 pub use http::{HttpListener, HttpSettings, ListenError};
+pub use per_address::PerAddress;
 pub use quic::{QuicListener, QuicSettings};
 
 use crate::{broker::Broker, limits, time::Span, wire::CloseCode};

@@ -27,7 +27,7 @@ pub(super) fn response(status: StatusCode, code: &str, detail: &str) -> Response
 /// A refusal of the broker.
 pub(super) fn refused(refused: &Refused) -> Response {
     let status = match refused.code.as_str() {
-        "unauthenticated" => StatusCode::UNAUTHORIZED,
+        "unauthenticated" | "second_factor_required" => StatusCode::UNAUTHORIZED,
         "rate_limited" => StatusCode::TOO_MANY_REQUESTS,
         "overloaded" | "draining" | "storage" => StatusCode::SERVICE_UNAVAILABLE,
         "not_permitted" => StatusCode::FORBIDDEN,

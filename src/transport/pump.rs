@@ -12,7 +12,7 @@ use crate::{
     limits,
     relay::{Admitted, Closing, Sink},
     wire::{
-        CloseCode, Frame, FromBroker, FromClient, Hello, Part,
+        CloseCode, Frame, FromBroker, FromClient, Hello, Part, Work,
         control::{Bye, Role},
     },
 };
@@ -33,6 +33,7 @@ struct Farewell {
     code: CloseCode,
     reason: String,
     retry_after_ms: Option<u64>,
+    work: Option<Work>,
 }
 
 /// How the pump stopped.
@@ -63,7 +64,7 @@ impl From<CloseCode> for Ended {
 
 impl Ended {
     fn close(code: CloseCode, reason: impl Into<String>) -> Self {
-        Self::Close(Farewell { code, reason: reason.into(), retry_after_ms: None })
+        Self::Close(Farewell { code, reason: reason.into(), retry_after_ms: None, work: None })
     }
 }
 
@@ -97,8 +98,8 @@ async fn enter(link: &mut Link, broker: &Broker, origin: Origin) -> Result<Port,
         () = broker.shutdown().cancelled() => return Err(Ended::close(CloseCode::Restart, "the broker is about to restart")),
     };
     let legs = if hello.role == Role::Customer { limits::LEGS_OF_SESSION } else { limits::LEGS_OF_CONSOLE };
-    let port = broker.enter(hello, origin).await.map_err(|Denied { code, refused }| {
-        Ended::Close(Farewell { code, reason: refused.message, retry_after_ms: refused.retry_after_ms })
+    let port = broker.enter(hello, origin).await.map_err(|Denied { code, refused, work }| {
+        Ended::Close(Farewell { code, reason: refused.message, retry_after_ms: refused.retry_after_ms, work })
     })?;
     link.after_hello(legs);
     Ok(port)
@@ -135,12 +136,12 @@ async fn part(link: &mut Link, ended: Ended) -> &'static str {
     let (number, goodbye) = match ended {
         Ended::Gone => return "gone",
         Ended::Closed(number) => (number, timeout(FAREWELL, link.close_too(number)).await),
-        Ended::Close(Farewell { code, reason, retry_after_ms }) => {
+        Ended::Close(Farewell { code, reason, retry_after_ms, work }) => {
             let number = code.number();
             tracing::debug!(code = number, reason, "closing a connection");
             // A close frame holds few words, and the portal's may be many (R2.6).
-            if retry_after_ms.is_some() || reason.len() > limits::CLOSE_REASON_BYTES {
-                let bye = FromBroker::Bye(Bye { code: number, reason: reason.clone(), retry_after_ms });
+            if retry_after_ms.is_some() || work.is_some() || reason.len() > limits::CLOSE_REASON_BYTES {
+                let bye = FromBroker::Bye(Bye { code: number, reason: reason.clone(), retry_after_ms, work });
                 link.queue_control(&bye.encode());
             }
             (number, timeout(FAREWELL, link.close(number, &reason)).await)
@@ -213,7 +214,7 @@ impl<'a> Pump<'a> {
                     && let Some(closing) = outbox.closing()
                 {
                     let Closing { code, reason, retry_after_ms } = closing;
-                    return Err(Ended::Close(Farewell { code, reason, retry_after_ms }));
+                    return Err(Ended::Close(Farewell { code, reason, retry_after_ms, work: None }));
                 }
                 has_room = self.link.has_room();
             }

@@ -1,6 +1,6 @@
 //! The QUIC listener: one UDP socket, one ALPN, the same pump as WebSocket behind it.
 
-use super::{HANDSHAKE, HELLO, http::ListenError, pump, reset};
+use super::{HANDSHAKE, HELLO, PerAddress, http::ListenError, pump, reset};
 use crate::{
     broker::{Broker, Origin, TransportName},
     framing::{
@@ -8,6 +8,7 @@ use crate::{
         quic::{Congestion, Quic, transport_config},
     },
     limits,
+    wire::CloseCode,
 };
 use quinn::{
     Endpoint, Incoming, TokioRuntime,
@@ -29,6 +30,7 @@ pub struct QuicSettings {
     pub congestion: Congestion,
     /// The same after a restart, so that clients of the broker that died learn at once that it did.
     pub reset_key: [u8; 32],
+    pub per_address: PerAddress,
 }
 
 /// A bound endpoint that does not answer yet.
@@ -36,6 +38,7 @@ pub struct QuicSettings {
 pub struct QuicListener {
     endpoint: Endpoint,
     address: SocketAddr,
+    per_address: PerAddress,
 }
 
 impl QuicListener {
@@ -53,7 +56,7 @@ impl QuicListener {
         let endpoint = reset::endpoint_config(settings.reset_key);
         let endpoint = Endpoint::new(endpoint, Some(config), socket, Arc::new(TokioRuntime)).map_err(bind)?;
         let address = endpoint.local_addr().map_err(bind)?;
-        Ok(Self { endpoint, address })
+        Ok(Self { endpoint, address, per_address: settings.per_address })
     }
 
     /// Where it listens; the port is the system's choice if 0 was asked for.
@@ -78,8 +81,16 @@ impl QuicListener {
                 let _ = incoming.retry();
                 continue;
             }
+            if self.per_address.is_full(incoming.remote_address().ip()) {
+                super::refused("address");
+                incoming.refuse();
+                continue;
+            }
             match strangers.clone().try_acquire_owned() {
-                Ok(permit) => drop(tasks.spawn(serve(incoming, broker.clone(), permit))),
+                Ok(permit) => {
+                    let connection = serve(incoming, broker.clone(), permit, self.per_address.clone());
+                    drop(tasks.spawn(connection));
+                }
                 Err(_) => {
                     super::refused("strangers");
                     incoming.refuse();
@@ -98,13 +109,18 @@ impl QuicListener {
     }
 }
 
-async fn serve(incoming: Incoming, broker: Broker, permit: OwnedSemaphorePermit) {
+async fn serve(incoming: Incoming, broker: Broker, permit: OwnedSemaphorePermit, per_address: PerAddress) {
     let address = incoming.remote_address().ip();
     let handshake = async { incoming.accept()?.await };
     let connection = match timeout(HANDSHAKE, handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%error, "a QUIC handshake failed"),
         Err(_) => return tracing::debug!("a QUIC handshake took too long"),
+    };
+    // An address that was only claimed uses up nobody's places: the handshake has proved it.
+    let Some(_place) = per_address.enter(address) else {
+        super::refused("address");
+        return connection.close(CloseCode::Overloaded.number().into(), b"too many connections from this address");
     };
     let host = connection
         .handshake_data()

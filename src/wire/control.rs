@@ -3,7 +3,7 @@
 //! A client sends `hello` first, then requests `{id, do: {name: {…}}}`; the broker answers each with `{re, ok}` or
 //! `{re, no}` and pushes `{seq, ev: {name: {…}}}`. Unknown fields are ignored, unknown names are refused by name.
 
-use super::Hidden;
+use super::{Hidden, Work};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -83,6 +83,8 @@ pub enum Credential {
     Token(String),
     /// A session key as read out or typed, or the token of a join link; what a customer has.
     Key(String),
+    /// The same, with the answer to what the broker asked for in its `bye` (I-K3).
+    WorkedKey { key: String, challenge: String, answer: u64 },
     /// The token of the last welcome (W3.4).
     Resume(String),
 }
@@ -94,6 +96,7 @@ impl fmt::Debug for Credential {
             Self::Ticket(_) => "Ticket(…)",
             Self::Token(_) => "Token(…)",
             Self::Key(_) => "Key(…)",
+            Self::WorkedKey { .. } => "WorkedKey(…)",
             Self::Resume(_) => "Resume(…)",
         })
     }
@@ -156,6 +159,9 @@ pub struct Bye {
     pub reason: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// What to work on before the same key is shown again (I-K3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
 }
 
 // ---- requests -------------------------------------------------------------------------------------------------------
@@ -294,6 +300,10 @@ pub enum Do {
     SetPassword {
         username: String,
         password: Hidden,
+    },
+    /// For somebody who lost their authenticator and their recovery codes.
+    ResetSecondFactor {
+        username: String,
     },
     /// A long-lived token for a service account. Answer: `key`.
     MakeServiceKey {

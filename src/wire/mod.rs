@@ -20,11 +20,13 @@ mod names;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use codec::{BadMessage, Part};
 pub use control::{Credential, Do, Done, Ev, FromBroker, FromClient, Hello, Refused, Welcome};
 pub use frame::{Flags, Frame, FrameError, Header, Kind};
 pub use hidden::Hidden;
+pub use work::Work;
 
 /// The major version that a subprotocol or ALPN names (W3.2).
 pub const PROTOCOL: u32 = 1;

@@ -56,6 +56,7 @@ fn from_client() -> Vec<FromClient> {
         }),
         Do::TakeBack { session: 9, tool: None },
         Do::SetPassword { username: "ana".into(), password: "x".into() },
+        Do::ResetSecondFactor { username: "ana".into() },
         Do::Site {},
     ];
     let requests = acts.into_iter().enumerate().map(|(at, act)| FromClient::Request { id: at as u64, act: act.into() });
@@ -102,7 +103,7 @@ fn from_broker() -> Vec<FromBroker> {
         FromBroker::Push { seq: 7, ev: None },
         FromBroker::Ping(1),
         FromBroker::Pong(2),
-        FromBroker::Bye(Bye { code: 4001, reason: "expired".into(), retry_after_ms: Some(1) }),
+        FromBroker::Bye(Bye { code: 4001, reason: "expired".into(), retry_after_ms: Some(1), work: None }),
     ]
 }
 

@@ -10,7 +10,7 @@ use equipoise::{
         websocket::{Decoder, End, Item},
     },
     transport::{
-        Congestion, HttpListener, HttpSettings, QuicListener, QuicSettings,
+        Congestion, HttpListener, HttpSettings, PerAddress, QuicListener, QuicSettings,
         tls::{self, Certificate, Source},
     },
     wire::{
@@ -35,6 +35,9 @@ use tokio::{
 
 /// Longer than anything here takes: only a test that hangs meets it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Connections that one address may have on plain text and QUIC together: more than any attack here but one opens.
+pub const PER_ADDRESS: usize = 5_000;
 
 /// Panics of the product: those of failing assertions are in `tests/`.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
@@ -78,7 +81,8 @@ impl Ground {
         let certificate = Certificate::load(source, 1_800_000_000_000).unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
         let origins = vec!["https://console.example".to_owned()];
-        let plain = HttpSettings { listen, tls: None, behind_proxy: false, origins };
+        let per_address = PerAddress::new(PER_ADDRESS);
+        let plain = HttpSettings { listen, tls: None, behind_proxy: false, origins, per_address: per_address.clone() };
         let plain = HttpListener::bind(plain).await.unwrap();
         let config = tls::server_config(&certificate, &[framing::ALPN], false).unwrap();
         let quic = QuicListener::bind(QuicSettings {
@@ -86,6 +90,7 @@ impl Ground {
             tls: Arc::new(config),
             congestion: Congestion::Bbr,
             reset_key: certificate.reset_key(),
+            per_address,
         })
         .unwrap();
         let (plain_at, quic_at) = (plain.address(), quic.address());

@@ -19,7 +19,7 @@ const WORD: &str = "nine loud bells in a dry field";
 /// An administrator, and a connection of theirs.
 async fn root(ground: &Ground) -> (Raw, UserId) {
     let broker = &ground.place.broker;
-    let phc = broker.hash_password(WORD.to_owned()).await.unwrap();
+    let phc = broker.hash_password("root", WORD.to_owned()).await.unwrap();
     let first = Command::CreateFirstAdmin { username: "root".to_owned(), phc };
     broker.command(Actor::System, first).await.unwrap();
     let user = broker.look(|state| state.site.codes.users["root"]).await.unwrap();

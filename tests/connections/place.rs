@@ -4,10 +4,10 @@ use equipoise::{
     broker::{Broker, Follower, OwnerError, Pace, Settings},
     client::{self, Client, Happening, Happenings, Target, Transport},
     engine::Actor,
-    framing,
+    framing, limits,
     site::raw::RawSite,
     transport::{
-        Congestion, HttpListener, HttpSettings, QuicListener, QuicSettings,
+        Congestion, HttpListener, HttpSettings, PerAddress, QuicListener, QuicSettings,
         tls::{self, Certificate, Source},
     },
     wire::{
@@ -105,7 +105,14 @@ impl Place {
         let certificate = Certificate::load(source, 1_800_000_000_000).unwrap();
         let config = tls::server_config(&certificate, &[b"http/1.1"], false).unwrap();
         let origins = vec!["https://console.example".to_owned()];
-        let settings = HttpSettings { listen, tls: Some(Arc::new(config)), behind_proxy: false, origins };
+        let per_address = PerAddress::new(limits::UNAUTHENTICATED_MAX * 2);
+        let settings = HttpSettings {
+            listen,
+            tls: Some(Arc::new(config)),
+            behind_proxy: false,
+            origins,
+            per_address: per_address.clone(),
+        };
         let quic = Arc::new(tls::server_config(&certificate, &[framing::ALPN], false).unwrap());
         // Both on one port: the system chose it for TCP, so UDP may have it taken.
         let (http, quic) = loop {
@@ -116,6 +123,7 @@ impl Place {
                 tls: quic.clone(),
                 congestion: Congestion::Bbr,
                 reset_key: certificate.reset_key(),
+                per_address: per_address.clone(),
             }) {
                 Ok(quic) => break (http, quic),
                 Err(_) => continue,

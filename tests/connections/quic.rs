@@ -227,7 +227,21 @@ async fn h_94_under_a_flood_of_initials_an_address_must_prove_itself_and_clients
         }
     };
     in_time(flood).await;
-    let mut honest = Attacker::welcomed(&ground).await;
+    // Ten thousand more from a hundred addresses, while somebody comes in.
+    let mut sources = Vec::new();
+    for n in 0..100u8 {
+        let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 7, n + 1], 0))).await.unwrap();
+        socket.connect(ground.quic).await.unwrap();
+        sources.push(socket);
+    }
+    let more = async {
+        for id in 0..10_000u64 {
+            let packet = initial((1 << 40 | id).to_be_bytes(), &hello);
+            let _ = sources[id as usize % sources.len()].send(&packet).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let ((), mut honest) = tokio::join!(more, Attacker::welcomed(&ground));
     honest.is_alive().await;
     ground.unharmed().await;
     ground.close().await;

@@ -5,6 +5,7 @@ use crate::{
     place::hello,
 };
 use equipoise::{
+    client::{Client, Transport},
     framing::SIGN_IN_PATH,
     limits,
     wire::{
@@ -61,26 +62,99 @@ async fn h_47_never_made_and_used_keys_get_one_answer_and_the_sixth_wrong_one_40
     ground.close_among_limited().await;
 }
 
-#[tokio::test]
-async fn h_48_when_the_site_s_budget_is_gone_codes_wait_and_links_work() {
+#[tokio::test(flavor = "multi_thread")]
+async fn h_47_of_many_wrong_keys_at_the_same_instant_five_are_looked_at() {
     let folder = tempfile::tempdir().unwrap();
     let ground = Ground::open(folder.path()).await;
-    // Thirteen addresses with five wrong keys each: more than the site's budget of a minute.
-    let mut refused = 0;
+    let keys: Vec<String> = (0..40).map(|n| format!("0000-00{n:02}")).collect();
+    let all = futures_util::future::join_all(keys.iter().map(|key| ground.greet(by_key(key)))).await;
+    let codes: Vec<u16> = all.into_iter().map(|told| told.err().expect("no such key")).collect();
+    let looked_at = codes.iter().filter(|code| **code == 4510).count();
+    assert_eq!(looked_at, limits::WRONG_KEYS_PER_MIN as usize, "{codes:?}");
+    assert!(codes.iter().all(|code| matches!(code, 4510 | 4029)), "{codes:?}");
+    ground.close_among_limited().await;
+}
+
+/// Uses up the site's budget of wrong keys: thirteen addresses with five each are more than it has.
+async fn use_up_the_budget(ground: &Ground) {
+    let mut asked_to_work = 0;
     for n in 0..13u8 {
         let address = std::net::IpAddr::from([192, 0, 2, n + 1]);
         for m in 0..limits::WRONG_KEYS_PER_MIN {
-            let origin = origin(address);
             let key = format!("{n:02}00-000{m}");
-            let denied = ground.place.broker.enter(by_key(&key), origin).await.err().unwrap();
-            refused += u32::from(denied.code == CloseCode::RateLimited);
+            let denied = ground.place.broker.enter(by_key(&key), origin(address)).await.err().unwrap();
+            asked_to_work += u32::from(denied.code == CloseCode::RateLimited && denied.work.is_some());
         }
     }
-    assert_eq!(refused, 13 * limits::WRONG_KEYS_PER_MIN - limits::WRONG_KEYS_SITE_PER_MIN);
+    assert_eq!(asked_to_work, 13 * limits::WRONG_KEYS_PER_MIN - limits::WRONG_KEYS_SITE_PER_MIN);
+}
+
+#[tokio::test]
+async fn h_48_when_the_site_s_budget_is_gone_codes_need_work_and_links_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    use_up_the_budget(&ground).await;
     let code = ground.key(KeyKind::Code).await;
-    assert_eq!(ground.greet(by_key(&code)).await.err(), Some(4029), "codes wait, right ones too");
+    assert_eq!(ground.greet(by_key(&code)).await.err(), Some(4029), "right ones too");
     let link = ground.key(KeyKind::Link).await;
     assert!(ground.greet(by_key(&link)).await.is_ok(), "nobody guesses a link");
+    // A client of ours works by itself, and comes in.
+    for transport in [Transport::Ws, Transport::Quic] {
+        let code = ground.key(KeyKind::Code).await;
+        let entered = in_time(Client::connect(ground.place.target(transport), by_key(&code))).await;
+        let (client, happenings) = entered.unwrap();
+        happenings.ignore();
+        in_time(client.close()).await;
+    }
+    ground.close().await;
+}
+
+#[tokio::test]
+async fn h_48_work_is_good_once_from_its_address_and_saves_nobody_from_its_own_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    use_up_the_budget(&ground).await;
+    let (here, there) = (origin([198, 51, 100, 1].into()), origin([198, 51, 100, 2].into()));
+    let enter = async |credential, from: &equipoise::broker::Origin| {
+        let entered = ground.place.broker.enter(hello(Role::Customer, credential), from.clone()).await;
+        entered.map_err(|denied| (denied.code.number(), denied.work))
+    };
+    let code = ground.key(KeyKind::Code).await;
+    let (4029, Some(work)) = enter(Credential::Key(code.clone()), &here).await.err().unwrap() else { panic!("work") };
+    let challenge = work.challenge.clone();
+    let answer = tokio::task::spawn_blocking(move || work.solve()).await.unwrap().unwrap();
+    let worked =
+        |key: &str, answer| Credential::WorkedKey { key: key.to_owned(), challenge: challenge.clone(), answer };
+    assert_eq!(enter(worked(&code, answer), &there).await.err().unwrap().0, 4029, "from another address");
+    assert_eq!(enter(worked(&code, answer + 1), &here).await.err().unwrap().0, 4029, "not the answer");
+    assert!(enter(worked(&code, answer), &here).await.is_ok());
+    let other = ground.key(KeyKind::Code).await;
+    assert_eq!(enter(worked(&other, answer), &here).await.err().unwrap().0, 4029, "it was used");
+    ground.close().await;
+}
+
+/// B-34 in a smaller form: through the whole of the broker, all at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn h_48_b_34_ten_thousand_guesses_from_as_many_addresses_stay_within_the_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    let code = ground.key(KeyKind::Code).await;
+    let mut guesses = tokio::task::JoinSet::new();
+    for n in 0..10_000u32 {
+        let broker = ground.place.broker.clone();
+        guesses.spawn(async move {
+            let address = std::net::IpAddr::from((0x0a00_0000 + n).to_be_bytes());
+            let key = format!("Z{:03}-{:04}", n / 10_000, n % 10_000);
+            broker.enter(by_key(&key), origin(address)).await.err().expect("no such key").code.number()
+        });
+    }
+    let codes = guesses.join_all().await;
+    let looked_at = codes.iter().filter(|code| **code == 4510).count();
+    assert_eq!(looked_at, limits::WRONG_KEYS_SITE_PER_MIN as usize);
+    assert_eq!(codes.iter().filter(|code| **code == 4029).count(), 10_000 - looked_at);
+    // Customers still come in: with work by code, without by link.
+    let entered = in_time(Client::connect(ground.place.target(Transport::Ws), by_key(&code))).await;
+    entered.unwrap().0.close().await;
     ground.close().await;
 }
 

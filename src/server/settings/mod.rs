@@ -26,6 +26,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("quic.enabled", "true"),
     ("quic.address", "\"\""),
     ("quic.congestion", "\"bbr\""),
+    ("limits.connections_per_address", "1000"),
     ("ops.listen", "\"127.0.0.1:9464\""),
     ("ops.allow_remote", "false"),
     ("log.level", "\"info\""),
@@ -49,6 +50,8 @@ pub struct Settings {
     /// None: no QUIC.
     pub quic: Option<SocketAddr>,
     pub congestion: Congestion,
+    /// From one IPv4 address or IPv6 /64, over WebSocket and QUIC together.
+    pub connections_per_address: usize,
     /// None: no operations listener.
     pub ops: Option<SocketAddr>,
     pub ops_allow_remote: bool,
@@ -174,6 +177,7 @@ impl Settings {
         let reserve_mib = r.integer("data.reserve_mib", 1..=1_048_576);
         let site_file = r.path("site.file");
         let tls_1_2 = r.bool("tls.allow_1_2");
+        let connections_per_address = r.integer("limits.connections_per_address", 1..=1_000_000);
         let workers = r.integer("process.workers", 0..=1024);
 
         r.finish()?;
@@ -189,6 +193,7 @@ impl Settings {
             tls_1_2: tls_1_2.expect(known),
             quic: quic_address.filter(|_| quic_enabled == Some(true)),
             congestion: congestion.expect(known),
+            connections_per_address: connections_per_address.expect(known) as usize,
             ops,
             ops_allow_remote: ops_allow_remote.expect(known),
             log_level: log_level.expect(known),
@@ -221,6 +226,9 @@ impl Settings {
         }
         if self.reserve_bytes < crate::limits::DISK_RESERVE_BYTES {
             weak.push(("data.reserve_mib", "less room is kept for finishing what was acknowledged".to_owned()));
+        }
+        if self.connections_per_address > crate::limits::CONNECTIONS_PER_ADDRESS {
+            weak.push(("limits.connections_per_address", "one address may take more of the broker's room".to_owned()));
         }
         if logs_people(&self.log_level) {
             weak.push(("log.level", "names and addresses of people are logged".to_owned()));

@@ -6,8 +6,14 @@ use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, str::FromSt
 
 pub(super) const ENVIRONMENT_PREFIX: &str = "EQUIPOISE_";
 /// Variables that commands read and that are no settings.
-const NOT_SETTINGS: &[&str] =
-    &["EQUIPOISE_PASSWORD", "EQUIPOISE_KEY", "EQUIPOISE_SERVER", "EQUIPOISE_CONFIG", "EQUIPOISE_SETUP_TOKEN"];
+const NOT_SETTINGS: &[&str] = &[
+    "EQUIPOISE_PASSWORD",
+    "EQUIPOISE_CODE",
+    "EQUIPOISE_KEY",
+    "EQUIPOISE_SERVER",
+    "EQUIPOISE_CONFIG",
+    "EQUIPOISE_SETUP_TOKEN",
+];
 
 pub(super) struct Reader {
     values: BTreeMap<String, Value>,

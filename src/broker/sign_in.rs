@@ -1,0 +1,229 @@
+//! Passwords, second factors, and the tokens and tickets they lead to.
+
+use super::{Broker, Connection, Origin, SignedIn, directory::Proof, port, refused};
+use crate::{
+    clock,
+    engine::{Actor, Command, Proof as Factor, Reason},
+    identity::{Begun, Bound, Secret, Shown},
+    ids::{Party, UserId},
+    limits,
+    wire::Refused,
+};
+use std::{sync::atomic::Ordering, time::Duration};
+
+/// What somebody shows to sign in.
+#[derive(Clone, Copy)]
+pub struct Shows<'a> {
+    pub username: &'a str,
+    pub password: &'a str,
+    /// Six digits or a recovery code, of who has a second factor.
+    pub code: Option<&'a str>,
+}
+
+/// What a site knows of an account that may sign in.
+struct Account {
+    user: UserId,
+    phc: String,
+    version: u32,
+    sealed: Option<String>,
+    site_name: String,
+}
+
+impl Broker {
+    /// Checks a password, and a code where there is a second factor; the same answer for an unknown or disabled user
+    /// and a wrong password (I-A7).
+    pub async fn sign_in(&self, shows: Shows<'_>, origin: &Origin) -> Result<SignedIn, Refused> {
+        let account = self.prove(shows, origin, true).await?;
+        let (token, expires_at_ms) = self
+            .shared
+            .tokens
+            .issue(account.user, account.version)
+            .ok_or_else(|| refused("overloaded", "too many sign-ins are open; try again"))?;
+        Ok(SignedIn { token, expires_at_ms })
+    }
+
+    /// Begins the enrolment of a second factor, in place of one there is, for who shows everything a sign-in needs.
+    pub async fn begin_second_factor(&self, shows: Shows<'_>, origin: &Origin) -> Result<Begun, Refused> {
+        let account = self.prove(shows, origin, true).await?;
+        let begun = self.shared.second_factors.begin(account.user, &shows.username.to_lowercase(), &account.site_name);
+        begun.ok_or_else(|| refused("overloaded", "too many enrolments are under way; try again in ten minutes"))
+    }
+
+    /// Ends it: `code` is of the new secret. Gives recovery codes, shown once. Everything that was signed in as this
+    /// user has to sign in again (I-A5).
+    pub async fn confirm_second_factor(&self, shows: Shows<'_>, origin: &Origin) -> Result<Vec<Secret>, Refused> {
+        let account = self.prove(Shows { code: None, ..shows }, origin, false).await?;
+        let code = shows.code.unwrap_or_default();
+        let confirmed = self.shared.second_factors.confirm(account.user, code, clock::wall_ms() / 1_000);
+        let confirmed = confirmed.ok_or_else(|| {
+            refused(
+                "malformed",
+                "the code is not one of the new secret, or no enrolment was begun in the last ten minutes",
+            )
+        })?;
+        let command = Command::SetSecondFactor {
+            user: account.user,
+            sealed: confirmed.sealed,
+            step: confirmed.step,
+            recovery: confirmed.recovery.iter().map(Secret::hash).collect(),
+        };
+        self.command(Actor::Party(Party::Rep(account.user)), command).await.map_err(port::refused_by)?;
+        Ok(confirmed.recovery)
+    }
+
+    /// Ends one's own second factor, shown once more.
+    pub async fn end_second_factor(&self, shows: Shows<'_>, origin: &Origin) -> Result<(), Refused> {
+        let user = self.prove(shows, origin, true).await?.user;
+        self.remove_second_factor(Actor::Party(Party::Rep(user)), user).await
+    }
+
+    /// For somebody who lost the device and the codes.
+    pub async fn reset_second_factor(&self, actor: Actor, username: &str) -> Result<(), Refused> {
+        let name = username.to_lowercase();
+        let found = self.look(move |state| state.site.codes.users.get(&name).copied()).await?;
+        let user = found.ok_or_else(|| refused("unknown_rep", &format!("nobody is called “{username}”")))?;
+        self.remove_second_factor(actor, user).await
+    }
+
+    async fn remove_second_factor(&self, actor: Actor, user: UserId) -> Result<(), Refused> {
+        self.command(actor, Command::RemoveSecondFactor { user }).await.map_err(port::refused_by).map(|_| ())
+    }
+
+    /// Whose name, password and code these are. `with_code`: the code is looked at, where the account has a second
+    /// factor.
+    async fn prove(&self, shows: Shows<'_>, origin: &Origin, with_code: bool) -> Result<Account, Refused> {
+        let Shows { username, password, code } = shows;
+        // Said before anything is counted or hashed: it tells nothing about the account (H-51).
+        if password.len() > limits::PASSWORD_BYTES_MAX || username.len() > limits::CODE_BYTES_MAX {
+            return Err(refused("malformed", "a name has at most 64 bytes, a password at most 1,024"));
+        }
+        let name = username.to_lowercase();
+        let attempts = &self.shared.attempts;
+        attempts.try_sign_in(origin.address, &name).map_err(|wait: Duration| Refused {
+            retry_after_ms: Some(wait.as_millis() as u64),
+            ..refused("rate_limited", "too many attempts; wait and try again")
+        })?;
+        let found = self.account(name.clone()).await;
+        let phc = found.as_ref().ok().and_then(|found| found.as_ref().map(|found| found.phc.clone()));
+        let verified = self.shared.passwords.verify(phc, password.to_owned()).await;
+        let (Ok(found), Ok(right)) = (found, verified) else {
+            attempts.sign_in_unanswered(&name);
+            return Err(Refused { retry_after_ms: Some(1_000), ..refused("overloaded", "try again in a moment") });
+        };
+        let failed = || {
+            attempts.sign_in_failed(origin.address);
+            metrics::counter!("equipoise_sign_in_failures_total").increment(1);
+            refused("unauthenticated", "the name, the password or the code is not right")
+        };
+        let account = found.filter(|_| right).ok_or_else(failed)?;
+        if let (true, Some(sealed)) = (with_code, &account.sealed) {
+            let Some(code) = code else {
+                attempts.sign_in_unanswered(&name);
+                return Err(refused("second_factor_required", "show a code of your authenticator too, as `code`"));
+            };
+            let shown = self.shared.second_factors.check(account.user, sealed, code, clock::wall_ms() / 1_000);
+            let proof = match shown.ok_or_else(failed)? {
+                Shown::Step(step) => Factor::Step(step),
+                Shown::Recovery(code) => Factor::Recovery(code),
+            };
+            let used = Command::UseSecondFactor { user: account.user, proof };
+            self.command(Actor::System, used).await.map_err(|refusal| match refusal.reason {
+                Reason::Stale => failed(),
+                _ => {
+                    attempts.sign_in_unanswered(&name);
+                    port::refused_by(refusal)
+                }
+            })?;
+        }
+        // Half of what is needed does not clear the count of wrong codes.
+        match account.sealed {
+            Some(_) if !with_code => attempts.sign_in_unanswered(&name),
+            _ => attempts.sign_in_succeeded(&name),
+        }
+        Ok(account)
+    }
+
+    async fn account(&self, name: String) -> Result<Option<Account>, Refused> {
+        self.look(move |state| {
+            let user = *state.site.codes.users.get(&name)?;
+            let credential = state.accounts.credential(user)?;
+            let enabled = state.site.users.get(&user).is_some_and(|user| user.enabled);
+            enabled.then(|| Account {
+                user,
+                phc: credential.phc.clone(),
+                version: credential.version,
+                sealed: state.accounts.second_factor(user).map(|factor| factor.sealed.clone()),
+                site_name: state.site.raw.site.name.clone(),
+            })
+        })
+        .await
+    }
+
+    /// An access token without a password, for the process that holds the broker itself: tests and the load test.
+    pub async fn token_for(&self, username: &str) -> Result<String, Refused> {
+        let (user, version) = self.credential_of(username).await?;
+        let issued = self.shared.tokens.issue(user, version);
+        issued.map(|(token, _)| token).ok_or_else(|| refused("overloaded", "too many sign-ins are open"))
+    }
+
+    /// A user, and the version of the password there is, 0 for none.
+    async fn credential_of(&self, username: &str) -> Result<(UserId, u32), Refused> {
+        let name = username.to_lowercase();
+        let found = self
+            .look(move |state| {
+                let user = *state.site.codes.users.get(&name)?;
+                Some((user, state.accounts.credential(user).map_or(0, |credential| credential.version)))
+            })
+            .await?;
+        found.ok_or_else(|| refused("unknown_rep", &format!("nobody is called “{username}”")))
+    }
+
+    /// A single-use ticket for a browser's socket, for who holds an access token.
+    /// It works for this role and from this page only (H-55).
+    pub fn ticket(&self, bearer: &str, page: Option<&str>, role: &str) -> Result<String, Refused> {
+        let bound = Bound { origin: page.unwrap_or_default().to_owned(), role: role.to_owned() };
+        let unauthenticated = || refused("unauthenticated", "sign in first");
+        self.shared.tokens.ticket_for(bearer, bound).ok_or_else(unauthenticated)
+    }
+
+    /// A ticket that was shown where it may not stand, such as in a URL: whoever reads it there finds it used (H-20).
+    pub fn burn_ticket(&self, ticket: &str) {
+        self.shared.tokens.redeem_ticket(ticket);
+    }
+
+    /// Hashes a password and makes it the user's (W5.7: against the version that is there).
+    pub async fn set_password(&self, actor: Actor, username: &str, password: String) -> Result<(), Refused> {
+        self.set_password_from(actor, username, password, None).await
+    }
+
+    /// The same for somebody who is connected: a password of one's own does not close the connection it came over.
+    pub(super) async fn set_password_from(
+        &self,
+        actor: Actor,
+        username: &str,
+        password: String,
+        from: Option<&Connection>,
+    ) -> Result<(), Refused> {
+        let (user, version) = self.credential_of(username).await?;
+        let phc = self.hash_password(username, password).await?;
+        let own = from.and_then(|connection| match &connection.proof {
+            Proof::Credential(proven) if actor == Actor::Admin(user) => Some(proven),
+            _ => None,
+        });
+        if let Some(proven) = own {
+            proven.store(version + 1, Ordering::Release);
+        }
+        let set = self.command(actor, Command::SetCredential { user, phc, version }).await;
+        if let (Some(proven), Err(_)) = (own, &set) {
+            proven.store(version, Ordering::Release);
+        }
+        set.map_err(port::refused_by).map(|_| ())
+    }
+
+    /// Hashes a password for whoever needs a PHC string before there is a user (first run).
+    pub async fn hash_password(&self, username: &str, password: String) -> Result<String, Refused> {
+        let site = self.look(|state| state.site.raw.site.name.clone()).await?;
+        let words = vec![username.to_owned(), site];
+        self.shared.passwords.hash(password, words).await.map_err(|error| refused("malformed", &error.to_string()))
+    }
+}
