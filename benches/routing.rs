@@ -138,6 +138,7 @@ impl World {
             preferred: None,
             customer: Customer::default(),
             join: None,
+            helps: None,
         };
         self.act(Actor::System, Command::Ask(ask));
     }

@@ -246,6 +246,16 @@ pub const RECONNECT_TIMEOUT: Span = Span::seconds(300);
 pub const OFFER_WARNING_MIN: Span = Span::seconds(5);
 /// How long an invitation to a rep lives: the default of a team's alert (R7.4).
 pub const INVITATION: Span = Span::seconds(30);
+/// An invitation that went by mail to a rep who is not logged in lives so long: to read it, sign in and join (R7.4).
+pub const INVITATION_BY_MAIL: Span = Span::minutes(2 * 60);
+/// The key of an external rep (R7.5).
+pub const EXTERNAL_KEY: Span = Span::minutes(2 * 60);
+/// External reps invited to or in one session: each takes a seat.
+pub const EXTERNALS_PER_SESSION: usize = 8;
+/// A mail address, as SMTP takes it.
+pub const MAIL_ADDRESS_BYTES_MAX: usize = 254;
+/// Requests for help that wait for one session: one for each kind of trouble it may have.
+pub const HELP_REQUESTS_PER_SESSION: usize = 4;
 /// Invitations open in one session at once: more than can be answered are a mistake.
 pub const INVITATIONS_PER_SESSION: usize = 8;
 /// Skills a session may ask for: a step of R4.6 looks at each.

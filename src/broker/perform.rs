@@ -503,7 +503,7 @@ impl Performer {
                 self.views.session_changed(*session);
                 self.tell_rep(*rep, head, || offer_gone(*session, reason));
             }
-            Event::Invited { session, by, to, expires_at } => {
+            Event::Invited { session, by, to, expires_at, .. } => {
                 self.inviting.insert(*session);
                 for user in invited(site, *to) {
                     self.tell_invited(user, *session, *by, *expires_at, state, head);

@@ -63,7 +63,7 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::Take { session: s } => Command::Take { session: session(s) },
         Do::GetNext {} => Command::GetNext,
         Do::Transfer { session: s, to } => Command::Transfer { session: session(s), to: queue(site, &to)? },
-        Do::Share { session: s, to } => Command::Share { session: session(s), to: queue(site, &to)? },
+        Do::Share { session: s, to } => Command::Share { session: session(s), to: queue(site, &to)?, mail: None },
         Do::Join { session: s } => Command::Join { session: session(s) },
         Do::Depart { session: s } => Command::Depart { session: session(s) },
         Do::TakeOver { session: s } => Command::TakeOver { session: session(s) },
@@ -271,6 +271,7 @@ fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, 
             client: Default::default(),
         },
         join: Some(join),
+        helps: None,
     })
 }
 

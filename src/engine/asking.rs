@@ -128,6 +128,7 @@ impl Engine {
             preferred: None,
             customer: Customer { name: item.code.clone(), ..Customer::default() },
             join,
+            helps: None,
         };
         Ok(Outcome::Session(self.start_with(now, rep, ask, AcceptedHow::Jump, out)))
     }

@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     ids::*,
-    policy::Tool,
+    policy::{Tool, ToolOption},
     routing::Place,
-    site::{TeamRole, UserPermission},
+    site::{StatusShown, TeamRole, UserPermission},
     time::Time,
 };
 
@@ -49,8 +49,7 @@ impl Engine {
             }
         }
         self.below_hard_cap(rep)?;
-        self.serve(now, id, rep, AcceptedHow::Take, out);
-        Ok(Outcome::Session(id))
+        Ok(Outcome::Session(self.serve(now, id, rep, AcceptedHow::Take, out)))
     }
 
     /// R7.2: the session queued longest over all the rep's teams, or the most urgent where the site says so.
@@ -73,8 +72,7 @@ impl Engine {
             return refuse(Reason::QueueEmpty, "R7.2", "nothing waits in your teams");
         };
         self.below_hard_cap(rep)?;
-        self.serve(now, session, rep, AcceptedHow::GetNext, out);
-        Ok(Outcome::Session(session))
+        Ok(Outcome::Session(self.serve(now, session, rep, AcceptedHow::GetNext, out)))
     }
 
     /// R7.3: the other participants leave. An open offer is withdrawn (R5.7).
@@ -96,11 +94,13 @@ impl Engine {
             }
             _ => {}
         }
+        self.is_no_request(id, "R7.3")?;
         if let Actor::Party(_) = actor {
             let rep = self.console_of(actor)?;
             self.may_dispose(rep, id)?;
             self.permitted_act(id, rep, Tool::Transfer)?;
             self.within_reach(rep, to, UserPermission::TransferOutside, "R7.3")?;
+            self.may_transfer(rep, id, to)?;
         } else {
             self.administrator(actor)?;
             self.entry_queue(super::Entry::Queue(to))?;
@@ -115,6 +115,20 @@ impl Engine {
         }
         self.emit(now, Event::Moved { session: id, from, to, rule: MoveRule::Transfer }, out);
         Ok(Outcome::Done)
+    }
+
+    /// P3.24, R7.3: where transfers are limited to listed groups, the Rescue form holds: a
+    /// rep who is shown away or busy is not handed one.
+    fn may_transfer(&self, rep: UserId, id: SessionId, to: Queue) -> Result<(), Refusal> {
+        let session = self.session_of(id)?;
+        let listed = self.within_scope(session, rep, (ToolOption::TransferTo, Tool::Transfer), to, "R7.3")?;
+        if let Queue::Personal(user) = to
+            && listed
+            && self.state.consoles.get(&user).is_some_and(|console| console.shown != StatusShown::Available)
+        {
+            return refuse(Reason::RepBusy, "R7.3", "this rep is shown away or busy");
+        }
+        Ok(())
     }
 
     /// The owner, or a lead or manager over a lower role in the same team. What waits belongs to the rep of its own

@@ -94,6 +94,9 @@ pub struct Ask {
     pub customer: Customer,
     /// The way in for the customer's own connection; none where a scenario has no connections.
     pub join: Option<SecretHash>,
+    /// The session it asks help for (R7.4); none: it is a customer's own.
+    #[serde(default)]
+    pub helps: Option<SessionId>,
 }
 
 /// What a customer says of themselves: shown as unverified.
@@ -103,6 +106,15 @@ pub struct Customer {
     pub details: String,
     pub external_key: String,
     pub client: ClientInfo,
+}
+
+/// What the links of a mailed invitation say (R7.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InvitationAnswer {
+    Accept,
+    Decline,
+    DeclineAndSwitchOff,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -202,6 +214,10 @@ pub enum Command {
         since: Time,
     },
     Active,
+    /// Extended availability (R7.4).
+    Extended {
+        on: bool,
+    },
 
     // ---- ways in ----
     MakeKey {
@@ -216,6 +232,28 @@ pub enum Command {
         portal: Option<PortalId>,
         customer: Customer,
         resume: SecretHash,
+    },
+    /// R7.5: a key for one external rep in this session. `policy`: left out where only one is marked for invites.
+    InviteExternal {
+        session: SessionId,
+        address: String,
+        policy: Option<PolicyId>,
+        key: SecretHash,
+    },
+    /// An external rep came with a key.
+    RedeemInvite {
+        key: SecretHash,
+        client: ClientInfo,
+        resume: SecretHash,
+    },
+    /// The link of a mailed invitation was followed (R7.4).
+    AnswerInvitation {
+        token: SecretHash,
+        answer: InvitationAnswer,
+    },
+    /// The invitation with this token could not be mailed.
+    MailFailed {
+        token: SecretHash,
     },
     /// Anybody comes back with the token of the last welcome (W3.4).
     Reattach {
@@ -247,6 +285,14 @@ pub enum Command {
     Share {
         session: SessionId,
         to: Queue,
+        /// Of the links in a mail to a rep who is not logged in; none: nothing can be mailed (R7.4).
+        #[serde(default)]
+        mail: Option<SecretHash>,
+    },
+    /// R7.4: a request for help by an issue, routed like a session.
+    AskForHelp {
+        session: SessionId,
+        issue: IssueId,
     },
     Join {
         session: SessionId,

@@ -38,13 +38,9 @@ impl Engine {
             if user.schedule.as_ref().is_some_and(|schedule| !schedule.permits(wall_ms)) {
                 return refuse(Reason::OutsideSchedule, "R11.2", "the login schedule does not allow it at this time");
             }
-            let pool = user.pool;
-            let seats = match pool {
-                Some(pool) => self.state.site.pools.get(&pool).map_or(0, |pool| pool.seats),
-                None => self.state.site.seats,
-            };
-            if seats != 0 && self.state.index.seats_taken(pool) >= seats {
-                return refuse(Reason::NoSeat, "R11.1", "every seat of the pool is taken");
+            // Extended availability holds the seat already (R7.4).
+            if !self.state.extended.contains(&user_id) {
+                self.seat_free(user.pool)?;
             }
             self.emit(now, Event::LoggedIn { user: user_id }, out);
         }
@@ -52,6 +48,18 @@ impl Engine {
         let epoch = self.attach(now, party, resume, client.clone(), out);
         self.auto_start(now, user_id, is_back, out);
         Ok(Outcome::Attached { party, epoch })
+    }
+
+    /// R11.1: a seat of this pool, or of those outside any.
+    pub(super) fn seat_free(&self, pool: Option<PoolId>) -> Result<(), Refusal> {
+        let seats = match pool {
+            Some(pool) => self.state.site.pools.get(&pool).map_or(0, |pool| pool.seats),
+            None => self.state.site.seats,
+        };
+        if seats != 0 && self.state.index.seats_taken(pool) >= seats {
+            return refuse(Reason::NoSeat, "R11.1", "every seat of the pool is taken");
+        }
+        Ok(())
     }
 
     /// R11.5: a rep in exactly one team gets an attended session at login.
@@ -70,6 +78,7 @@ impl Engine {
             customer: Customer::default(),
             join: None,
             item: None,
+            helps: None,
         };
         self.start_with(now, user, ask, AcceptedHow::AutoStart, out);
     }

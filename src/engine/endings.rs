@@ -80,7 +80,9 @@ impl Engine {
             Stage::Active { owner, .. } | Stage::Held { owner, .. } => *owner == rep,
             Stage::Waiting(waiting) => match waiting.queue {
                 Queue::Personal(owner) => owner == rep,
-                Queue::Team(team) => self.role_in(rep, team).is_some_and(|role| role >= TeamRole::Lead),
+                Queue::Team(team) => {
+                    self.role_in(rep, team).is_some_and(|role| role >= TeamRole::Lead) || self.asked_for_help(rep, id)
+                }
             },
         };
         if allowed { Ok(()) } else { refuse(Reason::NotOwner, "R7.3", "only its owner ends a session") }

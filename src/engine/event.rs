@@ -124,6 +124,11 @@ pub enum Event {
         user: UserId,
         code: String,
     },
+    /// Extended availability was switched (R7.4).
+    ExtendedSet {
+        user: UserId,
+        on: bool,
+    },
     WentIdle {
         user: UserId,
         since: Time,
@@ -255,6 +260,14 @@ pub enum Event {
         by: UserId,
         to: Queue,
         expires_at: Time,
+        /// Of the links in the mail that carries it (R7.4).
+        #[serde(default)]
+        mailed: Option<SecretHash>,
+    },
+    /// A mailed invitation was accepted before its rep is logged in (R7.4).
+    InviteAccepted {
+        session: SessionId,
+        to: Queue,
     },
     InviteGone {
         session: SessionId,
@@ -268,6 +281,27 @@ pub enum Event {
         /// By rank, without an invitation (R7.6).
         #[serde(default)]
         monitor: bool,
+    },
+    /// A key for one external rep was made (R7.5).
+    ExternalInvited {
+        session: SessionId,
+        by: UserId,
+        address: String,
+        policy: PolicyId,
+        key: SecretHash,
+        expires_at: Time,
+    },
+    ExternalJoined {
+        session: SessionId,
+        participant: ParticipantId,
+        by: UserId,
+        address: String,
+        policy: PolicyId,
+    },
+    ExternalLeft {
+        session: SessionId,
+        participant: ParticipantId,
+        reason: String,
     },
     Departed {
         session: SessionId,
@@ -465,6 +499,10 @@ pub enum EndReason {
     HoldExpired,
     Declined,
     ByAdmin,
+    /// Of a request for help: somebody came (R7.4).
+    Helped,
+    /// Of a request for help: the session it was for is not served any more, or needs none.
+    HelpOver,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use super::{
     Event, Queue, Session, State,
     command::Ask,
     event::{AcceptedHow, MoveRule, OwnerRule},
+    externals::Guest,
     session::{Invite, Offer, Participant, Role, Stage},
 };
 use crate::{ids::*, routing::Console, site::StatusShown, time::Time};
@@ -52,6 +53,14 @@ impl State {
                 console.idle_since = None;
                 console.idled_out = false;
             }),
+            Event::ExtendedSet { user, on } => {
+                if *on {
+                    self.extended.insert(*user);
+                } else {
+                    self.extended.remove(user);
+                }
+                self.index.touch_rep(*user);
+            }
             Event::BecameReady { user } => self.change_console(*user, |console| console.checked = at),
 
             Event::Attached { party, presented, .. } => {
@@ -108,8 +117,8 @@ impl State {
                     waiting.window_over |= window_over;
                 }
             }),
-            Event::Invited { session, by, to, expires_at } => {
-                let invite = Invite { by: *by, to: *to, expires_at: *expires_at };
+            Event::Invited { session, by, to, expires_at, mailed } => {
+                let invite = Invite { by: *by, to: *to, expires_at: *expires_at, mailed: *mailed, accepted: false };
                 self.change_session(*session, |it| {
                     it.invites.push(invite);
                     let inviter = it.participants.iter_mut().find(|there| there.party == Party::Rep(*by));
@@ -119,6 +128,10 @@ impl State {
             Event::InviteGone { session, to, .. } => {
                 self.change_session(*session, |it| it.invites.retain(|invite| invite.to != *to));
             }
+            Event::InviteAccepted { session, to } => self.change_session(*session, |it| {
+                it.invites.iter_mut().filter(|invite| invite.to == *to).for_each(|invite| invite.accepted = true);
+            }),
+            Event::ExternalJoined { .. } | Event::ExternalLeft { .. } => self.fold_external(at, event),
             Event::Joined { session, rep, participant, monitor } => {
                 let role = if *monitor { Role::Monitor } else { Role::Sharer };
                 self.fold_entered(at, *session, *rep, *participant, role);
@@ -200,6 +213,10 @@ impl State {
             self.index.touch_rep(*user);
         }
         for (id, session) in &mut self.sessions {
+            session.guests.values_mut().for_each(|guest| guest.lost = Some(at));
+            if !session.guests.is_empty() {
+                self.index.touch_session(*id);
+            }
             if session.customer_came {
                 session.customer_attached = false;
                 session.customer_lost = Some(at);
@@ -218,13 +235,22 @@ impl State {
                 it.customer_came |= came;
                 it.customer_lost = lost;
             }),
-            Party::External(..) => {}
+            Party::External(session, participant) => self.change_session(session, |it| {
+                if let Some(guest) = it.guests.get_mut(&participant) {
+                    guest.lost = lost;
+                }
+            }),
         }
     }
 
     fn fold_asked(&mut self, at: Time, id: SessionId, ask: &Ask) {
         self.next_session = self.next_session.max(id.0 + 1);
-        self.sessions.insert(id, Session::asked(at, id, ask, &self.site));
+        let mut session = Session::asked(at, id, ask, &self.site);
+        // Who is in it already needs no request to join it.
+        if let Some(helped) = ask.helps.and_then(|helped| self.sessions.get(&helped)) {
+            session.rejected_by.extend(helped.reps());
+        }
+        self.sessions.insert(id, session);
         self.index.touch_session(id);
     }
 
@@ -259,8 +285,36 @@ impl State {
         self.fold_entered(at, id, rep, participant, Role::Owner);
     }
 
+    fn fold_external(&mut self, at: Time, event: &Event) {
+        match event {
+            Event::ExternalJoined { session, participant, by, address, policy } => {
+                let guest = Guest { by: *by, address: address.clone(), policy: *policy, lost: None };
+                let party = Party::External(*session, *participant);
+                self.change_session(*session, |it| {
+                    it.next_participant = it.next_participant.max(participant.0 + 1);
+                    let entered = Participant { id: *participant, party, role: Role::External, since: at, active: at };
+                    it.participants.push(entered);
+                    it.guests.insert(*participant, guest);
+                });
+            }
+            Event::ExternalLeft { session, participant, .. } => self.change_session(*session, |it| {
+                it.participants.retain(|there| there.id != *participant);
+                it.guests.remove(participant);
+            }),
+            _ => {}
+        }
+    }
+
     fn fold_entered(&mut self, at: Time, id: SessionId, rep: UserId, participant: ParticipantId, role: Role) {
+        let helps: Vec<SessionId> = self.index.help_for(id).collect();
+        for help in helps {
+            self.change_session(help, |it| it.rejected_by.extend([rep]));
+        }
         let Some(session) = self.sessions.get_mut(&id) else { return };
+        if let Some(there) = session.participants.iter_mut().find(|there| there.party == Party::Rep(rep)) {
+            there.role = role;
+            return self.index.touch_session(id);
+        }
         session.next_participant = session.next_participant.max(participant.0 + 1);
         session.participants.push(Participant { id: participant, party: Party::Rep(rep), role, since: at, active: at });
         let counts = session.counts() && !matches!(session.stage, Stage::Held { .. });
@@ -279,11 +333,15 @@ impl State {
             return;
         }
         let counts = session.counts();
+        // Whose help was asked for begins to work, and has nothing to wrap up.
+        let wraps_up = session.ask.helps.is_none();
         let held = matches!(session.stage, Stage::Held { .. });
         self.index.touch_session(id);
         self.index.left(rep, id);
         if counts {
-            self.change_console(rep, |console| console.wrap_from = Some(at));
+            if wraps_up {
+                self.change_console(rep, |console| console.wrap_from = Some(at));
+            }
             if !held {
                 self.count(at, rep, false);
             }
@@ -314,7 +372,6 @@ impl State {
         self.fold_cleared(at, id);
         self.change_session(id, |it| {
             it.invites.clear();
-            it.participants.retain(|participant| participant.role != Role::External);
             let by_hand = rule == MoveRule::Transfer;
             if by_hand {
                 it.rejected_by.clear();

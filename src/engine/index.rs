@@ -3,6 +3,7 @@
 
 use super::{
     Queue, Session, State,
+    reach::Reached,
     session::{Stage, Waiting},
 };
 use crate::{
@@ -34,6 +35,9 @@ pub(super) struct Index {
     logged_in: IdMap<TeamId, u32>,
     /// Seats taken, by pool; none: outside any (R11.1).
     seats: IdMap<Option<PoolId>, u32>,
+    /// Who holds one of them: consoles, and extended availability without one.
+    seat_of: IdMap<UserId, Option<PoolId>>,
+    reached: Reached,
     /// Sessions that move as soon as this team is available (R6.3).
     move_due: IdMap<TeamId, BTreeSet<SessionId>>,
     /// What the last events may have made possible; the balance looks at nothing else (R5.6).
@@ -54,7 +58,6 @@ pub(super) enum Subject {
 #[derive(Clone, Debug)]
 struct Shape {
     teams: Vec<(TeamId, Span, Span)>,
-    pool: Option<PoolId>,
 }
 
 impl PartialEq for Index {
@@ -111,6 +114,12 @@ impl Index {
         self.deadlines.first().copied()
     }
 
+    fn refresh_reach(&mut self, site: &Site, id: SessionId, session: Option<&Session>) {
+        let (before, after) = self.reached.refresh(site, id, session);
+        before.into_iter().for_each(|pool| self.count_seat(Some(pool), None));
+        after.into_iter().for_each(|pool| self.count_seat(None, Some(pool)));
+    }
+
     fn set_deadline(&mut self, subject: Subject, due: Option<Time>) {
         let old = match due {
             Some(due) => self.deadline_of.insert(subject, due),
@@ -134,18 +143,50 @@ impl Index {
         let by_skill: Vec<(TeamId, bool)> =
             teams().map(|(id, team)| (id, team.algorithm == Algorithm::SkillsLeastBusy)).collect();
         self.roster.enrol(user_id, &by_skill, held);
-        let shape = Shape {
-            teams: teams().map(|(id, team)| (id, team.defer_after_login, team.wrap_up)).collect(),
-            pool: user.pool,
-        };
+        let shape = Shape { teams: teams().map(|(id, team)| (id, team.defer_after_login, team.wrap_up)).collect() };
         for (team, ..) in &shape.teams {
             *self.logged_in.entry(*team).or_default() += 1;
         }
-        *self.seats.entry(shape.pool).or_default() += 1;
+        self.take_seat(user_id, Some(user.pool));
         self.shapes.insert(user_id, shape);
     }
 
-    fn dismiss(&mut self, user: UserId) {
+    /// Seats are counted once for each holder, however it comes to hold one (I7).
+    fn take_seat(&mut self, user: UserId, pool: Option<Option<PoolId>>) {
+        let before = match pool {
+            Some(pool) => self.seat_of.insert(user, pool),
+            None => self.seat_of.remove(&user),
+        };
+        self.count_seat(before, pool);
+    }
+
+    fn count_seat(&mut self, before: Option<Option<PoolId>>, after: Option<Option<PoolId>>) {
+        if let Some(count) = before.and_then(|pool| self.seats.get_mut(&pool)) {
+            *count -= 1;
+        }
+        if let Some(pool) = after {
+            *self.seats.entry(pool).or_default() += 1;
+        }
+    }
+
+    /// Requests for help in this session that wait.
+    pub fn help_for(&self, session: SessionId) -> impl Iterator<Item = SessionId> {
+        self.reached.help_for(session)
+    }
+
+    /// Sessions with an open invitation to this rep.
+    pub fn invited_to(&self, user: UserId) -> impl Iterator<Item = SessionId> {
+        self.reached.invited_to(user)
+    }
+
+    /// The session whose mailed invitation carries this token.
+    pub fn mailed(&self, token: SecretHash) -> Option<SessionId> {
+        self.reached.mailed(token)
+    }
+
+    /// `keeps`: the pool of the seat that the user holds on to.
+    fn dismiss(&mut self, user: UserId, keeps: Option<Option<PoolId>>) {
+        self.take_seat(user, keeps);
         self.roster.remove(user);
         self.set_deadline(Subject::Rep(user), None);
         self.fresh_reps.remove(&user);
@@ -154,9 +195,6 @@ impl Index {
             if let Some(count) = self.logged_in.get_mut(&team) {
                 *count -= 1;
             }
-        }
-        if let Some(count) = self.seats.get_mut(&shape.pool) {
-            *count -= 1;
         }
     }
 }
@@ -174,7 +212,7 @@ impl State {
                 }
             }
         }
-        self.index.touched_reps = self.consoles.keys().copied().collect();
+        self.index.touched_reps = self.consoles.keys().chain(&self.extended).copied().collect();
         self.index.touched_sessions = self.sessions.keys().copied().collect();
         self.refresh(self.now);
     }
@@ -192,7 +230,8 @@ impl State {
     fn refresh_rep(&mut self, user_id: UserId, at: Time) {
         let index = &mut self.index;
         let (Some(console), Some(user)) = (self.consoles.get(&user_id), self.site.users.get(&user_id)) else {
-            return index.dismiss(user_id);
+            let extended = self.site.users.get(&user_id).filter(|_| self.extended.contains(&user_id));
+            return index.dismiss(user_id, extended.map(|user| user.pool));
         };
         if !index.shapes.contains_key(&user_id) {
             index.enrol(&self.site, user_id);
@@ -235,6 +274,7 @@ impl State {
 
     fn refresh_session(&mut self, id: SessionId) {
         let session = self.sessions.get(&id);
+        self.index.refresh_reach(&self.site, id, session);
         let due = session.and_then(|session| self.session_deadlines(session).into_iter().flatten().min());
         let waiting = session.and_then(|session| Some((session, session.placed()?)));
         let index = &mut self.index;
@@ -299,7 +339,9 @@ impl State {
         let options = &self.site.options;
         let mut due = [None; 9];
         due[8] = session.disclaimer;
-        due[0] = session.invites.iter().map(|invite| invite.expires_at).min();
+        let guests = session.guests.values().filter_map(|guest| guest.lost);
+        let guests = guests.map(|lost| lost + options.reconnect_grace);
+        due[0] = session.invites.iter().map(|invite| invite.expires_at).chain(guests).min();
         match &session.stage {
             Stage::Held { since, .. } => due[1] = Some(*since + limits::HOLD_MAX),
             Stage::Active { .. } => {

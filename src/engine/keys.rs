@@ -3,6 +3,7 @@
 use super::{
     Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped,
     command::{Ask, Customer},
+    externals::ExternalKey,
 };
 use crate::{
     ids::*,
@@ -19,8 +20,11 @@ pub struct Keys {
     /// The customers' own ways into asked sessions.
     joins: BTreeMap<SecretHash, (SessionId, Time)>,
     join_of: BTreeMap<SessionId, SecretHash>,
-    /// When each of both runs out.
+    /// When each of all runs out.
     due: BTreeSet<(Time, SecretHash)>,
+    /// The ways in of external reps (R7.5).
+    #[serde(default)]
+    externals: BTreeMap<SecretHash, ExternalKey>,
     codes: usize,
     /// Codes that were used or ran out, the latest last (I-K2).
     spent: VecDeque<SecretHash>,
@@ -45,12 +49,27 @@ impl Keys {
         self.live.len()
     }
 
+    pub fn external(&self, key: SecretHash) -> Option<&ExternalKey> {
+        self.externals.get(&key)
+    }
+
+    /// Keys for external reps that can still be used.
+    pub fn externals(&self) -> impl Iterator<Item = &ExternalKey> {
+        self.externals.values()
+    }
+
     pub(super) fn apply(&mut self, at: Time, event: &Event) {
         match event {
             Event::KeyMade { by, entry, key, code, expires } => {
                 self.live.insert(*key, Key { by: *by, entry: *entry, code: *code, expires: *expires });
                 self.due.insert((*expires, *key));
                 self.codes += usize::from(*code);
+            }
+            Event::ExternalInvited { session, by, address, policy, key, expires_at } => {
+                let (address, expires) = (address.clone(), *expires_at);
+                let entry = ExternalKey { session: *session, by: *by, address, policy: *policy, expires };
+                self.externals.insert(*key, entry);
+                self.due.insert((expires, *key));
             }
             Event::KeyUsed { key } | Event::KeyExpired { key } => self.spend(*key),
             Event::Asked { session, ask } => {
@@ -65,6 +84,9 @@ impl Keys {
                 if let Some(join) = self.join_of.get(session) {
                     self.spend(*join);
                 }
+                let theirs = |(key, it): (&SecretHash, &ExternalKey)| (it.session == *session).then_some(*key);
+                let externals: Vec<SecretHash> = self.externals.iter().filter_map(theirs).collect();
+                externals.into_iter().for_each(|key| self.spend(key));
             }
             _ => {}
         }
@@ -74,8 +96,11 @@ impl Keys {
         self.due.first().map(|(due, _)| *due)
     }
 
-    fn known(&self, key: SecretHash) -> bool {
-        self.live.contains_key(&key) || self.joins.contains_key(&key) || self.spent.contains(&key)
+    pub(super) fn known(&self, key: SecretHash) -> bool {
+        self.live.contains_key(&key)
+            || self.joins.contains_key(&key)
+            || self.externals.contains_key(&key)
+            || self.spent.contains(&key)
     }
 
     fn spend(&mut self, key: SecretHash) {
@@ -92,6 +117,9 @@ impl Keys {
         if let Some((session, expires)) = self.joins.remove(&key) {
             self.due.remove(&(expires, key));
             self.join_of.remove(&session);
+        }
+        if let Some(external) = self.externals.remove(&key) {
+            self.due.remove(&(external.expires, key));
         }
     }
 }
@@ -166,6 +194,7 @@ impl Engine {
             preferred: None,
             customer: customer.clone(),
             join: None,
+            helps: None,
         };
         let session = self.ask(now, by, ask, out)?;
         self.emit(now, Event::KeyUsed { key }, out);

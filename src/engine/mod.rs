@@ -9,6 +9,7 @@ pub mod command;
 pub mod estimate;
 pub mod event;
 pub mod explain;
+pub mod externals;
 pub mod keys;
 pub mod notices;
 pub mod parties;
@@ -28,9 +29,12 @@ mod disclaimer;
 mod endings;
 mod fallback;
 mod fold;
+mod help;
 mod inactivity;
 mod index;
+mod invitations;
 mod offers;
+mod reach;
 mod settings;
 mod sharing;
 
@@ -171,6 +175,7 @@ impl Engine {
             }
             Command::CivilTime { ms } => {
                 self.emit(now, Event::CivilTime { ms: *ms }, out);
+                self.end_extended(now, out);
                 Ok(Outcome::Done)
             }
 
@@ -186,6 +191,12 @@ impl Engine {
             Command::MakeKey { entry, key, code, expires } => {
                 self.make_key(now, actor, *entry, *key, *code, *expires, out)
             }
+            Command::InviteExternal { session, address, policy, key } => {
+                self.invite_external(now, actor, *session, address, *policy, *key, out)
+            }
+            Command::RedeemInvite { key, client, resume } => self.redeem_invite(now, *key, client, *resume, out),
+            Command::AnswerInvitation { token, answer } => self.answer_invitation(now, *token, *answer, out),
+            Command::MailFailed { token } => self.mail_failed(now, actor, *token, out),
             Command::Redeem { key, portal, customer, resume } => {
                 self.redeem(now, *key, *portal, customer, *resume, out)
             }
@@ -232,7 +243,9 @@ impl Engine {
             Command::Take { session } => self.take(now, actor, *session, out),
             Command::GetNext => self.get_next(now, actor, out),
             Command::Transfer { session, to } => self.transfer(now, actor, *session, *to, out),
-            Command::Share { session, to } => self.share(now, actor, *session, *to, out),
+            Command::Share { session, to, mail } => self.share(now, actor, *session, *to, *mail, out),
+            Command::AskForHelp { session, issue } => self.ask_for_help(now, actor, *session, *issue, out),
+            Command::Extended { on } => self.extended(now, actor, *on, out),
             Command::Join { session } => self.join(now, actor, *session, out),
             Command::Depart { session } => self.depart(now, actor, *session, out),
             Command::TakeOver { session } => self.take_over(now, actor, *session, out),
@@ -267,12 +280,21 @@ impl Engine {
                     self.emit(at, Event::OfferTimeout { session, rep: user }, out);
                 }
             }
+            Follow::PeopleChanged(session) => {
+                self.dismiss_unattended(at, session, out);
+                self.end_help(at, session, out);
+            }
+            Follow::LoggedOut(user) => {
+                let sessions: Vec<SessionId> = self.state.sessions_of(user).collect();
+                sessions.into_iter().for_each(|session| self.dismiss_unattended(at, session, out));
+            }
             Follow::CustomerLost(session) => self.withdraw(at, session, "customer_lost", out),
             Follow::RepCame(user) => {
                 let teams: Vec<TeamId> = self.user_teams(user).collect();
                 for team in teams {
                     self.after_available(at, team, out);
                 }
+                self.join_accepted(at, user, out);
             }
             Follow::OfferGone(session, ran_out) => {
                 avoid.extend(ran_out.map(|rep| (session, rep)));
@@ -357,6 +379,9 @@ enum Follow {
     RepLost(UserId),
     RepCame(UserId),
     CustomerLost(SessionId),
+    LoggedOut(UserId),
+    /// Somebody left it, or nobody serves it any more.
+    PeopleChanged(SessionId),
     /// With the rep who let it run out.
     OfferGone(SessionId, Option<UserId>),
 }
@@ -368,6 +393,12 @@ impl Follow {
             Event::Detached { party: Party::Rep(user), .. } => Some(Self::RepLost(*user)),
             Event::Detached { party: Party::Customer(session), .. } => Some(Self::CustomerLost(*session)),
             Event::LoggedIn { user } => Some(Self::RepCame(*user)),
+            Event::LoggedOut { user, .. } => Some(Self::LoggedOut(*user)),
+            Event::Departed { session, .. }
+            | Event::OwnerChanged { session, .. }
+            | Event::Moved { session, .. }
+            | Event::Held { session }
+            | Event::Ended { session, .. } => Some(Self::PeopleChanged(*session)),
             Event::OfferTimeout { session, rep } => Some(Self::OfferGone(*session, Some(*rep))),
             Event::Rejected { session, .. } | Event::OfferWithdrawn { session, .. } => {
                 Some(Self::OfferGone(*session, None))

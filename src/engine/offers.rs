@@ -105,8 +105,7 @@ impl Engine {
             return refuse(Reason::OfferGone, "R5.3", "this offer is gone");
         }
         self.below_hard_cap(rep)?;
-        self.serve(now, id, rep, AcceptedHow::Offer, out);
-        Ok(Outcome::Session(id))
+        Ok(Outcome::Session(self.serve(now, id, rep, AcceptedHow::Offer, out)))
     }
 
     /// R5.4; an invitation is declined the same way (R7.4).
@@ -132,14 +131,27 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
-    /// The session is served by this rep from here on; an offer to somebody else is withdrawn (R5.7).
-    pub(super) fn serve(&mut self, at: Time, id: SessionId, rep: UserId, how: AcceptedHow, out: &mut Vec<Stamped>) {
-        let Some(session) = self.state.sessions.get(&id) else { return };
+    /// The session is served by this rep from here on; an offer to somebody else is withdrawn (R5.7). A request for
+    /// help leads into the session it is for (R7.4). Gives back the session the rep is in.
+    pub(super) fn serve(
+        &mut self,
+        at: Time,
+        id: SessionId,
+        rep: UserId,
+        how: AcceptedHow,
+        out: &mut Vec<Stamped>,
+    ) -> SessionId {
+        let Some(session) = self.state.sessions.get(&id) else { return id };
         let participant = ParticipantId(session.next_participant);
+        let helped = session.ask.helps;
         if self.offered_to(id).is_some_and(|other| other != rep) {
             self.withdraw(at, id, "taken", out);
         }
         self.emit(at, Event::Accepted { session: id, rep, participant, how }, out);
+        if let Some(helped) = helped {
+            self.help(at, id, helped, rep, out);
+        }
+        helped.unwrap_or(id)
     }
 
     pub(super) fn offered_to(&self, id: SessionId) -> Option<UserId> {
@@ -167,11 +179,7 @@ impl Engine {
         let Some(session) = self.state.sessions.get(&id) else { return };
         let due = self.state.session_deadlines(session).map(|due| due.is_some_and(|due| due <= at));
         if due[0] {
-            let expired = session.invites.iter().find(|invite| invite.expires_at <= at).map(|invite| invite.to);
-            if let Some(to) = expired {
-                self.emit(at, Event::InviteGone { session: id, to, reason: "expired".to_owned() }, out);
-            }
-            return;
+            return self.fire_people(at, id, out);
         }
         if due[8] {
             return self.end(at, id, super::event::EndReason::Declined, out);

@@ -81,6 +81,7 @@ impl Parties {
             Event::ConnectionsLost => {
                 self.attachments.values_mut().for_each(|attachment| attachment.connected = false);
             }
+            Event::ExternalLeft { session, participant, .. } => self.forget(Party::External(*session, *participant)),
             Event::TokensRevoked { party } => self.forget_tokens(*party),
             Event::LoggedOut { user, .. } => {
                 let party = Party::Rep(*user);

@@ -4,6 +4,7 @@ use super::{
     Entry,
     command::{Ask, Queue},
     event::MoveRule,
+    externals::Guest,
 };
 use crate::{
     ids::*,
@@ -12,7 +13,7 @@ use crate::{
     time::{Span, Time},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Session {
@@ -50,6 +51,9 @@ pub struct Session {
     /// Open invitations, by whom they may be taken up (R7.4).
     #[serde(default)]
     pub invites: Vec<Invite>,
+    /// External reps in it (R7.5).
+    #[serde(default)]
+    pub guests: BTreeMap<ParticipantId, Guest>,
 }
 
 /// An invitation to a rep, or to any rep of a team (R7.4).
@@ -58,6 +62,12 @@ pub struct Invite {
     pub by: UserId,
     pub to: Queue,
     pub expires_at: Time,
+    /// It went by mail; the hash of what its links carry.
+    #[serde(default)]
+    pub mailed: Option<SecretHash>,
+    /// Its rep said yes before logging in.
+    #[serde(default)]
+    pub accepted: bool,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -193,6 +203,7 @@ impl Session {
             customer_lost: None,
             disclaimer: None,
             invites: Vec::new(),
+            guests: BTreeMap::new(),
         }
     }
 

@@ -69,6 +69,8 @@ impl Engine {
         for team in teams {
             self.after_available(at, team, out);
         }
+        self.end_extended(at, out);
+        self.dismiss_unvouched(at, out);
     }
 
     /// R8.1: closes an account's console and runs the fallback rules, held sessions included (R7.7).
@@ -92,6 +94,8 @@ impl Engine {
     pub(super) fn shut_out(&mut self, at: Time, user: UserId, reason: LogoutReason, out: &mut Vec<Stamped>) {
         self.log_out(at, user, reason, out);
         self.leave_sessions(at, user, reason, out);
+        self.end_extended(at, out);
+        self.dismiss_unvouched(at, out);
     }
 
     /// R7.7: a rep who logs out keeps what is held, unless the account itself ends.

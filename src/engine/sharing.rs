@@ -1,4 +1,4 @@
-//! Several reps in one session: share, join, depart, take over (R7.4, R7.6).
+//! Several reps in one session: join, depart, take over (R7.4, R7.6). Inviting them is in `invitations`.
 
 use super::{
     Actor, Engine, Event, Outcome, Queue, Reason, Refusal, Stamped,
@@ -6,52 +6,11 @@ use super::{
     refusal::refuse,
     session::{Role, Session, Stage},
 };
-use crate::{ids::*, limits, policy::Tool, site::UserPermission, time::Time};
+use crate::{ids::*, limits, time::Time};
 
 impl Engine {
-    /// R7.4: invites a rep, or any rep of a team; the first to accept joins.
-    pub(super) fn share(
-        &mut self,
-        now: Time,
-        actor: Actor,
-        id: SessionId,
-        to: Queue,
-        out: &mut Vec<Stamped>,
-    ) -> Result<Outcome, Refusal> {
-        let rep = self.console_of(actor)?;
-        let session = self.session_of(id)?;
-        active_owner(session)?;
-        if !session.participant_of(Party::Rep(rep)).is_some_and(|it| matches!(it.role, Role::Owner | Role::Sharer)) {
-            return refuse(Reason::NotParticipant, "R7.4", "only who serves the session invites to it");
-        }
-        self.permitted_act(id, rep, Tool::Collaborate)?;
-        self.within_reach(rep, to, UserPermission::ShareOutside, "R7.4")?;
-        let session = self.session_of(id)?;
-        if session.invites.iter().any(|invite| invite.to == to) {
-            return refuse(Reason::WrongState, "R7.4", "this invitation is open already");
-        }
-        if session.invites.len() >= limits::INVITATIONS_PER_SESSION {
-            return refuse(Reason::LimitReached, "R7.4", "too many invitations are open");
-        }
-        let timeout = match to {
-            Queue::Team(team) => self.state.site.teams[&team].alert_timeout,
-            Queue::Personal(user) if session.participant_of(Party::Rep(user)).is_some() => {
-                return refuse(Reason::WrongState, "R7.4", "this rep is in the session already");
-            }
-            Queue::Personal(_) => limits::INVITATION,
-        };
-        let reachable = match to {
-            Queue::Team(team) => self.state.logged_in(team) > 0,
-            Queue::Personal(user) => self.state.consoles.contains_key(&user),
-        };
-        if !reachable {
-            return refuse(Reason::NoRepAvailable, "R7.4", "nobody is there to be invited");
-        }
-        self.emit(now, Event::Invited { session: id, by: rep, to, expires_at: now + timeout }, out);
-        Ok(Outcome::Done)
-    }
-
-    /// By an invitation, or as a higher role of the owner's team (R7.6).
+    /// By an invitation, or as a higher role of the owner's team (R7.6): by rank the first time watches, a second time
+    /// takes part.
     pub(super) fn join(
         &mut self,
         now: Time,
@@ -62,13 +21,15 @@ impl Engine {
         let rep = self.console_of(actor)?;
         let session = self.session_of(id)?;
         let owner = active_owner(session)?;
-        if session.participant_of(Party::Rep(rep)).is_some() {
-            return refuse(Reason::WrongState, "R7.4", "already in this session");
-        }
+        let monitors = match session.participant_of(Party::Rep(rep)) {
+            Some(me) if me.role == Role::Monitor => Some(me.id),
+            Some(_) => return refuse(Reason::WrongState, "R7.4", "already in this session"),
+            None => None,
+        };
         if session.participants.len() >= limits::PARTICIPANTS_PER_SESSION {
             return refuse(Reason::LimitReached, "R7.4", "the session is full");
         }
-        let participant = ParticipantId(session.next_participant);
+        let participant = monitors.unwrap_or(ParticipantId(session.next_participant));
         let mine = |queue: Queue| match queue {
             Queue::Personal(user) => user == rep,
             Queue::Team(team) => self.role_in(rep, team).is_some(),
@@ -77,11 +38,14 @@ impl Engine {
         if invite.is_none() && !self.outranks(rep, owner) {
             return refuse(Reason::NotPermitted, "R7.6", "joining needs an invitation or a higher role");
         }
-        self.below_hard_cap(rep)?;
+        if monitors.is_none() {
+            self.below_hard_cap(rep)?;
+        }
         if let Some(to) = invite {
             self.emit(now, Event::InviteGone { session: id, to, reason: "joined".to_owned() }, out);
         }
-        self.emit(now, Event::Joined { session: id, rep, participant, monitor: invite.is_none() }, out);
+        let monitor = invite.is_none() && monitors.is_none();
+        self.emit(now, Event::Joined { session: id, rep, participant, monitor }, out);
         Ok(Outcome::Session(id))
     }
 
@@ -93,6 +57,9 @@ impl Engine {
         id: SessionId,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
+        if let Actor::Party(party @ Party::External(..)) = actor {
+            return self.external_departs(now, party, id, out);
+        }
         let rep = self.console_of(actor)?;
         let session = self.session_of(id)?;
         let Some(me) = session.participant_of(Party::Rep(rep)) else {
@@ -135,7 +102,7 @@ impl Engine {
     }
 }
 
-fn active_owner(session: &Session) -> Result<UserId, Refusal> {
+pub(super) fn active_owner(session: &Session) -> Result<UserId, Refusal> {
     match session.stage {
         Stage::Active { owner, .. } => Ok(owner),
         _ => refuse(Reason::WrongState, "R7.4", "this session is not active"),

@@ -11,7 +11,7 @@ use crate::{
     time::{Span, Time},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct State {
@@ -27,6 +27,9 @@ pub struct State {
     /// Sessions that have not ended.
     pub sessions: BTreeMap<SessionId, Session>,
     pub next_session: u64,
+    /// Reps who may be invited by mail while they are not logged in (R7.4).
+    #[serde(default)]
+    pub extended: BTreeSet<UserId>,
     pub tools: Tools,
     pub keys: Keys,
     pub parties: Parties,

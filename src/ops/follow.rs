@@ -271,6 +271,7 @@ mod tests {
             preferred: None,
             customer: Customer::default(),
             join: None,
+            helps: None,
         };
         Event::Asked { session: SessionId(session), ask: Box::new(ask) }
     }

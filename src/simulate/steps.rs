@@ -66,7 +66,7 @@ fn attempt(run: &mut Run, step: &Step) -> Result<(), Reason> {
             let (session, to) = (session()?, names.queue(&text(&step.to))?);
             let command = match step.verb {
                 Verb::Transfer => Command::Transfer { session, to },
-                _ => Command::Share { session, to },
+                _ => Command::Share { session, to, mail: None },
             };
             (rep(by), command)
         }
@@ -149,5 +149,6 @@ pub(super) fn plain_ask(entry: Entry, skills: Vec<SkillId>) -> Ask {
         preferred: None,
         customer: Customer::default(),
         join: None,
+        helps: None,
     }
 }

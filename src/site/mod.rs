@@ -15,7 +15,7 @@ pub use read::Problem;
 
 mod policy;
 
-use crate::{ids::*, time::Span};
+use crate::{ids::*, limits, time::Span};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -233,6 +233,9 @@ pub struct User {
     pub username: String,
     pub public_name: String,
     pub private_name: String,
+    /// Empty: none.
+    #[serde(default)]
+    pub email: String,
     pub teams: BTreeMap<TeamId, TeamRole>,
     /// More preferred; less preferred follows from the tree (R4.4).
     pub skills: BTreeSet<SkillId>,
@@ -322,6 +325,17 @@ pub enum JumpMethod {
     JumpRemoteRdp,
     JumpShell,
     JumpVpro,
+}
+
+/// One name, one `@`, one host with something in it: what a mail server takes without quoting.
+pub fn is_mail_address(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '\\');
+    let host = |host: &str| {
+        host.split('.').all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+    };
+    text.len() <= limits::MAIL_ADDRESS_BYTES_MAX
+        && text.chars().all(plain)
+        && text.split_once('@').is_some_and(|(name, at)| !name.is_empty() && host(at))
 }
 
 impl JumpMethod {

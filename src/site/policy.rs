@@ -16,6 +16,9 @@ pub struct Policy {
     pub code: String,
     pub layer: Layer,
     pub prompt: PromptRule,
+    /// External reps may be invited by it (R7.5).
+    #[serde(default)]
+    pub for_invites: bool,
 }
 
 /// The values one layer defines; what is left out falls through.

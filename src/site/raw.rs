@@ -214,6 +214,8 @@ pub struct RawUser {
     pub public_name: Option<String>,
     /// Left out: the username.
     pub private_name: Option<String>,
+    /// Where invitations of extended availability go (R7.4); empty: nowhere.
+    pub email: String,
     pub teams: BTreeMap<String, String>,
     pub skills: Vec<String>,
     pub max_sessions: u32,
@@ -238,6 +240,7 @@ impl Default for RawUser {
             username: String::new(),
             public_name: None,
             private_name: None,
+            email: String::new(),
             teams: BTreeMap::new(),
             skills: Vec::new(),
             max_sessions: 3,
@@ -317,6 +320,8 @@ impl Default for RawJumpItem {
 #[serde(deny_unknown_fields, default)]
 pub struct RawPolicy {
     pub code: String,
+    /// External reps may be invited by it (R7.5).
+    pub for_invites: bool,
     /// Tools and their options by name; one left out is not defined.
     pub tools: BTreeMap<String, RawValue>,
     pub prompt: Option<RawPrompt>,

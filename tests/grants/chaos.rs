@@ -115,7 +115,10 @@ fn step(
             return;
         }
         3 if dice.roll(4) == 0 => Command::Transfer { session, to: Queue::Team(world.team("net")) },
-        4..=5 => Command::Share { session, to: Queue::Personal(world.user(dice.pick(&["bob", "lea"]))) },
+        4..=5 => {
+            let to = Queue::Personal(world.user(dice.pick(&["bob", "lea"])));
+            Command::Share { session, to, mail: None }
+        }
         6..=7 => {
             let _ = world.rep(dice.pick(&["bob", "lea"]), Command::Join { session });
             return;

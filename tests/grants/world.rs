@@ -204,6 +204,7 @@ impl World {
             preferred: None,
             customer: Customer::default(),
             join: Some(join),
+            helps: None,
         };
         match self.act(Actor::Service(ServiceId(1)), id, Command::Ask(ask)) {
             Ok(Outcome::Session(session)) => (session, join),
@@ -250,7 +251,7 @@ impl World {
         self.log_in(name);
         let to = Queue::Personal(self.user(name));
         let owner = self.engine.state().sessions[&session].owner().expect("is served");
-        self.act(Actor::Party(Party::Rep(owner)), None, Command::Share { session, to }).expect("is there");
+        self.act(Actor::Party(Party::Rep(owner)), None, Command::Share { session, to, mail: None }).expect("is there");
         self.told = self.log.len();
         self.rep(name, Command::Join { session }).expect("was invited");
     }

@@ -363,7 +363,7 @@ impl<'seen> Run<'seen> {
                 }
                 match step.act {
                     Act::Transfer => Command::Transfer { session, to: queue },
-                    Act::Share => Command::Share { session, to: queue },
+                    Act::Share => Command::Share { session, to: queue, mail: None },
                     Act::Depart => Command::Depart { session },
                     Act::Hold => Command::Hold { session },
                     Act::Resume => Command::Resume { session },
@@ -424,6 +424,7 @@ impl<'seen> Run<'seen> {
             preferred: (roll(4) == 0).then(|| (other, Span::seconds(15))),
             customer: Customer::default(),
             join,
+            helps: None,
             item: None,
         }
     }

@@ -12,6 +12,7 @@ mod logins;
 mod offers;
 mod orphans;
 mod overdue;
+mod people;
 mod refusals;
 mod skills;
 mod story;

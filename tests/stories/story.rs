@@ -3,7 +3,7 @@
 use equipoise::{
     engine::{
         Actor, Command, Engine, Entry, Event, Queue, Request, Stamped, State,
-        command::{Ask, Customer},
+        command::{Ask, Customer, InvitationAnswer},
         explain::Explanation,
     },
     ids::*,
@@ -85,6 +85,7 @@ struct Story {
     sessions: BTreeMap<String, SessionId>,
     tokens: u64,
     resume: BTreeMap<Party, SecretHash>,
+    externals: BTreeMap<String, Party>,
     lines: String,
     /// Who does the next act, if not who usually does.
     by: Option<Actor>,
@@ -102,6 +103,7 @@ impl Story {
             sessions: BTreeMap::new(),
             tokens: 0,
             resume: BTreeMap::new(),
+            externals: BTreeMap::new(),
             lines: String::new(),
             by: None,
         }
@@ -199,6 +201,28 @@ impl Story {
                 let by = vec![found.expect("a participant").id];
                 self.request(act, Actor::System, Command::DataMoved { session, by });
             }
+            ["external", name, "with", session, key] => {
+                let session = self.sessions[session];
+                let key = SecretHash::of(key.as_bytes());
+                let seat = self.engine.state().sessions.get(&session).map_or(0, |it| it.next_participant);
+                let party = Party::External(session, ParticipantId(seat));
+                let (resume, client) = (self.token(party), ClientInfo::default());
+                self.externals.insert(name.to_owned(), party);
+                self.request(act, Actor::System, Command::RedeemInvite { key, client, resume });
+            }
+            ["answer", token, answer] => {
+                let token = SecretHash::of(token.as_bytes());
+                let answer = match answer {
+                    "accept" => InvitationAnswer::Accept,
+                    "decline" => InvitationAnswer::Decline,
+                    _ => InvitationAnswer::DeclineAndSwitchOff,
+                };
+                self.request(act, Actor::System, Command::AnswerInvitation { token, answer });
+            }
+            ["mail_failed", token] => {
+                let token = SecretHash::of(token.as_bytes());
+                self.request(act, Actor::System, Command::MailFailed { token });
+            }
             ["disable", rep] => {
                 let user = self.user(rep);
                 self.request(act, Actor::System, Command::DisableUser { user });
@@ -246,7 +270,25 @@ impl Story {
             "take" => Command::Take { session: session() },
             "get_next" => Command::GetNext,
             "transfer" => Command::Transfer { session: session(), to: self.queue(more[1]) },
-            "share" => Command::Share { session: session(), to: self.queue(more[1]) },
+            "share" => {
+                let mail = more.get(2).map(|token| SecretHash::of(token.as_bytes()));
+                Command::Share { session: session(), to: self.queue(more[1]), mail }
+            }
+            "invite" => {
+                let policy = more.get(3).map(|code| self.engine.state().site.codes.policies[*code]);
+                let key = SecretHash::of(more[2].as_bytes());
+                Command::InviteExternal { session: session(), address: more[1].to_owned(), policy, key }
+            }
+            "help" => {
+                let issue = self.engine.state().site.codes.issues[more[1]];
+                let next = SessionId(self.engine.state().next_session);
+                let command = Command::AskForHelp { session: session(), issue };
+                if let Some(name) = more.get(2) {
+                    self.sessions.insert((*name).to_owned(), next);
+                }
+                command
+            }
+            "extended" => Command::Extended { on: more[0] == "on" },
             "join" => Command::Join { session: session() },
             "depart" => Command::Depart { session: session() },
             "take_over" => Command::TakeOver { session: session() },
@@ -270,6 +312,7 @@ impl Story {
     fn actor(&self, name: &str) -> Actor {
         match self.sessions.get(name) {
             Some(session) => Actor::Party(Party::Customer(*session)),
+            None if self.externals.contains_key(name) => Actor::Party(self.externals[name]),
             None if name == "service" => Actor::Service(ServiceId(1)),
             None => Actor::Party(Party::Rep(self.user(name))),
         }
@@ -303,6 +346,7 @@ impl Story {
             customer: Customer::default(),
             join: None,
             item: None,
+            helps: None,
         };
         for word in more {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
@@ -391,6 +435,9 @@ impl Story {
     }
 
     fn party(&self, name: &str) -> Party {
+        if let Some(external) = self.externals.get(name) {
+            return *external;
+        }
         match self.sessions.get(name) {
             Some(session) => Party::Customer(*session),
             None => Party::Rep(self.user(name)),
@@ -471,6 +518,14 @@ impl Story {
             Event::Joined { session, rep: by, monitor, .. } => {
                 format!("{} {} {}", if *monitor { "monitors" } else { "joined" }, name(session), rep(by))
             }
+            Event::InviteAccepted { session, to } => format!("invite_accepted {} {}", name(session), queue(to)),
+            Event::ExtendedSet { user, on } => format!("extended {} {}", rep(user), if *on { "on" } else { "off" }),
+            Event::ExternalInvited { session, by, address, .. } => {
+                format!("external_invited {} {address} by {}", name(session), rep(by))
+            }
+            Event::ExternalJoined { session, address, .. } => format!("external_joined {} {address}", name(session)),
+            Event::ExternalLeft { session, reason, .. } => format!("external_left {} {reason}", name(session)),
+            Event::KeyExpired { .. } => "key_expired".to_owned(),
             Event::Departed { session, rep: by, .. } => format!("departed {} {}", name(session), rep(by)),
             Event::OwnerChanged { session, to, rule, .. } => {
                 format!("owner_changed {} {} {}", name(session), rep(to), word(rule))

@@ -94,10 +94,11 @@ impl State {
         let present = customer.map_or(client.present, |customer| customer.first_present);
         let person = match rep {
             Party::Rep(user) => Person::User(user),
-            // Never more than who serves the session has (I-P11).
-            Party::External(..) => {
-                session.owner().map_or(Person::Nobody, |inviter| Person::External { invite: None, inviter })
-            }
+            // Never more than who invited has (I-P11).
+            Party::External(_, seat) => session
+                .guests
+                .get(&seat)
+                .map_or(Person::Nobody, |guest| Person::External { invite: Some(guest.policy), inviter: guest.by }),
             Party::Customer(_) => Person::Nobody,
         };
         let situation = Situation {

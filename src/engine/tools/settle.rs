@@ -49,6 +49,8 @@ impl Engine {
                 Event::Accepted { session, .. }
                 | Event::Joined { session, .. }
                 | Event::Departed { session, .. }
+                | Event::ExternalJoined { session, .. }
+                | Event::ExternalLeft { session, .. }
                 | Event::OwnerChanged { session, .. }
                 | Event::Queued { session, .. }
                 | Event::Moved { session, .. }

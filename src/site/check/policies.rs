@@ -135,7 +135,10 @@ impl Check<'_> {
             let prompt = raw.prompt.as_ref().map(|prompt| self.prompt(prompt, &format!("policy[{at}].prompt")));
             let code = raw.code.to_ascii_lowercase();
             if let Some(id) = self.site.codes.policies.get(&code) {
-                self.site.policies.insert(*id, Policy { code, layer, prompt: prompt.unwrap_or_default() });
+                self.site.policies.insert(
+                    *id,
+                    Policy { code, layer, prompt: prompt.unwrap_or_default(), for_invites: raw.for_invites },
+                );
             }
         }
     }

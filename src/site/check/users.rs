@@ -35,6 +35,7 @@ impl Check<'_> {
             let user = User {
                 public_name: self.name(raw.public_name.as_deref(), &username, key("public_name")),
                 private_name: self.name(raw.private_name.as_deref(), &username, key("private_name")),
+                email: self.mail_address(&raw.email, key("email")),
                 teams,
                 skills: self.references(&codes.skills, "skill", &raw.skills, &key("skills")).into_iter().collect(),
                 max_sessions,
@@ -70,6 +71,13 @@ impl Check<'_> {
 
     pub(super) fn name(&mut self, name: Option<&str>, username: &str, key: String) -> String {
         self.text(name.unwrap_or(username), limits::NAME_BYTES_MAX, key)
+    }
+
+    fn mail_address(&mut self, text: &str, key: String) -> String {
+        if !text.is_empty() && !is_mail_address(text) {
+            self.problem(key, format!("`{text}` is not a mail address such as `ana@example.com`"));
+        }
+        text.to_owned()
     }
 
     pub(super) fn moment(&mut self, text: &str, key: String) -> Option<u64> {
