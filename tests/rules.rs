@@ -20,7 +20,7 @@ const ELSEWHERE: &[((u32, u32), &str)] = &[
 ];
 
 /// Rules whose stories are being written.
-const AWAITED: &[(u32, u32)] = &[(2, 1), (2, 5), (5, 2), (7, 5)];
+const AWAITED: &[(u32, u32)] = &[(2, 1), (2, 5), (5, 2)];
 
 type Rule = (u32, u32);
 

@@ -419,7 +419,7 @@ impl Owner {
         let is_kept = kept.is_some();
         let secret = kept.or_else(|| match act {
             Do::MakeKey { kind: crate::wire::control::KeyKind::Code, .. } => Some(Secret::code()),
-            Do::MakeKey { .. } | Do::Ask(_) => Some(Secret::link()),
+            Do::MakeKey { .. } | Do::Ask(_) | Do::InviteExternal { .. } => Some(Secret::link()),
             Do::MakeServiceKey { .. } => Some(Secret::token()),
             _ => None,
         });
@@ -433,6 +433,7 @@ impl Owner {
                 let command = *command;
                 let expires_at_ms = match &command {
                     Command::MakeKey { expires, .. } => expires.0,
+                    Command::InviteExternal { .. } => (now + limits::EXTERNAL_KEY).0,
                     _ => 0,
                 };
                 let asked = match &command {
@@ -478,6 +479,7 @@ impl Owner {
                     denied(CloseCode::Unauthenticated, "unauthenticated", "this credential is not good here")
                 });
             }
+            Way::Key(key) if enter.hello.role == Role::External => Command::RedeemInvite { key: *key, client, resume },
             Way::Key(key) => {
                 let host = enter.origin.host.as_deref();
                 let customer = Customer { client, ..Customer::default() };

@@ -223,6 +223,11 @@ impl Performer {
             if matches!(party, Party::Rep(_)) {
                 push(connection, head, Ev::Session(Box::new(self.session_view(state, session.id))));
             }
+            if matches!(party, Party::External(..)) {
+                let shown = view::session_outside(state, session, |party| self.attached(party));
+                push(connection, head, Ev::Session(Box::new(shown)));
+                connection_permissions(connection, state, session, participant, head);
+            }
             if party == Party::Customer(session.id) {
                 self.greet_customer(connection, state, session, head);
             }
@@ -513,6 +518,24 @@ impl Performer {
                 self.sit_down(*session, Party::Rep(*rep), *participant, state, head);
                 self.views.rep_changed(*rep);
             }
+            Event::ExternalJoined { session, participant, .. } => {
+                let external = (Party::External(*session, *participant), *participant);
+                let members = self.members.entry(*session).or_default();
+                if !members.contains(&external) {
+                    members.push(external);
+                }
+                self.views.session_changed(*session);
+                self.tell_customer_who_serves(*session, state, head);
+            }
+            Event::ExternalLeft { session, participant, reason } => {
+                let party = Party::External(*session, *participant);
+                self.stand_up(*session, party, state, head);
+                if let Some(connection) = self.shared.directory.connection(party) {
+                    push(&connection, head, Ev::Ended { session: session.0, reason: reason.clone() });
+                    connection.close(CloseCode::SessionEnded, "you are not in the session any more");
+                }
+            }
+            Event::ExtendedSet { user, .. } => self.views.rep_changed(*user),
             Event::Departed { session, rep, .. } => {
                 self.stand_up(*session, Party::Rep(*rep), state, head);
                 self.views.rep_changed(*rep);
@@ -749,8 +772,8 @@ impl Performer {
         for (party, participant) in self.members.get(&session).into_iter().flatten() {
             let Some(connection) = self.shared.directory.connection(*party) else { continue };
             let found = state.session(session);
-            if let Some(ev) = found.and_then(|found| view::permissions(state, found, *participant)) {
-                push(&connection, head, ev);
+            if let Some(found) = found {
+                connection_permissions(&connection, state, found, *participant, head);
             }
         }
     }
@@ -805,6 +828,19 @@ impl Performer {
             Some(found) => view::session(state, found, |party| self.attached(party)),
             None => SessionView { session: session.0, state: "ended".to_owned(), ..SessionView::default() },
         }
+    }
+}
+
+/// What this participant may do in the session (P6.2); nothing is said to a customer.
+fn connection_permissions(
+    connection: &Connection,
+    state: &State,
+    session: &Session,
+    participant: ParticipantId,
+    head: Seq,
+) {
+    if let Some(ev) = view::permissions(state, session, participant) {
+        push(connection, head, ev);
     }
 }
 

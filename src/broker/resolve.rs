@@ -43,6 +43,7 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::OptOut {} => Command::OptOut,
         Do::Idle { for_s } => Command::Idle { since: now - Span::seconds(for_s) },
         Do::Active {} => Command::Active,
+        Do::Extended { on } => Command::Extended { on },
         Do::Logout {} => Command::Logout { user: rep(actor)? },
         Do::Ask(ask) => Command::Ask(resolve_ask(ask, site, hash)?),
         Do::MakeKey { queue, kind, lives_s } => {
@@ -64,6 +65,18 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::GetNext {} => Command::GetNext,
         Do::Transfer { session: s, to } => Command::Transfer { session: session(s), to: queue(site, &to)? },
         Do::Share { session: s, to } => Command::Share { session: session(s), to: queue(site, &to)?, mail: None },
+        Do::AskForHelp { session: s, issue } => {
+            match entry(site, &format!("issue:{}", issue.trim_start_matches("issue:")))? {
+                Entry::Issue(issue) => Command::AskForHelp { session: session(s), issue },
+                Entry::Queue(_) => return Err(malformed("issue", "help is asked for by an issue")),
+            }
+        }
+        Do::InviteExternal { session: s, address, policy: code } => Command::InviteExternal {
+            session: session(s),
+            address: bounded("address", address, limits::MAIL_ADDRESS_BYTES_MAX)?,
+            policy: code.as_deref().map(|code| policy(site, code)).transpose()?,
+            key: hash,
+        },
         Do::Join { session: s } => Command::Join { session: session(s) },
         Do::Depart { session: s } => Command::Depart { session: session(s) },
         Do::TakeOver { session: s } => Command::TakeOver { session: session(s) },
@@ -123,6 +136,8 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Take { session }
         | Do::Transfer { session, .. }
         | Do::Share { session, .. }
+        | Do::AskForHelp { session, .. }
+        | Do::InviteExternal { session, .. }
         | Do::Join { session }
         | Do::Depart { session }
         | Do::TakeOver { session }
@@ -142,6 +157,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::OptOut {}
         | Do::Idle { .. }
         | Do::Active {}
+        | Do::Extended { .. }
         | Do::Logout {}
         | Do::Ask(_)
         | Do::ExplainAsk(_)
@@ -308,6 +324,11 @@ pub fn queue(site: &Site, address: &str) -> Result<Queue, Refusal> {
 fn user(site: &Site, username: &str) -> Result<UserId, Refusal> {
     let known = site.codes.users.get(&username.to_lowercase()).copied();
     known.ok_or_else(|| Refusal::new(Reason::UnknownRep, "R2.5", format!("nobody is called “{username}”")))
+}
+
+fn policy(site: &Site, code: &str) -> Result<PolicyId, Refusal> {
+    let known = site.codes.policies.get(&code.to_lowercase()).copied();
+    known.ok_or_else(|| malformed("policy", format!("no policy has the code “{code}”")))
 }
 
 fn tool(name: &str) -> Result<Tool, Refusal> {

@@ -40,7 +40,7 @@ pub fn session(state: &State, session: &Session, attached: impl Fn(Party) -> boo
         name: match participant.party {
             Party::Rep(user) => site.users.get(&user).map(|user| user.private_name.clone()).unwrap_or_default(),
             Party::Customer(_) => customer_name(session),
-            Party::External(..) => "external".to_owned(),
+            Party::External(..) => guest_name(session, participant.id),
         },
         role: role_name(participant.role).to_owned(),
         attached: attached(participant.party),
@@ -64,11 +64,29 @@ pub fn session(state: &State, session: &Session, attached: impl Fn(Party) -> boo
         details: session.ask.customer.details.clone(),
         queued_at_ms: session.first_queued.0,
         overdue,
+        helps: session.ask.helps.map(|helped| helped.0),
     }
+}
+
+/// The same for an external rep in it: people by their public names, nothing of queues (H-81).
+pub fn session_outside(state: &State, found: &Session, attached: impl Fn(Party) -> bool) -> SessionView {
+    let public = |user: UserId| public_name(&state.site, user);
+    let whole = session(state, found, &attached);
+    let participants = participants_in_public(state, found, attached);
+    SessionView { queue: None, owner: found.owner().map(public), offered_to: None, participants, ..whole }
+}
+
+/// By the mail address the invitation went to: what reps know of somebody from outside.
+fn guest_name(session: &Session, seat: ParticipantId) -> String {
+    session.guests.get(&seat).map_or_else(|| "external".to_owned(), |guest| guest.address.clone())
 }
 
 /// Who serves a session, by the names the customer may know (R10.2).
 pub fn serving(state: &State, session: &Session, attached: impl Fn(Party) -> bool) -> Ev {
+    Ev::Serving { session: session.id.0, participants: participants_in_public(state, session, attached) }
+}
+
+fn participants_in_public(state: &State, session: &Session, attached: impl Fn(Party) -> bool) -> Vec<ParticipantView> {
     let site = &state.site;
     let participants = session.participants.iter().map(|participant| ParticipantView {
         participant: participant.id.0,
@@ -80,7 +98,7 @@ pub fn serving(state: &State, session: &Session, attached: impl Fn(Party) -> boo
         role: role_name(participant.role).to_owned(),
         attached: attached(participant.party),
     });
-    Ev::Serving { session: session.id.0, participants: participants.collect() }
+    participants.collect()
 }
 
 /// A rep whose site shows no names (R10.2).
@@ -137,6 +155,7 @@ pub fn rep(state: &State, user: UserId) -> RepView {
         status: console.map_or_else(|| "offline".to_owned(), |console| console.status.clone()),
         sessions: console.map_or(0, |console| console.sessions),
         opted_in: console.is_some_and(|console| !console.opted_out),
+        extended: state.extended.contains(&user),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Connection, Shared, view, waiting_room::WaitingRoom};
 use crate::{
-    engine::State,
+    engine::{Session, State},
     ids::*,
     limits,
     time::Span,
@@ -122,10 +122,20 @@ impl Views {
             let Some(found) = state.session(session) else { continue };
             let audience = view::audience(state, found);
             let ev = Ev::Session(Box::new(view::session(state, found, |party| self.shared.directory.attached(party))));
+            self.tell_externals(state, found, head);
             let before = self.shown.insert(session, audience.clone()).unwrap_or_default();
             let lost: BTreeSet<UserId> = before.difference(&audience).copied().collect();
             self.deliver(lost, &Ev::SessionGone { session: session.0, reason: "moved".to_owned() }, head);
             self.deliver(audience, &ev, head);
+        }
+    }
+
+    /// An external rep sees the one session it is in, by public names.
+    fn tell_externals(&self, state: &State, session: &Session, head: Seq) {
+        for seat in session.guests.keys() {
+            let Some(external) = self.shared.directory.connection(Party::External(session.id, *seat)) else { continue };
+            let shown = view::session_outside(state, session, |party| self.shared.directory.attached(party));
+            push(&external, head, Ev::Session(Box::new(shown)));
         }
     }
 

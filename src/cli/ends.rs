@@ -122,8 +122,14 @@ pub(super) struct RepArgs {
     #[command(flatten)]
     broker: Broker,
     /// Your username
-    #[arg(long, value_name = "NAME")]
-    login: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "invite")]
+    login: Option<String>,
+    /// The key of an invitation: join that one session as an external rep
+    #[arg(long, value_name = "KEY", env = "EQUIPOISE_INVITE", hide_env_values = true, conflicts_with = "login")]
+    invite: Option<String>,
+    /// How you want to be called, with --invite
+    #[arg(long, value_name = "NAME", default_value = "")]
+    name: String,
     /// One JSON object a line instead of text
     #[arg(long)]
     json: bool,
@@ -161,8 +167,11 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
 }
 
 pub(super) fn rep(args: RepArgs) -> Result<(), Failure> {
-    let options =
-        rep::Options { target: args.broker.target(), login: args.login, json: args.json, script: args.script };
+    let way = match args.invite {
+        Some(key) => rep::Way::Invite { key, name: args.name },
+        None => rep::Way::Login(args.login.unwrap_or_default()),
+    };
+    let options = rep::Options { target: args.broker.target(), way, json: args.json, script: args.script };
     let runtime = runtime(0)?;
     let left = runtime.block_on(rep::run(options));
     runtime.shutdown_background();

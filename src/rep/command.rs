@@ -59,6 +59,15 @@ pub enum Command {
     Resume,
     Transfer(String),
     Share(String),
+    /// A key for somebody from outside, by their mail address, perhaps with a policy.
+    Invite(String, Option<String>),
+    /// Help with the session, by an issue.
+    Assist(String),
+    Join(u64),
+    Leave,
+    TakeOver(u64),
+    /// Extended availability.
+    Extended(bool),
     Switch(String),
     Status(String),
     /// As it stands with its past, or one offer of it.
@@ -106,6 +115,10 @@ screen [--control] [--save FILE] [--pictures N] | screen stop
 point X Y | click X Y | type TEXT   input for a screen under control
 hold | resume | end             the session
 transfer TO | share TO          to `team:net` or `rep:ana`
+invite ADDRESS [POLICY]         a key for somebody from outside, for this session alone
+assist ISSUE                    ask a colleague to join and help
+join N | leave | takeover N     go into a session, out of it, or own it
+extended on|off                 may be invited by mail while logged out
 switch ws|quic                  change the transport; nothing is lost
 status CODE                     available, away, busy or the site's own
 explain [OFFER]                 why the session waits or was offered as it was, or one past offer of it
@@ -178,6 +191,16 @@ impl Command {
             "hold" => Self::Hold,
             "resume" => Self::Resume,
             "transfer" => Self::Transfer(words.need("a queue or a rep")?),
+            "invite" => Self::Invite(words.need("a mail address")?, words.maybe()),
+            "assist" => Self::Assist(words.need("an issue")?),
+            "join" => Self::Join(words.number("a session's number")?),
+            "leave" => Self::Leave,
+            "takeover" => Self::TakeOver(words.number("a session's number")?),
+            "extended" => match words.need("on or off")?.as_str() {
+                "on" => Self::Extended(true),
+                "off" => Self::Extended(false),
+                other => return Err(format!("extended: `{other}` is neither on nor off")),
+            },
             "share" => Self::Share(words.need("a queue or a rep")?),
             "switch" => Self::Switch(words.need("ws or quic")?),
             "status" => Self::Status(words.need("a status")?),

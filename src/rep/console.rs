@@ -197,6 +197,21 @@ impl Console {
                 self.act_in_session(|session| Do::Transfer { session, to: to.clone() }, "transferred").await
             }
             Command::Share(to) => self.act_in_session(|session| Do::Share { session, to: to.clone() }, "shared").await,
+            Command::Invite(address, policy) => {
+                let session = self.session()?;
+                self.key_for(Do::InviteExternal { session, address, policy }, "one external rep").await
+            }
+            Command::Assist(issue) => {
+                let session = self.session()?;
+                self.act(Do::AskForHelp { session, issue }, format!("help is asked for with s{session}")).await
+            }
+            Command::Join(session) => self.serve(session, Do::Join { session }).await,
+            Command::Leave => self.act_in_session(|session| Do::Depart { session }, "left").await,
+            Command::TakeOver(session) => self.serve(session, Do::TakeOver { session }).await,
+            Command::Extended(on) => {
+                let said = format!("extended availability is {}", if on { "on" } else { "off" });
+                self.act(Do::Extended { on }, said).await
+            }
             Command::Switch(transport) => self.switch(&transport).await,
             Command::Status(code) => {
                 let said = format!("status {code}");
@@ -291,11 +306,14 @@ impl Console {
     }
 
     async fn key(&self, queue: Option<String>) -> Result<Answer, Fault> {
-        let act = Do::MakeKey { queue, kind: KeyKind::Code, lives_s: None };
+        self.key_for(Do::MakeKey { queue, kind: KeyKind::Code, lives_s: None }, "one customer").await
+    }
+
+    async fn key_for(&self, act: Do, whom: &str) -> Result<Answer, Fault> {
         match self.hub.client.act(act).await? {
             Done::Key { key, expires_at_ms } => {
                 let json = json!({"key": key, "expires_at_ms": expires_at_ms});
-                Ok(Answer::new(format!("key {}, for one customer", &*key), json))
+                Ok(Answer::new(format!("key {}, for {whom}", &*key), json))
             }
             done => Ok(Answer::new("", plainly(&done))),
         }

@@ -37,7 +37,8 @@ impl Hub {
             clock: Mutex::new((welcome.now_ms, Instant::now())),
             client,
             out,
-            view: Mutex::new(View::default()),
+            // An external rep has the one session it was invited into.
+            view: Mutex::new(View { current: welcome.session, ..View::default() }),
             changed: watch::Sender::new(0),
             over: watch::Sender::new(None),
         }
@@ -121,6 +122,10 @@ impl Hub {
 
     /// Which participant of a session this rep is.
     fn participant(&self, session: u64) -> Option<u16> {
+        let welcome = self.client.welcome();
+        if welcome.session == Some(session) {
+            return welcome.participant;
+        }
         self.look(|view| {
             let name = view.reps.iter().find(|(rep, _)| view::same(rep, &self.me)).map(|(_, rep)| rep.name.clone());
             let is_me = |who: &str| view::same(who, &self.me) || name.as_deref() == Some(who);

@@ -38,11 +38,20 @@ use std::{io, sync::Arc};
 #[derive(Clone, Debug)]
 pub struct Options {
     pub target: Target,
-    pub login: String,
+    pub way: Way,
     /// One JSON object a line instead of text.
     pub json: bool,
     /// Commands between semicolons; then the console ends. Left out: they are read from standard input.
     pub script: Option<String>,
+}
+
+/// As whom the console enters.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// A user of the site, with a password.
+    Login(String),
+    /// Somebody from outside, by the key of an invitation (R7.5), and how they want to be called.
+    Invite { key: String, name: String },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -107,11 +116,21 @@ impl Fault {
 
 /// Runs the console on this process's terminal. The password comes from `EQUIPOISE_PASSWORD`, or is asked for.
 pub async fn run(options: Options) -> Result<(), RepError> {
-    let password = password_of(&options.login).await.map_err(RepError::Password)?;
     let keyboard = Keyboard::of_process().map_err(RepError::Keyboard)?;
     let output = Output::of_process(options.json);
-    let (target, login) = (options.target.clone(), options.login.clone());
-    attend(options, sign_in_on_terminal(&target, &login, &password), keyboard, output).await
+    let (target, way) = (options.target.clone(), options.way.clone());
+    match way {
+        Way::Login(login) => {
+            let password = password_of(&login).await.map_err(RepError::Password)?;
+            attend(options, sign_in_on_terminal(&target, &login, &password), keyboard, output).await
+        }
+        Way::Invite { .. } => attend(options, no_token(), keyboard, output).await,
+    }
+}
+
+/// An external rep has a key instead.
+async fn no_token() -> Result<String, ClientError> {
+    Ok(String::new())
 }
 
 /// Signs in, and asks for the code of who has a second factor, unless it stands in `EQUIPOISE_CODE`.
@@ -141,8 +160,11 @@ pub async fn password_of(login: &str) -> io::Result<String> {
 
 /// Runs the console until it is left, the script is done, or the broker says no.
 pub async fn serve(options: Options, password: &str, keyboard: Keyboard, output: Output) -> Result<(), RepError> {
-    let (target, login) = (options.target.clone(), options.login.clone());
-    attend(options, sign_in(&target, &login, password), keyboard, output).await
+    let (target, way) = (options.target.clone(), options.way.clone());
+    match way {
+        Way::Login(login) => attend(options, sign_in(&target, &login, password), keyboard, output).await,
+        Way::Invite { .. } => attend(options, no_token(), keyboard, output).await,
+    }
 }
 
 async fn attend(
@@ -153,7 +175,11 @@ async fn attend(
 ) -> Result<(), RepError> {
     let script = options.script.as_deref().map(Command::script).transpose().map_err(RepError::Script)?;
     let token = token.await.map_err(RepError::SignIn)?;
-    let (client, happenings) = Client::connect(options.target, hello(token)).await.map_err(RepError::Connect)?;
+    let hello = match options.way {
+        Way::Login(_) => hello(Role::Rep, Credential::Token(token), String::new()),
+        Way::Invite { key, name } => hello(Role::External, Credential::Key(key), name),
+    };
+    let (client, happenings) = Client::connect(options.target, hello).await.map_err(RepError::Connect)?;
     let hub = Arc::new(Hub::new(client, output));
     let pushes = tokio::spawn(Arc::clone(&hub).run(happenings));
     let mut console = Console::new(Arc::clone(&hub), keyboard, script.is_some());
@@ -167,14 +193,14 @@ async fn attend(
     left
 }
 
-fn hello(token: String) -> Hello {
+fn hello(role: Role, credential: Credential, display_name: String) -> Hello {
     let client = ClientInfo {
         name: "equipoise rep".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         os: std::env::consts::OS.into(),
         present: true,
+        display_name,
         ..ClientInfo::default()
     };
-    let credential = Credential::Token(token);
-    Hello { role: Role::Rep, site: None, credential, client, features: Vec::new(), seen: None }
+    Hello { role, site: None, credential, client, features: Vec::new(), seen: None }
 }

@@ -71,7 +71,7 @@ impl View {
                 (reason != "accepted").then(|| format!("the offer of s{session} is gone: {}", plain(reason)))
             }
             Ev::Invited { session, by, .. } => {
-                Some(format!("{} invites you into s{session}: take {session}", plain(by)))
+                Some(format!("{} invites you into s{session}: join {session}", plain(by)))
             }
             Ev::LogoutNotice { minutes } => {
                 Some(format!("your login schedule ends in {minutes} min: you are logged out then"))

@@ -68,6 +68,8 @@ pub struct Hello {
 pub enum Role {
     Rep,
     Customer,
+    /// Somebody from outside who was invited into one session (R7.5).
+    External,
     /// An integrator's or the load test's account: asks for sessions and watches them.
     Service,
     Admin,
@@ -81,7 +83,7 @@ pub enum Credential {
     Ticket(String),
     /// An access token from `POST /v1/sign-in`.
     Token(String),
-    /// A session key as read out or typed, or the token of a join link; what a customer has.
+    /// A session key as read out or typed, or the token of a join link; what a customer or an external rep has.
     Key(String),
     /// The same, with the answer to what the broker asked for in its `bye` (I-K3).
     WorkedKey { key: String, challenge: String, answer: u64 },
@@ -181,6 +183,10 @@ pub enum Do {
         for_s: u64,
     },
     Active {},
+    /// Extended availability: may be invited by mail while logged out (R7.4).
+    Extended {
+        on: bool,
+    },
     Logout {},
 
     // Queues and sessions (R2, R7).
@@ -213,6 +219,19 @@ pub enum Do {
     Share {
         session: u64,
         to: String,
+    },
+    /// Help with a session, by an issue that is for it (R7.4). Answer: the request, as `session`.
+    AskForHelp {
+        session: u64,
+        issue: String,
+    },
+    /// A key for one external rep (R7.5). Answer: `key`.
+    InviteExternal {
+        session: u64,
+        address: String,
+        /// Left out: the only policy that is marked for invites.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<String>,
     },
     Join {
         session: u64,
@@ -737,6 +756,9 @@ pub struct SessionView {
     pub queued_at_ms: u64,
     #[serde(default)]
     pub overdue: bool,
+    /// It is a request for help with this session (R7.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helps: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -755,6 +777,9 @@ pub struct RepView {
     pub status: String,
     pub sessions: u32,
     pub opted_in: bool,
+    /// Extended availability is on (R7.4).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extended: bool,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 
 mod acts;
 mod manager;
+mod outside;
 mod place;
 
 use equipoise::{agent::Allow, client::Transport};

@@ -203,9 +203,13 @@ impl Place {
     }
 
     pub fn rep(&self, transport: Transport, script: Option<&str>) -> Rep {
+        self.console(rep::Way::Login("ana".into()), transport, script)
+    }
+
+    pub fn console(&self, way: rep::Way, transport: Transport, script: Option<&str>) -> Rep {
         let options = rep::Options {
             target: Target { transport, ..self.target.clone() },
-            login: "ana".into(),
+            way,
             json: false,
             script: script.map(str::to_owned),
         };

@@ -142,7 +142,7 @@ fn step(
             return;
         }
         16 => {
-            let late = tokens.len().saturating_sub(6);
+            let late = tokens.len().saturating_sub(8);
             let (presented, resume) = (dice.pick(&tokens[late..]), world.secret());
             if world.system(Command::Reattach { presented, resume }).is_ok() {
                 tokens.push(resume);
