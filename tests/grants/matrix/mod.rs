@@ -156,10 +156,10 @@ fn session_of(row: &Row) -> (World, SessionId) {
     };
     // What is under test may be sharing itself: bob comes by a share that the whole site allows.
     let to = Queue::Personal(world.user("bob"));
-    if world.rep("ana", Command::Share { session, to }).is_err() {
+    if world.rep("ana", Command::Share { session, to, mail: None }).is_err() {
         let allowed = site_of(row).replace("collaborate = \"no\"", "collaborate = \"yes\"");
         world.apply_site(&allowed);
-        world.rep("ana", Command::Share { session, to }).expect("is there");
+        world.rep("ana", Command::Share { session, to, mail: None }).expect("is there");
         world.apply_site(&site_of(row));
     }
     world.rep("bob", Command::Join { session }).expect("was invited");
@@ -173,7 +173,7 @@ fn ask(row: &Row, who: &str) -> (String, String) {
     let act = match row.tool {
         "hold" => Some(Command::Hold { session }),
         "transfer" => Some(Command::Transfer { session, to: Queue::Personal(world.user("eva")) }),
-        "collaborate" => Some(Command::Share { session, to: Queue::Personal(world.user("eva")) }),
+        "collaborate" => Some(Command::Share { session, to: Queue::Personal(world.user("eva")), mail: None }),
         _ => None,
     };
     let actor = match who {
