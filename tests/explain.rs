@@ -119,6 +119,7 @@ impl World {
             preferred: preferred.then(|| (reps[self.draw.below(8) as usize], Span::seconds(20))),
             customer: Customer::default(),
             join: None,
+            helps: None,
         }
     }
 

@@ -691,7 +691,8 @@ fn broken() -> Refusal {
 fn role_of(party: Party) -> Role {
     match party {
         Party::Rep(_) => Role::Rep,
-        Party::Customer(_) | Party::External(..) => Role::Customer,
+        Party::Customer(_) => Role::Customer,
+        Party::External(..) => Role::External,
     }
 }
 

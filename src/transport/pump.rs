@@ -97,7 +97,11 @@ async fn enter(link: &mut Link, broker: &Broker, origin: Origin) -> Result<Port,
         }
         () = broker.shutdown().cancelled() => return Err(Ended::close(CloseCode::Restart, "the broker is about to restart")),
     };
-    let legs = if hello.role == Role::Customer { limits::LEGS_OF_SESSION } else { limits::LEGS_OF_CONSOLE };
+    let legs = if matches!(hello.role, Role::Customer | Role::External) {
+        limits::LEGS_OF_SESSION
+    } else {
+        limits::LEGS_OF_CONSOLE
+    };
     let port = broker.enter(hello, origin).await.map_err(|Denied { code, refused, work }| {
         Ended::Close(Farewell { code, reason: refused.message, retry_after_ms: refused.retry_after_ms, work })
     })?;
