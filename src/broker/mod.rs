@@ -6,6 +6,7 @@
 mod activity;
 mod directory;
 mod kept;
+mod meter;
 mod owner;
 mod past;
 mod perform;
@@ -17,6 +18,7 @@ mod views;
 mod waiting_room;
 
 pub use directory::{Connection, Directory};
+pub use meter::lines;
 pub use port::{Pace, Port};
 pub use sign_in::Shows;
 
@@ -97,7 +99,7 @@ pub(crate) struct Shared {
     tokens: Tokens,
     attempts: Attempts,
     second_factors: SecondFactors,
-    pub(crate) counters: Arc<RelayCounters>,
+    pub(crate) counters: RelayCounters,
     /// One for each transport of a leg's reader.
     leg_counters: [Arc<RelayCounters>; 3],
     person_pace: Pace,
@@ -167,8 +169,8 @@ impl Broker {
             tokens: Tokens::new(),
             attempts,
             second_factors,
-            counters: Arc::new(RelayCounters::default()),
-            leg_counters: Default::default(),
+            counters: RelayCounters::new(meter::LINES),
+            leg_counters: std::array::from_fn(|_| Arc::new(RelayCounters::new(meter::LINES))),
             person_pace: settings.person_pace,
             shutdown,
         });

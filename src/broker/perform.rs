@@ -4,7 +4,7 @@ use super::{
     Connection, Shared,
     activity::Activity,
     directory::{Proof, Routed},
-    refused, resolve, view,
+    meter, refused, resolve, view,
     views::{Views, push},
 };
 use crate::{
@@ -91,7 +91,7 @@ impl Performer {
             match self.shared.directory.channel(spec.channel) {
                 Some(routed) => self.reconcile(&routed.channel, spec),
                 None => {
-                    let routed = Routed { session, channel: self.channel(spec, true) };
+                    let routed = Routed { session, channel: self.channel(spec, channel.tool, true) };
                     self.shared.directory.open(spec.channel, routed);
                 }
             }
@@ -304,7 +304,7 @@ impl Performer {
         Some(view::channel(spec, start))
     }
 
-    fn channel(&self, spec: &ChannelSpec, recovered: bool) -> Arc<Channel> {
+    fn channel(&self, spec: &ChannelSpec, tool: Tool, recovered: bool) -> Arc<Channel> {
         let shared = Arc::downgrade(&self.shared);
         let hearer: Hearer = Arc::new(move |notice| {
             let Some(shared) = shared.upgrade() else { return };
@@ -319,11 +319,12 @@ impl Performer {
                 Notice::Lagged { .. } => {}
             }
         });
-        let (spec, counters, now) = (spec.clone(), self.shared.counters.clone(), tokio::time::Instant::now());
+        let (spec, label, now) = (spec.clone(), meter::label(tool), tokio::time::Instant::now());
+        let counters = &self.shared.counters;
         if recovered {
-            Channel::recovered(spec, counters, hearer, now)
+            Channel::recovered(spec, label, counters, hearer, now)
         } else {
-            Channel::new(spec, counters, hearer, now)
+            Channel::new(spec, label, counters, hearer, now)
         }
     }
 
@@ -588,7 +589,7 @@ impl Performer {
             Event::Opened { session, open, tool, channels, facts } => {
                 let opener = self.openers.remove(&(*session, *open));
                 for spec in channels {
-                    let channel = self.channel(spec, false);
+                    let channel = self.channel(spec, *tool, false);
                     close_what_is_gone(&channel, spec, state, *session);
                     self.shared.directory.open(spec.channel, Routed { session: *session, channel });
                 }

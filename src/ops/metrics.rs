@@ -34,7 +34,33 @@ const TRANSPORTS: (&str, &[&str]) = ("transport", &["ws", "wss", "quic"]);
 /// Of a leg's reader; `none` while it has no connection.
 const LEGS: (&str, &[&str]) = ("transport", &["ws", "wss", "quic", "none"]);
 const ROLES: (&str, &[&str]) = ("role", &["rep", "customer", "service", "admin"]);
-const CLASSES: (&str, &[&str]) = ("class", &["input", "shell", "picture", "file"]);
+/// Those whose channels count apart (`broker::meter`).
+const TOOLS: (&str, &[&str]) = (
+    "tool",
+    &[
+        "screen",
+        "show_my_screen",
+        "clipboard",
+        "file_transfer",
+        "file_manager",
+        "shell",
+        "system_info",
+        "system_info_actions",
+        "registry",
+        "canned_scripts",
+        "embedded_scripts",
+        "annotations",
+        "chat",
+        "chat_files",
+        "screen_capture",
+        "webcam",
+        "voice",
+        "document_share",
+        "document_download",
+        "mobile_settings",
+        "other",
+    ],
+);
 
 const fn counter(
     name: &'static str,
@@ -181,38 +207,32 @@ pub const TABLE: &[Metric] = &[
     counter(
         "equipoise_relay_frames_total",
         "frames",
-        &[CLASSES, ("outcome", &["forwarded", "refused", "replaced", "duplicate", "purged"]), LEGS],
+        &[TOOLS, ("outcome", &["forwarded", "refused", "replaced", "duplicate", "purged"]), LEGS],
         "What became of frames meant for a leg: written, stopped by the gate, dropped for a newer picture, had already, or left behind by a leg that ended; `none` where it never reached a connection.",
         "offered = sum + waiting",
     ),
     counter(
         "equipoise_relay_frames_offered_total",
         "frames",
-        &[CLASSES],
+        &[TOOLS],
         "Data frames meant for a leg; one with several readers counts for each.",
         "",
     ),
-    counter("equipoise_relay_frames_read_total", "frames", &[CLASSES], "Data frames read from their writers.", ""),
-    counter("equipoise_relay_bytes_read_total", "bytes", &[CLASSES], "Payload bytes read from their writers.", ""),
-    counter(
-        "equipoise_relay_bytes_total",
-        "bytes",
-        &[CLASSES, TRANSPORTS],
-        "Payload bytes of the frames forwarded.",
-        "",
-    ),
+    counter("equipoise_relay_frames_read_total", "frames", &[TOOLS], "Data frames read from their writers.", ""),
+    counter("equipoise_relay_bytes_read_total", "bytes", &[TOOLS], "Payload bytes read from their writers.", ""),
+    counter("equipoise_relay_bytes_total", "bytes", &[TOOLS, TRANSPORTS], "Payload bytes of the frames forwarded.", ""),
     counter(
         "equipoise_relay_credit_stalls_total",
         "stalls",
-        &[CLASSES, TRANSPORTS],
+        &[TOOLS, TRANSPORTS],
         "Times a leg ran out of its reader's credit while frames waited.",
         "",
     ),
-    counter("equipoise_relay_lagged_total", "legs", &[CLASSES], "Legs left behind beside others (W1.7).", ""),
+    counter("equipoise_relay_lagged_total", "legs", &[TOOLS], "Legs left behind beside others (W1.7).", ""),
     counter(
         "equipoise_relay_faults_total",
         "channels",
-        &[CLASSES],
+        &[TOOLS],
         "Channels closed because a peer broke the rules.",
         "",
     ),

@@ -2,7 +2,7 @@
 //! owner; the owner opens, revokes and removes, and hears of an end through a notice.
 
 use super::{
-    counters::{ClassCounters, RelayCounters},
+    counters::{Label, LineCounters, RelayCounters},
     leg::{End, Leg, Offered, Stage},
     outbox::Outbox,
     window,
@@ -79,7 +79,8 @@ impl Fault {
 
 pub struct Channel {
     spec: ChannelSpec,
-    counters: Arc<RelayCounters>,
+    label: Label,
+    counters: Arc<LineCounters>,
     hearer: Hearer,
     state: Mutex<State>,
 }
@@ -114,25 +115,38 @@ struct State {
 
 impl Channel {
     /// A channel that has just been opened: everybody begins at 0.
-    pub fn new(spec: ChannelSpec, counters: Arc<RelayCounters>, hearer: Hearer, now: Instant) -> Arc<Self> {
-        Self::with_written(spec, Some(0), counters, hearer, now)
+    pub fn new(
+        spec: ChannelSpec,
+        label: impl Into<Label>,
+        counters: &RelayCounters,
+        hearer: Hearer,
+        now: Instant,
+    ) -> Arc<Self> {
+        Self::with_written(spec, Some(0), label.into(), counters, hearer, now)
     }
 
     /// A channel from before a restart: readers say where they are, and the writer goes on from there (W3.3).
-    pub fn recovered(spec: ChannelSpec, counters: Arc<RelayCounters>, hearer: Hearer, now: Instant) -> Arc<Self> {
-        Self::with_written(spec, None, counters, hearer, now)
+    pub fn recovered(
+        spec: ChannelSpec,
+        label: impl Into<Label>,
+        counters: &RelayCounters,
+        hearer: Hearer,
+        now: Instant,
+    ) -> Arc<Self> {
+        Self::with_written(spec, None, label.into(), counters, hearer, now)
     }
 
     fn with_written(
         spec: ChannelSpec,
         written: Option<u64>,
-        counters: Arc<RelayCounters>,
+        label: Label,
+        counters: &RelayCounters,
         hearer: Hearer,
         now: Instant,
     ) -> Arc<Self> {
         let first = window(spec.class);
         let recovered = written.is_none();
-        let mut legs: Vec<_> = spec.readers.iter().map(|reader| Leg::new(&spec, *reader, now)).collect();
+        let mut legs: Vec<_> = spec.readers.iter().map(|reader| Leg::new(&spec, label, *reader, now)).collect();
         if recovered {
             legs.iter_mut().for_each(|leg| leg.stage = Stage::Waiting);
         }
@@ -156,7 +170,8 @@ impl Channel {
             refresh_due: false,
             notices: Vec::new(),
         };
-        Arc::new(Self { spec, counters, hearer, state: Mutex::new(state) })
+        let counters = counters.of(label).clone();
+        Arc::new(Self { spec, label, counters, hearer, state: Mutex::new(state) })
     }
 
     pub fn spec(&self) -> &ChannelSpec {
@@ -223,7 +238,7 @@ impl Channel {
     /// A data frame of the writer's.
     pub fn frame(&self, from: ParticipantId, epoch: AttachEpoch, frame: Frame, now: Instant) -> Result<Passed, Fault> {
         self.with(|channel, state| {
-            let counters = channel.counters();
+            let counters = &channel.counters;
             counters.read.add(1);
             counters.read_bytes.add(frame.payload.len() as u64);
             if from != channel.spec.writer {
@@ -270,7 +285,7 @@ impl Channel {
             state.written = Some(end);
             state.cursor = end;
             while let Some(at) = state.legs.iter().position(|leg| leg.next > end).filter(|_| !state.over) {
-                channel.counters().faults.add(1);
+                channel.counters.faults.add(1);
                 channel.end_leg(state, at, CloseReason::Fault, now);
             }
             if !state.over {
@@ -329,7 +344,7 @@ impl Channel {
                 return written;
             }
             if !state.legs.iter().any(|leg| leg.reader == reader) {
-                state.legs.push(Leg::new(&channel.spec, reader, now));
+                state.legs.push(Leg::new(&channel.spec, channel.label, reader, now));
             }
             if let Some(leg) = state.legs.iter_mut().find(|leg| leg.reader == reader) {
                 leg.let_go(Stage::Waiting, now);
@@ -347,7 +362,7 @@ impl Channel {
     pub fn expect_leg(&self, reader: ParticipantId, now: Instant) {
         self.with(|channel, state| {
             if !state.over && !state.legs.iter().any(|leg| leg.reader == reader) {
-                let mut leg = Leg::new(&channel.spec, reader, now);
+                let mut leg = Leg::new(&channel.spec, channel.label, reader, now);
                 leg.stage = Stage::Late;
                 state.legs.push(leg);
             }
@@ -395,7 +410,7 @@ impl Channel {
                 (false, written, _) => written,
             };
             if let Some(written) = most.filter(|most| next > *most) {
-                channel.counters().faults.add(1);
+                channel.counters.faults.add(1);
                 channel.end_leg(state, at, CloseReason::Fault, now);
                 return Err(Fault::Ahead { next, written });
             }
@@ -581,10 +596,6 @@ impl Channel {
         })
     }
 
-    fn counters(&self) -> &ClassCounters {
-        self.counters.of(self.spec.class)
-    }
-
     fn check(&self, state: &mut State, written: u64, frame: &Frame) -> Option<Fault> {
         let (offset, end) = (frame.header.offset, frame.end());
         if frame.header.kind.bit() & self.spec.kinds == 0 {
@@ -614,7 +625,7 @@ impl Channel {
     }
 
     fn offer(&self, state: &mut State, frame: &Frame, now: Instant) -> Option<Fault> {
-        let counters = self.counters();
+        let counters = &self.counters;
         let again = state.written.is_some_and(|written| frame.header.offset < written);
         let mut overrun = Vec::new();
         for (at, leg) in state.legs.iter_mut().enumerate() {
@@ -764,7 +775,7 @@ impl Channel {
         state.refresh_due = soon || state.writer.is_none();
         if let Some(writer) = state.writer.as_ref().filter(|_| !soon) {
             state.refreshed = Some(now);
-            self.counters().refreshes.add(1);
+            self.counters.refreshes.add(1);
             writer.outbox.steer(Frame::refresh(self.spec.channel));
         }
     }
@@ -775,7 +786,7 @@ impl Channel {
         if let Some(end) = &leg.end {
             end.outbox.steer(Frame::close(self.spec.channel, leg.sent(), CloseReason::Lagged));
         }
-        self.counters().lagged.add(1);
+        self.counters.lagged.add(1);
         state.notices.push(Notice::Lagged { channel: self.spec.channel, reader: leg.reader });
     }
 
@@ -816,7 +827,7 @@ impl Channel {
     }
 
     fn fail(&self, state: &mut State) {
-        self.counters().faults.add(1);
+        self.counters.faults.add(1);
         self.end(state, CloseReason::Fault, Instant::now());
     }
 

@@ -1,8 +1,11 @@
-//! What the relay counted, read by whoever serves metrics. For each class, over all legs:
+//! What the relay counted, read by whoever serves metrics. For each line, over all legs:
 //! `offered = forwarded + refused + replaced + duplicate + purged + waiting`.
 
 use crate::wire::control::Class;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Never goes back.
 #[derive(Debug, Default)]
@@ -18,9 +21,13 @@ impl Counter {
     }
 }
 
-/// One class of channels. A frame counts once for each leg it is meant for.
+/// Where a channel's frames count: a word of whoever made the channel, and no more than a number to the relay.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Label(pub usize);
+
+/// One line of counters. A frame counts once for each leg it is meant for.
 #[derive(Debug, Default)]
-pub struct ClassCounters {
+pub struct LineCounters {
     /// Read from a writer, whoever it is meant for: frames and payload bytes.
     pub read: Counter,
     pub read_bytes: Counter,
@@ -49,14 +56,28 @@ pub struct ClassCounters {
     pub refreshes: Counter,
 }
 
-#[derive(Debug, Default)]
+/// A line for each label; a channel and a leg look theirs up once, when they open.
+#[derive(Debug)]
 pub struct RelayCounters {
-    classes: [ClassCounters; 4],
+    lines: Box<[Arc<LineCounters>]>,
 }
 
 impl RelayCounters {
-    pub fn of(&self, class: Class) -> &ClassCounters {
-        &self.classes[index(class)]
+    /// With this many lines, and at least one.
+    pub fn new(lines: usize) -> Self {
+        Self { lines: (0..lines.max(1)).map(|_| Arc::default()).collect() }
+    }
+
+    /// Labels beyond the last line share it.
+    pub fn of(&self, label: impl Into<Label>) -> &Arc<LineCounters> {
+        let at = label.into().0.min(self.lines.len() - 1);
+        &self.lines[at]
+    }
+}
+
+impl Default for RelayCounters {
+    fn default() -> Self {
+        Self::new(4)
     }
 }
 

@@ -2,7 +2,7 @@
 //! Belongs to its channel and is only touched under the channel's lock.
 
 use super::{
-    counters::ClassCounters,
+    counters::{Label, LineCounters},
     gate::{Gate, Queued},
     outbox::{Flood, LegShared, Outbox, Which},
     window,
@@ -82,11 +82,12 @@ pub(super) struct Leg {
 }
 
 impl Leg {
-    pub fn new(spec: &ChannelSpec, reader: ParticipantId, now: Instant) -> Self {
+    pub fn new(spec: &ChannelSpec, label: Label, reader: ParticipantId, now: Instant) -> Self {
         let first = window(spec.class);
         let shared = LegShared {
             channel: spec.channel,
             class: spec.class,
+            label,
             gate: Gate::new(spec.kinds, PermissionEpoch(0)),
             sent: 0.into(),
             limit: first.into(),
@@ -282,7 +283,7 @@ impl Leg {
         }
     }
 
-    pub fn count(&self, offered: Offered, counters: &ClassCounters) {
+    pub fn count(&self, offered: Offered, counters: &LineCounters) {
         counters.offered.add(1);
         match offered {
             Offered::Queued => {}

@@ -13,7 +13,7 @@ pub mod outbox;
 mod tests;
 
 pub use channel::{Channel, Fault, Hearer, Notice, Passed};
-pub use counters::{ClassCounters, RelayCounters};
+pub use counters::{Label, LineCounters, RelayCounters};
 pub use gate::{Admitted, Gate};
 pub use outbox::{Closing, Outbox, Overflow, Sink};
 

@@ -2,7 +2,7 @@
 //! asked as a frame leaves, under the same lock that a revocation purges with, so neither can overtake the other.
 
 use super::{
-    counters::{RelayCounters, index},
+    counters::{Label, LineCounters, RelayCounters, index},
     gate::{Admitted, Gate, Queued},
 };
 use crate::{
@@ -64,6 +64,7 @@ pub struct Drained {
 pub(super) struct LegShared {
     pub channel: ChannelId,
     pub class: Class,
+    pub label: Label,
     pub gate: Gate,
     /// Where the last byte handed to a socket ended.
     pub sent: AtomicU64,
@@ -132,6 +133,8 @@ impl Steering {
 #[derive(Debug)]
 struct LegQueue {
     shared: Arc<LegShared>,
+    /// Of its label and its connection's transport.
+    counters: Arc<LineCounters>,
     frames: VecDeque<Queued>,
     /// Bytes it may still send in this turn.
     deficit: usize,
@@ -269,8 +272,16 @@ impl Outbox {
     // ---- for channels, which hold their own lock while they call ----
 
     pub(super) fn open_leg(&self, shared: Arc<LegShared>) {
-        let queue =
-            LegQueue { deficit: 0, listed: false, stalled: false, parked: false, frames: VecDeque::new(), shared };
+        let counters = self.counters.of(shared.label).clone();
+        let queue = LegQueue {
+            counters,
+            deficit: 0,
+            listed: false,
+            stalled: false,
+            parked: false,
+            frames: VecDeque::new(),
+            shared,
+        };
         let mut state = self.state.lock();
         if let Some(mut old) = state.legs.insert(queue.shared.channel, queue) {
             self.purged(&mut state, &mut old);
@@ -292,7 +303,7 @@ impl Outbox {
             return Err(Flood);
         }
         let Some(leg) = state.legs.get_mut(&shared.channel) else {
-            self.counters.of(shared.class).purged.add(1);
+            self.counters.of(shared.label).purged.add(1);
             return Ok(());
         };
         state.frames += 1;
@@ -322,7 +333,7 @@ impl Outbox {
             let offset = queue.frames[first].frame.header.offset;
             let gone: u64 = queue.frames.range(first..).map(|queued| queued.frame.payload.len() as u64).sum();
             let frames = queue.frames.len() - first;
-            self.counters.of(queue.shared.class).replaced.add(frames as u64);
+            queue.counters.replaced.add(frames as u64);
             queue.frames.truncate(first);
             state.frames -= frames;
             state.frame_bytes -= gone;
@@ -351,7 +362,7 @@ impl Outbox {
             let Some(channel) = state.turns[class].pop_front() else { break };
             let Some(leg) = state.legs.get_mut(&channel) else { continue };
             leg.deficit = (leg.deficit + QUANTUM).min(DEFICIT_MAX);
-            let taken = leg.turn(max_bytes.saturating_sub(bytes), &self.counters, sink);
+            let taken = leg.turn(max_bytes.saturating_sub(bytes), sink);
             bytes += taken.bytes;
             state.frames -= taken.frames;
             state.frame_bytes -= taken.payload;
@@ -380,7 +391,7 @@ impl Outbox {
     }
 
     fn purged(&self, state: &mut State, queue: &mut LegQueue) {
-        let counters = self.counters.of(queue.shared.class);
+        let counters = &queue.counters;
         let gone = std::mem::take(&mut queue.frames);
         let outcome = if queue.shared.gate.is_shut() { &counters.refused } else { &counters.purged };
         outcome.add(gone.len() as u64);
@@ -419,8 +430,8 @@ struct Taken {
 
 impl LegQueue {
     /// Sends what its share and its reader's credit allow.
-    fn turn(&mut self, max_bytes: usize, counters: &RelayCounters, sink: &mut impl Sink) -> Taken {
-        let counters = counters.of(self.shared.class);
+    fn turn(&mut self, max_bytes: usize, sink: &mut impl Sink) -> Taken {
+        let counters = &self.counters;
         let mut taken = Taken { bytes: 0, payload: 0, frames: 0 };
         let limit = self.shared.limit.load(Ordering::Acquire);
         while taken.bytes < max_bytes

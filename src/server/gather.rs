@@ -2,19 +2,16 @@
 
 use super::Settings;
 use crate::{
-    broker::{Broker, TransportName},
+    broker::{self, Broker, TransportName},
     clock,
     ops::Health,
-    relay::ClassCounters,
-    wire::control::{Class, Role},
+    relay::LineCounters,
+    wire::control::Role,
 };
 use metrics::{counter, gauge};
 
 const ROLES: [(Role, &str); 4] =
     [(Role::Rep, "rep"), (Role::Customer, "customer"), (Role::Service, "service"), (Role::Admin, "admin")];
-
-const CLASSES: [(Class, &str); 4] =
-    [(Class::Input, "input"), (Class::Shell, "shell"), (Class::Picture, "picture"), (Class::File, "file")];
 
 pub(super) fn from(broker: Broker, health: Health, settings: &Settings) -> impl Fn() + Send + Sync + 'static {
     let started_s = clock::wall_ms() as f64 / 1000.0;
@@ -38,27 +35,27 @@ fn connections(broker: &Broker) {
 
 /// What a leg's reader was given is counted by the connection; the rest by the channel, whatever the connection.
 fn relay(broker: &Broker) {
-    for (class, name) in CLASSES {
-        let channels = broker.channel_counters().of(class);
-        counter!("equipoise_relay_frames_read_total", "class" => name).absolute(channels.read.get());
-        counter!("equipoise_relay_bytes_read_total", "class" => name).absolute(channels.read_bytes.get());
-        counter!("equipoise_relay_frames_offered_total", "class" => name).absolute(channels.offered.get());
-        counter!("equipoise_relay_lagged_total", "class" => name).absolute(channels.lagged.get());
-        counter!("equipoise_relay_faults_total", "class" => name).absolute(channels.faults.get());
+    for (label, name) in broker::lines() {
+        let channels = broker.channel_counters().of(label);
+        counter!("equipoise_relay_frames_read_total", "tool" => name).absolute(channels.read.get());
+        counter!("equipoise_relay_bytes_read_total", "tool" => name).absolute(channels.read_bytes.get());
+        counter!("equipoise_relay_frames_offered_total", "tool" => name).absolute(channels.offered.get());
+        counter!("equipoise_relay_lagged_total", "tool" => name).absolute(channels.lagged.get());
+        counter!("equipoise_relay_faults_total", "tool" => name).absolute(channels.faults.get());
         frames(name, "none", channels);
         for transport in TransportName::ALL {
-            let legs = broker.leg_counters(transport).of(class);
+            let legs = broker.leg_counters(transport).of(label);
             let transport = transport.name();
             frames(name, transport, legs);
-            counter!("equipoise_relay_bytes_total", "class" => name, "transport" => transport)
+            counter!("equipoise_relay_bytes_total", "tool" => name, "transport" => transport)
                 .absolute(legs.forwarded_bytes.get());
-            counter!("equipoise_relay_credit_stalls_total", "class" => name, "transport" => transport)
+            counter!("equipoise_relay_credit_stalls_total", "tool" => name, "transport" => transport)
                 .absolute(legs.credit_stalls.get());
         }
     }
 }
 
-fn frames(class: &'static str, transport: &'static str, counters: &ClassCounters) {
+fn frames(tool: &'static str, transport: &'static str, counters: &LineCounters) {
     let outcomes = [
         ("forwarded", &counters.forwarded),
         ("refused", &counters.refused),
@@ -67,7 +64,7 @@ fn frames(class: &'static str, transport: &'static str, counters: &ClassCounters
         ("purged", &counters.purged),
     ];
     for (outcome, counter) in outcomes {
-        counter!("equipoise_relay_frames_total", "class" => class, "outcome" => outcome, "transport" => transport)
+        counter!("equipoise_relay_frames_total", "tool" => tool, "outcome" => outcome, "transport" => transport)
             .absolute(counter.get());
     }
 }

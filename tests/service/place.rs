@@ -146,6 +146,13 @@ impl Place {
         assert_eq!(serving(&self.broker), (self.address, self.pin.clone()));
     }
 
+    /// Another broker on the same folder, on a port of its own.
+    pub fn another(&self) -> Process {
+        let other = Process::start(&words(&args(&self.data, "127.0.0.1:0", &self.more)));
+        serving(&other);
+        other
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

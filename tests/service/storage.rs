@@ -170,6 +170,20 @@ async fn w5_4_a_broker_whose_syncs_fail_acknowledges_nothing_it_does_not_have() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn w5_6_a_broker_whose_journal_another_took_over_ends_and_says_why() {
+    let mut place = Place::open().await;
+    let mut till = Till::open(&place).await;
+    assert!(till.asks().await);
+    // With the lock in its place no second broker would start (H-103).
+    std::fs::remove_file(place.data.join("lock")).unwrap();
+    let mut other = place.another();
+    till.asks_until(false).await;
+    place.broker.err.has("another broker has taken over this site's journal");
+    assert_eq!(place.broker.ended().code(), Some(1));
+    other.kill();
+}
+
 fn injected(log: &Path) -> usize {
     std::fs::read_to_string(log).unwrap().lines().filter(|line| line.contains("(INJECTED)")).count()
 }

@@ -85,7 +85,7 @@ impl World {
         let counters = Arc::new(RelayCounters::default());
         let notices = Arc::default();
         let now = Instant::now();
-        let channel = Channel::new(spec(class, &[ANA, BEN]), counters.clone(), hearer(&notices), now);
+        let channel = Channel::new(spec(class, &[ANA, BEN]), class, &counters, hearer(&notices), now);
         let reader = |id| Reader {
             id,
             line: None,
@@ -131,7 +131,7 @@ impl World {
                 self.lose_writer();
                 (0..2).for_each(|at| self.lose_reader(at));
                 let spec = spec(self.class, &[ANA, BEN]);
-                self.channel = Channel::recovered(spec, self.counters.clone(), hearer(&self.notices), self.now);
+                self.channel = Channel::recovered(spec, self.class, &self.counters, hearer(&self.notices), self.now);
             }
             Step::BackWriter | Step::BackReader(_) => {}
         }

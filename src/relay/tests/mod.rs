@@ -18,6 +18,13 @@ use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
+/// Here each class has its line.
+impl From<Class> for Label {
+    fn from(class: Class) -> Self {
+        Self(class as usize)
+    }
+}
+
 pub const WRITER: ParticipantId = ParticipantId(0);
 pub const ANA: ParticipantId = ParticipantId(1);
 pub const BEN: ParticipantId = ParticipantId(2);
@@ -110,7 +117,7 @@ impl Room {
         let kind = Kind::DATA.into_iter().find(|kind| kind.bit() & spec.kinds != 0).unwrap();
         let outbox = || Outbox::new(counters.clone());
         let (writer, ana, ben) = (outbox(), outbox(), outbox());
-        let channel = Channel::new(spec, counters.clone(), hearer(&notices), now);
+        let channel = Channel::new(spec, class, &counters, hearer(&notices), now);
         channel.attach_writer(writer.clone(), FIRST, now);
         channel.attach_reader(ANA, ana.clone(), FIRST, now);
         channel.attach_reader(BEN, ben.clone(), FIRST, now);
