@@ -122,6 +122,12 @@ pub const CIVIL_TIME_INTERVAL: Span = Span::minutes(1);
 pub const JOURNAL_RETRY: Span = Span::seconds(1);
 /// A site that is imported or edited: some 30,000 users of a kilobyte, written twice, in one record on one node.
 pub const IMPORT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Text of a site file over a connection: as much as may be imported, in TOML.
+pub const SITE_TEXT_BYTES_MAX: usize = IMPORT_BYTES_MAX / 2;
+/// A piece of it: fits a message with room for its names.
+pub const SITE_PIECE_BYTES: usize = MESSAGE_BYTES_MAX - 4 * 1024;
+/// Final offsets that the answer to an edit names: as many as fit a message; every reader is told its own anyway.
+pub const FINALS_NAMED: usize = 1_000;
 /// One journal row (W5.6).
 pub const TURN_BYTES_MAX: usize = 512 * 1024;
 /// Deltas a console may have missed and still resume without a new snapshot (W4.4).
@@ -236,6 +242,10 @@ pub const OPEN_ANSWER: Span = Span::seconds(60);
 pub const FACTS_MAX: usize = 32;
 /// Data that moved in a session is told to its owner at most this often (R7.9): a twentieth of the shortest inactivity.
 pub const ACTIVITY_INTERVAL: Span = Span::seconds(15);
+/// Sessions judged anew in one turn after an edit of the site: about two milliseconds of work (P6.2).
+pub const SESSIONS_JUDGED_PER_TURN: usize = 400;
+/// Compiled permissions remembered: every rep of a large site in several portals, a few KiB each at most.
+pub const GRANTS_REMEMBERED: usize = 16_384;
 /// A held session ends after this (R7.7).
 pub const HOLD_MAX: Span = Span::minutes(14 * 24 * 60);
 /// A customer who lost the connection while waiting keeps the place in the queue for so long (R10.3).

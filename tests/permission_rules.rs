@@ -38,21 +38,26 @@ fn every_rule_has_a_test_and_the_document_names_it() {
     all.push("P5".to_owned());
     let mut wrong = Vec::new();
     for rule in &all {
-        let last = match (ledger.get(rule), ABSENT.iter().find(|(absent, _)| absent == rule)) {
-            (None, None) => {
-                wrong.push(format!("{rule} has neither a test nor a reason"));
-                continue;
-            }
-            (Some(files), Some(_)) => {
-                wrong.push(format!("{rule} has a test ({files:?}): it needs no reason"));
-                continue;
-            }
-            (None, Some((_, reason))) => format!("none: {reason}"),
-            (Some(files), None) => files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(" "),
-        };
         let rows: Vec<&str> = page.lines().filter(|line| line.starts_with(&format!("| {rule} |"))).collect();
-        if rows.len() != 1 || !rows[0].ends_with(&format!("| {last} |")) {
-            wrong.push(format!("{rule}: one row that ends with | {last} |"));
+        let [row] = rows.as_slice() else {
+            wrong.push(format!("{rule}: one row"));
+            continue;
+        };
+        let last = row.trim_end_matches(" |").rsplit("| ").next().unwrap_or_default();
+        match (ledger.get(rule), ABSENT.iter().find(|(absent, _)| absent == rule)) {
+            (None, None) => wrong.push(format!("{rule} has neither a test nor a reason")),
+            (Some(files), Some(_)) => wrong.push(format!("{rule} has a test ({files:?}): it needs no reason")),
+            (None, Some((_, reason))) if last != format!("none: {reason}") => {
+                wrong.push(format!("{rule}: a row that ends with | none: {reason} |"));
+            }
+            (None, Some(_)) => {}
+            // Tests of other rooms may bear the number too; the row names where to look first.
+            (Some(files), None) => {
+                let named: Vec<&str> = last.split(' ').map(|file| file.trim_matches('`')).collect();
+                if !named.iter().all(|file| files.contains(*file)) {
+                    wrong.push(format!("{rule}: a row that names of {files:?}"));
+                }
+            }
         }
     }
     assert!(wrong.is_empty(), "docs/permissions.md needs\n{}", wrong.join("\n"));

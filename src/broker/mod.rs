@@ -5,6 +5,7 @@
 
 mod activity;
 mod directory;
+mod edits;
 mod kept;
 mod meter;
 mod owner;

@@ -1,8 +1,14 @@
 //! The one task that owns a site's engine: takes bounded batches, decides, makes the turn durable, then lets it be seen.
 
 use super::{
-    Connection, Denied, Follower, Origin, OwnerError, Settings, Shared, StartError, denied, directory::Proof,
-    past::Pasts, perform::Performer, port::refused_by, resolve, waiting_room::no_rep,
+    Connection, Denied, Follower, Origin, OwnerError, Settings, Shared, StartError, denied,
+    directory::Proof,
+    edits::{self, Editor, Edits},
+    past::Pasts,
+    perform::Performer,
+    port::refused_by,
+    resolve,
+    waiting_room::no_rep,
 };
 use crate::{
     clock::{self, EngineClock},
@@ -17,6 +23,7 @@ use crate::{
     limits,
     policy::Tool,
     relay::Outbox,
+    site::raw::RawSite,
     time::Time,
     wire::{
         CloseCode,
@@ -33,6 +40,8 @@ const SITE: &str = "main";
 pub(super) enum Mail {
     /// A request of an attached connection; the answer goes to its outbox.
     Act { from: Arc<Connection>, id: u64, act: Box<Do> },
+    /// An administrator's edit of the site, read; `version` is the one that was edited.
+    Edit { from: Arc<Connection>, id: u64, site: Box<RawSite>, version: Option<u64> },
     /// Somebody who said hello.
     Enter(Box<Enter>),
     /// A command of the broker's own.
@@ -67,9 +76,21 @@ pub(super) enum Way {
 
 /// What is owed to whoever asked, once the turn is durable.
 enum Owed {
-    Reply { to: Arc<Connection>, id: u64, answer: Result<Answer, Refusal> },
-    Entered { enter: Box<Enter>, outcome: Result<(Actor, AttachEpoch), Denied> },
-    Command { reply: oneshot::Sender<Result<Outcome, Refusal>>, outcome: Result<Outcome, Refusal> },
+    Reply {
+        to: Arc<Connection>,
+        id: u64,
+        answer: Result<Answer, Refusal>,
+    },
+    Entered {
+        enter: Box<Enter>,
+        outcome: Result<(Actor, AttachEpoch), Denied>,
+    },
+    Command {
+        reply: oneshot::Sender<Result<Outcome, Refusal>>,
+        outcome: Result<Outcome, Refusal>,
+    },
+    /// Answered when everything that the edit touched is judged (P6.2).
+    Edited(Editor),
 }
 
 /// An answer that is finished from the state after the turn.
@@ -89,6 +110,7 @@ pub(super) struct Owner {
     follower: Follower,
     refusals: Refusals,
     pasts: Pasts,
+    edits: Edits,
     /// Ends that the journal did not take: at most one for each connection, channel and leg that lived, for nobody enters
     /// and nothing opens meanwhile. Lost, they would be attached and open for ever.
     put_off: Vec<Command>,
@@ -147,6 +169,7 @@ impl Owner {
             follower,
             refusals: Refusals::default(),
             pasts: Pasts::new(shared.shutdown.clone()),
+            edits: Edits::default(),
             put_off: Vec::new(),
             broken: false,
             fenced: false,
@@ -185,6 +208,17 @@ impl Owner {
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut civil = tokio::time::interval(Duration::from_millis(limits::CIVIL_TIME_INTERVAL.0));
         loop {
+            // What an edit touched is judged a turn at a time, and whatever waits has its turn with each (P6.2).
+            if self.engine.state().tools.unjudged() > 0 && self.journal.has_room() {
+                while batch.len() < limits::COMMANDS_PER_TURN
+                    && let Ok(mail) = self.mailbox.try_recv()
+                {
+                    batch.push(mail);
+                }
+                batch.push(own_mail(Command::JudgeRights));
+                self.turn(&mut batch).await;
+                continue;
+            }
             let timer = self.engine.next_deadline().map(|due| self.clock.instant(due));
             // While the disk is full no timer can fire; then look again in a while.
             let retry = std::time::Instant::now() + Duration::from_millis(limits::JOURNAL_RETRY.0);
@@ -247,8 +281,11 @@ impl Owner {
             let mut text = 0;
             while !self.broken
                 && turn.events.len() < limits::EVENTS_PER_TURN
-                && let Some(mail) =
-                    batch.next_if(|mail| text == 0 || text + text_bytes(mail) <= limits::TEXT_PER_TURN_BYTES)
+                && let Some(mail) = batch.next_if(|mail| {
+                    let fits = text == 0 || text + text_bytes(mail) <= limits::TEXT_PER_TURN_BYTES;
+                    // A site is written whole, and alone in its turn (W5.6).
+                    fits && (turn.requests.is_empty() || !is_an_edit(mail)) && !turn.requests.iter().any(is_of_an_edit)
+                })
             {
                 text += text_bytes(&mail);
                 match mail {
@@ -262,9 +299,17 @@ impl Owner {
                         let outcome = self.enter(now, &enter, &mut turn);
                         owed.push(Owed::Entered { enter, outcome });
                     }
+                    Mail::Edit { from, id, site, version } => {
+                        let editor = Editor::Connection { to: from, id };
+                        owed.push(self.edit(now, editor, site, version, &mut turn));
+                    }
                     Mail::Command { request, reply } => {
+                        let edits = matches!(request.command, Command::ApplySite(_));
                         let outcome = self.decide(now, *request, &mut turn);
-                        owed.push(Owed::Command { reply, outcome });
+                        owed.push(match outcome {
+                            Ok(_) if edits => Owed::Edited(Editor::Command(reply)),
+                            outcome => Owed::Command { reply, outcome },
+                        });
                     }
                 }
             }
@@ -303,6 +348,10 @@ impl Owner {
         for owed in owed {
             self.pay(owed, &finals);
         }
+        self.edits.gather(&turn.events, &finals);
+        if self.engine.state().tools.unjudged() == 0 {
+            self.edits.answer(self.engine.state());
+        }
         self.performer.perform(&turn.events, self.engine.state(), self.head);
     }
 
@@ -311,6 +360,7 @@ impl Owner {
         for owed in owed {
             refuse_owed(owed, refusal);
         }
+        self.edits.abandon(refusal);
         self.put_off.extend(turn.requests.into_iter().map(|(_, request)| request.command).filter(is_an_end));
         let before = self.head;
         self.rebuild().await;
@@ -453,6 +503,24 @@ impl Owner {
         }
     }
 
+    /// Makes the site another one, if it is still the one that was edited (W5.7).
+    fn edit(&mut self, now: Time, editor: Editor, site: Box<RawSite>, version: Option<u64>, turn: &mut Turn) -> Owed {
+        let Editor::Connection { to, id } = &editor else { return Owed::Edited(editor) };
+        let (to, id, live) = (to.clone(), *id, self.engine.state().site_version);
+        let stale = to.outbox.closing().is_some() || version.is_some_and(|version| version != live);
+        let done = match stale {
+            true => Err(Refusal::new(Reason::Stale, "W5.7", "the site was edited meanwhile: look at it again")),
+            false => {
+                let request = Request { actor: to.actor, id: None, command: Command::ApplySite(site) };
+                self.decide(now, request, turn)
+            }
+        };
+        match done {
+            Ok(_) => Owed::Edited(editor),
+            Err(refusal) => Owed::Reply { to, id, answer: Err(refusal) },
+        }
+    }
+
     /// Who somebody is from this turn on, with the epoch of the new connection.
     fn enter(&mut self, now: Time, enter: &Enter, turn: &mut Turn) -> Result<(Actor, AttachEpoch), Denied> {
         let resume = enter.resume.hash();
@@ -531,6 +599,7 @@ impl Owner {
             Owed::Reply { to, id, answer: Ok(Answer::Look(resolve::Look::Past(session, offer))) } => {
                 self.pasts.tell(to, id, Teller::new(session, offer), || self.journal.read_from(Seq(1)));
             }
+            Owed::Edited(editor) => self.edits.wait(editor),
             Owed::Reply { to, id, answer } => {
                 if let (Actor::Service(_), Ok(Answer::Outcome { outcome: Outcome::Session(session), .. })) =
                     (to.actor, &answer)
@@ -581,7 +650,7 @@ impl Owner {
                 Done::Explained(Box::new(state.explained(session)))
             }
             Answer::Look(resolve::Look::ExplainAsk(ask)) => Done::Explained(Box::new(self.dry_run(&ask))),
-            Answer::Look(resolve::Look::Site) => Done::Site { toml: state.site.raw.to_toml() },
+            Answer::Look(resolve::Look::Site(at)) => edits::site_from(state, at),
             Answer::Outcome { outcome, secret, expires_at_ms } => match (outcome, secret) {
                 (Outcome::Session(session), Some(join)) => {
                     Done::Asked { session: session.0, join: join.reveal().into() }
@@ -674,7 +743,7 @@ fn text_bytes(mail: &Mail) -> usize {
             let client = &enter.hello.client;
             client.name.len() + client.version.len() + client.display_name.len() + client.locale.len()
         }
-        Mail::Command { .. } | Mail::Look(_) => 0,
+        Mail::Command { .. } | Mail::Edit { .. } | Mail::Look(_) => 0,
     }
 }
 
@@ -696,6 +765,18 @@ fn role_of(party: Party) -> Role {
     }
 }
 
+fn is_an_edit(mail: &Mail) -> bool {
+    match mail {
+        Mail::Edit { .. } => true,
+        Mail::Command { request, .. } => matches!(request.command, Command::ApplySite(_)),
+        _ => false,
+    }
+}
+
+fn is_of_an_edit((_, request): &(Time, Request)) -> bool {
+    matches!(request.command, Command::ApplySite(_))
+}
+
 /// What has happened already, and only has to become known.
 fn is_an_end(command: &Command) -> bool {
     matches!(command, Command::Lost { .. } | Command::ChannelEnded { .. } | Command::LegEnded { .. })
@@ -709,7 +790,8 @@ fn own_mail(command: Command) -> Mail {
 
 /// Changes nothing, so a full disk does not hinder it (W5.2).
 fn is_a_look(mail: &Mail) -> bool {
-    matches!(mail, Mail::Act { act, .. } if matches!(**act, Do::Explain { .. } | Do::ExplainAsk(_) | Do::Site {}))
+    let Mail::Act { act, .. } = mail else { return false };
+    matches!(**act, Do::Explain { .. } | Do::ExplainAsk(_) | Do::Site {} | Do::SitePart { .. })
 }
 
 fn refuse_mail(mail: Mail, refusal: &Refusal) {
@@ -718,6 +800,7 @@ fn refuse_mail(mail: Mail, refusal: &Refusal) {
         Mail::Act { from, id, .. } => {
             from.say(&FromBroker::Reply { re: id, answer: Err(Box::new(refused_by(refusal.clone()))) });
         }
+        Mail::Edit { from, id, .. } => Editor::Connection { to: from, id }.refuse(refusal),
         Mail::Enter(enter) => {
             let _ = enter.reply.send(Err(storage_denied(refusal)));
         }
@@ -729,6 +812,7 @@ fn refuse_mail(mail: Mail, refusal: &Refusal) {
 
 fn refuse_owed(owed: Owed, refusal: &Refusal) {
     match owed {
+        Owed::Edited(editor) => editor.refuse(refusal),
         Owed::Reply { to, id, .. } => {
             to.say(&FromBroker::Reply { re: id, answer: Err(Box::new(refused_by(refusal.clone()))) });
         }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     engine::{
         Actor, Command, Event, Queue, Session, Stamped, State,
-        event::{ChannelSpec, LogoutReason},
+        event::{Cause, ChannelSpec, LogoutReason},
         tools::{Channel as LiveChannel, Open as OpenRequest, OpenStage},
     },
     identity::Secret,
@@ -22,7 +22,7 @@ use crate::{
     time::Time,
     wire::{
         CloseCode,
-        control::{ChannelView, Ev, FinalOffset, FromBroker, Hello, Opened, SessionView, Value, Welcome},
+        control::{ChannelView, Ev, FinalOffset, FromBroker, Hello, Opened, Refused, SessionView, Value, Welcome},
         frame::CloseReason,
     },
 };
@@ -36,6 +36,12 @@ use std::{
 pub(super) struct Finals(BTreeMap<(ChannelId, ParticipantId), u64>);
 
 impl Finals {
+    /// Of every reader whose leg of this channel ended.
+    pub fn of_channel(&self, channel: ChannelId) -> impl Iterator<Item = FinalOffset> {
+        let legs = self.0.range((channel, ParticipantId(0))..=(channel, ParticipantId(u16::MAX)));
+        legs.map(|((channel, reader), at)| FinalOffset { channel: channel.0, participant: reader.0, offset: *at })
+    }
+
     pub fn of(&self, legs: &[(ChannelId, ParticipantId)], _to: &Connection) -> Vec<FinalOffset> {
         let offset = |leg| self.0.get(leg).copied().unwrap_or(0);
         legs.iter().map(|leg| FinalOffset { channel: leg.0.0, participant: leg.1.0, offset: offset(leg) }).collect()
@@ -578,10 +584,11 @@ impl Performer {
                     self.tell(party, head, || ev);
                 }
             }
-            Event::OpenRefused { session, open, code, reason } => {
+            Event::OpenRefused { session, open, code, reason, cause } => {
                 let by = self.openers.remove(&(*session, *open));
                 if let Some(party) = by.and_then(|by| self.party_at(*session, by)) {
-                    let refused = refused(code, reason);
+                    let (tool, source) = told(cause);
+                    let refused = Refused { tool, source, ..refused(code, reason) };
                     let (session, open) = (session.0, open.0);
                     self.tell(party, head, || Ev::RefusedOpen { session, open, refused });
                 }
@@ -633,14 +640,17 @@ impl Performer {
                     push(&connection, head, Ev::Opened(opened));
                 }
             }
-            Event::LegClosed { session, channel, reader, reason } => {
+            Event::LegClosed { session, channel, reader, reason, cause } => {
                 if let Some(party) = self.party_at(*session, *reader) {
                     let (session, channel, reason) = (session.0, channel.0, reason.clone());
-                    self.tell(party, head, || Ev::Closed { session, channel, reason, at: None });
+                    let (tool, source) = told(cause);
+                    self.tell(party, head, || Ev::Closed { session, channel, reason, at: None, tool, source });
                 }
             }
-            Event::ChannelClosed { session, channel, reason } => {
-                let ev = Ev::Closed { session: session.0, channel: channel.0, reason: reason.clone(), at: None };
+            Event::ChannelClosed { session, channel, reason, cause } => {
+                let (tool, source) = told(cause);
+                let (session_id, channel_id, reason) = (session.0, channel.0, reason.clone());
+                let ev = Ev::Closed { session: session_id, channel: channel_id, reason, at: None, tool, source };
                 self.shared.directory.close(*channel);
                 for (party, _) in self.members.get(session).into_iter().flatten() {
                     let ev = ev.clone();
@@ -856,6 +866,11 @@ fn close_what_is_gone(channel: &Channel, spec: &ChannelSpec, state: &State, sess
             }
         }
     }
+}
+
+/// A cause as the wire says it: tool and source.
+fn told(cause: &Option<Cause>) -> (Option<String>, Option<String>) {
+    cause.as_ref().map(|cause| (cause.tool.name().to_owned(), cause.source.clone())).unzip()
 }
 
 fn members(session: &Session) -> Vec<(Party, ParticipantId)> {

@@ -1,6 +1,12 @@
 //! One attached connection, as the transport holds it: messages go to the owner, frames straight to their channel.
 
-use super::{Broker, Connection, directory::Routed, owner::Mail, refused};
+use super::{
+    Broker, Connection,
+    directory::Routed,
+    edits::{self, Pieces},
+    owner::Mail,
+    refused,
+};
 use crate::{
     engine::{Actor, Command, Refusal},
     ids::*,
@@ -39,6 +45,8 @@ pub struct Port {
     dropped: Mutex<Bucket>,
     /// RESUME and REFRESH: each makes a writer send again (W1.6).
     restarts: Mutex<Bucket>,
+    /// An edit of the site that comes in pieces; administrators alone have one.
+    edit: Mutex<Pieces>,
 }
 
 /// How much of something a connection may still do; it fills up with time.
@@ -64,7 +72,14 @@ impl Bucket {
 impl Port {
     pub(super) fn new(broker: Broker, connection: Arc<Connection>) -> Self {
         let bucket = || Mutex::new(Bucket::new());
-        Self { broker, connection, known: Mutex::default(), dropped: bucket(), restarts: bucket() }
+        Self {
+            broker,
+            connection,
+            known: Mutex::default(),
+            dropped: bucket(),
+            restarts: bucket(),
+            edit: Mutex::default(),
+        }
     }
 
     pub fn outbox(&self) -> &Arc<Outbox> {
@@ -86,6 +101,7 @@ impl Port {
     pub async fn message(&self, message: FromClient) {
         match message {
             FromClient::Request { id, act } => match *act {
+                Do::ApplySite { text, more, version } => self.apply_site(id, text, more, version).await,
                 Do::SetPassword { username, password } => self.set_password(id, username, password.into()).await,
                 Do::ResetSecondFactor { username } => {
                     let answer = self.broker.reset_second_factor(self.connection.actor, &username).await;
@@ -105,6 +121,29 @@ impl Port {
             FromClient::Pong(_) => {}
             // The transport takes the first hello; a second says nothing about who this is.
             FromClient::Hello(_) => self.connection.close(CloseCode::BadMessage, "a second hello"),
+        }
+    }
+
+    /// Gathers the pieces and reads the whole, so that the owner need only check it.
+    async fn apply_site(&self, id: u64, piece: String, more: bool, version: Option<u64>) {
+        if !matches!(self.connection.actor, Actor::Admin(_)) {
+            return self.answer(id, Err(refused("not_permitted", "only an administrator edits the site")));
+        }
+        let text = match self.edit.lock().take(&piece, more) {
+            Ok(Some(text)) => text,
+            Ok(None) => return self.answer(id, Ok(crate::wire::Done::Yes {})),
+            Err(refused) => return self.answer(id, Err(refused)),
+        };
+        let read = tokio::task::spawn_blocking(move || edits::read(&text)).await;
+        match read {
+            Ok(Ok(site)) => {
+                let mail = Mail::Edit { from: self.connection.clone(), id, site: Box::new(site), version };
+                if self.broker.send(mail).await.is_err() {
+                    self.answer(id, Err(refused("draining", "the broker is about to restart")));
+                }
+            }
+            Ok(Err(refusal)) => self.answer(id, Err(refused_by(refusal))),
+            Err(_) => self.answer(id, Err(refused("overloaded", "the site could not be read; try again"))),
         }
     }
 

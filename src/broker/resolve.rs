@@ -24,7 +24,7 @@ pub enum Look {
     Past(SessionId, Option<u32>),
     /// A dry run (R9.2).
     ExplainAsk(Box<command::Ask>),
-    Site,
+    Site(u64),
 }
 
 /// Resolves one request. `hash` is of a fresh secret, used where the request makes a key.
@@ -117,10 +117,15 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
             may_try(state, actor, &ask)?;
             return Ok(Resolved::Look(Look::ExplainAsk(Box::new(ask))));
         }
-        Do::Site {} if matches!(actor, Actor::Admin(user) if is_administrator(state, user)) => {
-            return Ok(Resolved::Look(Look::Site));
+        Do::Site {} | Do::SitePart { .. } if matches!(actor, Actor::Admin(user) if is_administrator(state, user)) => {
+            let at = if let Do::SitePart { at } = act { at } else { 0 };
+            return Ok(Resolved::Look(Look::Site(at)));
         }
-        Do::Site {} => return Err(Refusal::new(Reason::NotPermitted, "", "only an administrator may read the site")),
+        // It is gathered and read before it comes to the owner, as an edit.
+        Do::ApplySite { .. } => return Err(malformed("apply_site", "the text was not read")),
+        Do::Site {} | Do::SitePart { .. } => {
+            return Err(Refusal::new(Reason::NotPermitted, "", "only an administrator may read the site"));
+        }
         // A password is hashed before it comes to the owner, as `SetCredential`.
         Do::SetPassword { .. } => return Err(malformed("set_password", "the password was not hashed")),
         Do::ResetSecondFactor { username } => Command::RemoveSecondFactor { user: user(site, &username)? },
@@ -168,7 +173,9 @@ fn names(act: &Do) -> Option<u64> {
         | Do::SetPassword { .. }
         | Do::ResetSecondFactor { .. }
         | Do::MakeServiceKey { .. }
-        | Do::Site {} => None,
+        | Do::Site {}
+        | Do::SitePart { .. }
+        | Do::ApplySite { .. } => None,
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     policy::{
+        everybody,
         explain::{self, Query},
         paths::Os,
     },
@@ -24,7 +25,8 @@ pub(super) enum PolicyCommand {
     #[command(after_help = "A refused path is an answer: the exit code stays 0.\n\n\
                       Examples:\n  equipoise policy explain --site config/site.toml --user ana --portal main\n  \
                       equipoise policy explain --site site.toml --user ana --path /home/ana/.ssh --os linux --json\n  \
-                      equipoise policy explain --site site.toml --user ana --against new-site.toml")]
+                      equipoise policy explain --site site.toml --user ana --against new-site.toml\n  \
+                      equipoise policy explain --site site.toml --against new-site.toml")]
     Explain(Box<ExplainArgs>),
 }
 
@@ -33,9 +35,9 @@ pub(super) struct ExplainArgs {
     /// Site file
     #[arg(long, value_name = "FILE")]
     site: PathBuf,
-    /// Username of the rep
-    #[arg(long)]
-    user: String,
+    /// Username of the rep; with --against it may be left out: everybody
+    #[arg(long, required_unless_present = "against")]
+    user: Option<String>,
     /// Portal through which the customer comes
     #[arg(long)]
     portal: Option<String>,
@@ -88,13 +90,17 @@ pub(super) fn run(command: PolicyCommand) -> Result<(), Failure> {
         OsName::Windows => Os::Windows,
     });
     let query = Query {
-        user: args.user,
+        user: args.user.clone().unwrap_or_default(),
         portal: args.portal,
         jump_item: args.jump_item,
         kind: args.kind,
         present: Some(matches!(args.present, YesNo::Yes)),
         path: args.path.zip(os),
     };
+    if let (None, Some(other)) = (&args.user, &args.against) {
+        let everybody = everybody::against(&site, &site::load(other)?, &query).map_err(|e| Failure::usage(&e))?;
+        return if args.json { Out.json(&everybody) } else { Out.bytes(everybody.to_string().as_bytes()) };
+    }
     let explained = match &args.against {
         Some(other) => explain::explain_against(&site, &site::load(other)?, &query),
         None => explain::explain(&site, &query),

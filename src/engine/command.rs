@@ -350,6 +350,8 @@ pub enum Command {
         session: SessionId,
         tool: Option<Tool>,
     },
+    /// Goes on judging sessions whose rights the site changed (P6.2): a turn's worth.
+    JudgeRights,
     /// Requests for a tool that were refused since the last such record (P6.3): the broker counts, the journal keeps.
     Refusals {
         session: SessionId,

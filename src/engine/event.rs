@@ -9,7 +9,7 @@ use crate::{
     ids::*,
     policy::Tool,
     site::raw::RawSite,
-    time::Time,
+    time::{Span, Time},
     wire::control::{Class, ClientInfo, Value},
 };
 use serde::{Deserialize, Serialize};
@@ -338,6 +338,9 @@ pub enum Event {
         /// The answer holds for what waits on it and for nothing later (P4.4).
         #[serde(default)]
         anew: bool,
+        /// How long a yes holds; none: as long as the session (P4.6).
+        #[serde(default)]
+        lasts: Option<Span>,
     },
     PromptAnswered {
         session: SessionId,
@@ -364,6 +367,8 @@ pub enum Event {
         open: OpenId,
         code: String,
         reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
     },
     Opened {
         session: SessionId,
@@ -384,11 +389,15 @@ pub enum Event {
         channel: ChannelId,
         reader: ParticipantId,
         reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
     },
     ChannelClosed {
         session: SessionId,
         channel: ChannelId,
         reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
     },
     /// These reps are not inactive: their control, shell or file channels moved data (R7.9).
     DataMoved {
@@ -404,6 +413,16 @@ pub enum Event {
     TakenBack {
         session: SessionId,
         tool: Option<Tool>,
+    },
+    /// A yes of the customer's holds no longer: it ran out, its participant left, or the right it was for is gone.
+    ConsentEnded {
+        session: SessionId,
+        participant: ParticipantId,
+        tools: Vec<Tool>,
+    },
+    /// The site changed what somebody in these sessions may do: each is judged anew, some at a time (P6.2).
+    RightsTouched {
+        sessions: Vec<SessionId>,
     },
     PermissionsChanged {
         session: SessionId,
@@ -427,6 +446,14 @@ pub fn name_of(value: &impl Serialize) -> String {
         Ok(serde_json::Value::String(name)) => name,
         _ => String::new(),
     }
+}
+
+/// The permission that ended something, and the layer that took it away (P6.2): a name of contract C3, or `customer`,
+/// `consent`, `hold`, `take_over`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Cause {
+    pub tool: Tool,
+    pub source: String,
 }
 
 /// One directed channel of an opened tool (W1.1).

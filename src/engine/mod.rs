@@ -219,6 +219,7 @@ impl Engine {
                 self.refusals(now, actor, (*session, *participant, *tool), *count, source, out)
             }
             Command::DataMoved { session, by } => self.moved_data(now, actor, *session, by, out),
+            Command::JudgeRights => self.judge_rights(now, actor, out),
             Command::ChannelEnded { channel, reason } => self.channel_ended(now, actor, *channel, reason, out),
             Command::LegEnded { channel, reader, reason } => self.leg_ended(now, actor, *channel, *reader, reason, out),
 

@@ -30,8 +30,10 @@ impl Engine {
             let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
             return Err(Refusal::new(Reason::BadSite, "", all.join("; ")));
         }
+        let before = self.rights_before();
         self.emit(now, Event::SiteApplied { site: Box::new(raw.clone()) }, out);
         self.after_site(now, out);
+        self.rights_after(now, before, out);
         Ok(Outcome::Done)
     }
 
@@ -135,6 +137,8 @@ impl Engine {
 
 impl State {
     pub(super) fn fold_site(&mut self, event: &Event) {
+        self.grants.forget();
+        self.site_version += 1;
         match event {
             Event::SiteApplied { site } => {
                 // Checked when it was decided; a journal that says otherwise changes nothing.

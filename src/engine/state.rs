@@ -1,8 +1,14 @@
 //! The state of a site and its fold: nothing here decides.
 
 use super::{
-    Event, Queue, Session, accounts::Accounts, estimate::Paces, index::Index, keys::Keys, notices::Notices,
-    parties::Parties, tools::Tools,
+    Event, Queue, Session,
+    accounts::Accounts,
+    estimate::Paces,
+    index::Index,
+    keys::Keys,
+    notices::Notices,
+    parties::Parties,
+    tools::{Grants, Tools},
 };
 use crate::{
     ids::*,
@@ -22,6 +28,9 @@ pub struct State {
     /// Counts up with each owner (W5.6).
     pub owner_epoch: u64,
     pub site: Site,
+    /// How often the site was edited: what an edit is of (W5.7).
+    #[serde(default)]
+    pub site_version: u64,
     /// Reps who are logged in.
     pub consoles: BTreeMap<UserId, Console>,
     /// Sessions that have not ended.
@@ -43,6 +52,8 @@ pub struct State {
     pub two_factor_since: Option<u64>,
     #[serde(skip)]
     pub(super) index: Index,
+    #[serde(skip)]
+    pub(super) grants: Grants,
 }
 
 impl State {

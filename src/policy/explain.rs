@@ -85,6 +85,9 @@ pub struct PromptAnswer {
     pub timeout_s: u64,
     /// `allow` or `deny`: what silence answers (P4.3).
     pub answer: &'static str,
+    /// How long a yes holds; left out: as long as the session (P4.6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent_s: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -107,7 +110,7 @@ pub struct Change {
 /// Answers the question for one site.
 pub fn explain(site: &Site, query: &Query) -> Result<Explanation, Unknown> {
     let permissions = compile(site, &situation(site, query)?);
-    let Prompting { timeout, allow } = permissions.prompting;
+    let Prompting { timeout, allow, lasts } = permissions.prompting;
     let option = |option: &ToolOption| {
         let (value, source) = permissions.option(*option);
         (option.name(), Said { value: value.clone(), source: source.name(site) })
@@ -125,7 +128,11 @@ pub fn explain(site: &Site, query: &Query) -> Result<Explanation, Unknown> {
     Ok(Explanation {
         permissions: rows(site, &permissions),
         options: ToolOption::ALL.iter().map(option).collect(),
-        prompt: PromptAnswer { timeout_s: timeout.0 / 1000, answer: if allow { "allow" } else { "deny" } },
+        prompt: PromptAnswer {
+            timeout_s: timeout.0 / 1000,
+            answer: if allow { "allow" } else { "deny" },
+            consent_s: lasts.map(|lasts| lasts.0 / 1000),
+        },
         path,
         changes: None,
     })
@@ -133,14 +140,17 @@ pub fn explain(site: &Site, query: &Query) -> Result<Explanation, Unknown> {
 
 /// As [`explain`], with what `other` would change (`--against`).
 pub fn explain_against(site: &Site, other: &Site, query: &Query) -> Result<Explanation, Unknown> {
-    let before = explain(site, query)?;
-    let after = explain(other, query)?;
-    let pairs = before.permissions.0.iter().zip(after.permissions.0);
-    let changes = pairs
-        .filter(|((_, before), (_, after))| before != after)
-        .map(|((tool, before), (_, after))| Change { tool: tool.name(), before: before.clone(), after })
-        .collect();
-    Ok(Explanation { changes: Some(changes), ..before })
+    Ok(Explanation { changes: Some(changes(site, other, query)?), ..explain(site, query)? })
+}
+
+/// What `other` would change in one situation.
+pub fn changes(site: &Site, other: &Site, query: &Query) -> Result<Vec<Change>, Unknown> {
+    let before = compile(site, &situation(site, query)?);
+    let after = compile(other, &situation(other, query)?);
+    let (before, after) = (rows(site, &before), rows(other, &after));
+    let pairs = before.0.into_iter().zip(after.0);
+    let otherwise = pairs.filter(|((_, before), (_, after))| before != after);
+    Ok(otherwise.map(|((tool, before), (_, after))| Change { tool: tool.name(), before, after }).collect())
 }
 
 /// The question with its codes found.

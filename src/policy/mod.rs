@@ -2,6 +2,7 @@
 //! Pure: the same site and situation give the same permissions. It never knows a connection or a frame's payload.
 
 pub mod domains;
+pub mod everybody;
 pub mod explain;
 pub mod paths;
 pub mod plan;

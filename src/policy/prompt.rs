@@ -39,6 +39,8 @@ pub struct Prompting {
     pub timeout: Span,
     /// What silence answers, and what is answered where nobody is present (P4.5).
     pub allow: bool,
+    /// How long a yes holds; none: as long as the session (P4.6).
+    pub lasts: Option<Span>,
 }
 
 /// Mode, time and answer, each of the first rule that defines it (P4.1).
@@ -47,7 +49,8 @@ pub(super) fn settle<'site>(
 ) -> (Prompting, Option<&'site PromptMode>) {
     let timeout = rules.clone().find_map(|rule| rule.timeout).unwrap_or(limits::PROMPT);
     let allow = rules.clone().find_map(|rule| rule.allow).unwrap_or(false);
-    (Prompting { timeout, allow }, { rules }.find_map(|rule| rule.mode.as_ref()))
+    let lasts = rules.clone().find_map(|rule| rule.lasts).filter(|lasts| lasts.0 > 0);
+    (Prompting { timeout, allow, lasts }, { rules }.find_map(|rule| rule.mode.as_ref()))
 }
 
 /// The rule for one tool, once all values are settled.

@@ -359,6 +359,7 @@ fn meet(mut own: Permissions, other: Permissions) -> Permissions {
         mine.prompt = mine.prompt.max(theirs.prompt);
     }
     own.prompting.allow &= other.prompting.allow;
+    own.prompting.lasts = own.prompting.lasts.into_iter().chain(other.prompting.lasts).min();
     own
 }
 
@@ -428,6 +429,7 @@ fn builtin(cobrowse: bool) -> Builtin {
         mode: Some(PromptMode::PerTool { tools, once: false, single: false }),
         timeout: Some(limits::PROMPT),
         allow: Some(false),
+        lasts: None,
     };
     Builtin { layer, prompt }
 }

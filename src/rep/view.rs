@@ -92,10 +92,14 @@ impl View {
                 keep(&mut self.opens, (*session, *open), Err(refused.clone()));
                 None
             }
-            Ev::Closed { channel, reason, .. } => {
+            Ev::Closed { channel, reason, tool, source, .. } => {
                 keep(&mut self.closed, *channel, reason.clone());
                 self.chats.retain(|_, chat| chat.channel != *channel);
-                (reason == "revoked").then(|| format!("channel {channel} was taken away"))
+                let by = match (tool, source) {
+                    (Some(tool), Some(source)) => format!(": {} by {}", plain(tool), plain(source)),
+                    _ => String::new(),
+                };
+                (reason == "revoked").then(|| format!("channel {channel} was taken away{by}"))
             }
             Ev::Noted { channel, facts, .. } => {
                 let mut all = self.notes.remove(channel).unwrap_or_default();
@@ -287,7 +291,10 @@ mod tests {
     fn what_nobody_asks_for_is_bounded() {
         let mut view = View::default();
         for channel in 0..10_000 {
-            view.take(&Ev::Closed { session: 1, channel, reason: "finished".into(), at: None }, 0);
+            view.take(
+                &Ev::Closed { session: 1, channel, reason: "finished".into(), at: None, tool: None, source: None },
+                0,
+            );
             view.take(&Ev::Noted { session: 1, channel, by: 0, facts: Facts::new() }, 0);
         }
         assert_eq!((view.closed.len(), view.notes.len()), (KEPT, KEPT));

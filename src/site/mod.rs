@@ -2,6 +2,7 @@
 //! file says; `check` turns it into these. This room knows nothing of sessions, time passing or who is logged in.
 
 pub mod check;
+pub mod diff;
 pub mod layers;
 pub mod raw;
 pub mod read;

@@ -86,6 +86,9 @@ pub struct PromptRule {
     pub timeout: Option<Span>,
     /// The answer taken when the time is over: allow or deny.
     pub allow: Option<bool>,
+    /// How long a yes holds; zero: as long as the session (P4.6).
+    #[serde(default)]
+    pub lasts: Option<Span>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

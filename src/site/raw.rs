@@ -348,6 +348,8 @@ pub struct RawPrompt {
     pub single: bool,
     pub timeout_s: Option<u32>,
     pub answer: Option<String>,
+    /// How long a yes holds, seconds; 0: as long as the session (P4.6).
+    pub consent_s: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -329,6 +329,21 @@ pub enum Do {
         name: String,
     },
     Site {},
+    /// The same from this byte of its text on, where it did not fit one answer.
+    SitePart {
+        at: u64,
+    },
+    /// An edited site file, in pieces that each fit a message. Answer: `yes` to a piece, `applied` to the last, once
+    /// every right that it takes away has ended.
+    ApplySite {
+        text: String,
+        /// Another piece follows.
+        #[serde(default)]
+        more: bool,
+        /// The `version` that was edited; another since then: `stale`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+    },
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -420,7 +435,22 @@ pub enum Done {
     },
     Explained(Box<Explained>),
     Site {
+        /// The text, or as much of it as fits.
         toml: String,
+        #[serde(default)]
+        version: u64,
+        /// Where the rest begins; left out at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<u64>,
+    },
+    /// The site is the new one. No byte past these offsets arrives any more (W2.2).
+    Applied {
+        version: u64,
+        /// Sessions in which somebody's permissions changed, and legs that ended.
+        sessions: u32,
+        legs: u32,
+        /// The first 1,000 of them.
+        finals: Vec<FinalOffset>,
     },
     Notice {
         notice: u32,
@@ -657,6 +687,11 @@ pub enum Ev {
         /// Left out where the frames themselves say it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<u64>,
+        /// The permission that ended it, and the layer that took it away (P6.2); left out where none did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
     },
     Noted {
         session: u64,

@@ -58,6 +58,8 @@ fn from_client() -> Vec<FromClient> {
         Do::SetPassword { username: "ana".into(), password: "x".into() },
         Do::ResetSecondFactor { username: "ana".into() },
         Do::Site {},
+        Do::SitePart { at: 7 },
+        Do::ApplySite { text: "[site]".into(), more: true, version: Some(2) },
     ];
     let requests = acts.into_iter().enumerate().map(|(at, act)| FromClient::Request { id: at as u64, act: act.into() });
     let mut all: Vec<_> = requests.collect();

@@ -1,10 +1,207 @@
-//! P6.2 over real sockets: what changes while people are in a session reaches them, and their open channels, at once.
+//! P6.2 over real sockets: what changes while people are in a session reaches them, and their open channels, at once; both
+//! ends are told which permission and which layer.
 
-use crate::place::{Place, a_session};
-use equipoise::{
-    client::Transport,
-    wire::{Ev, control::Value},
+use crate::{
+    attack::in_time,
+    place::{Person, Place, SITE, a_session, hello, open},
 };
+use bytes::Bytes;
+use equipoise::{
+    client::{ActError, Client, Transport},
+    engine::{Actor, Command},
+    site::raw::RawSite,
+    wire::{
+        Credential, Do, Done, Ev, Flags, Kind,
+        control::{Role, Value},
+        frame::CloseReason,
+    },
+};
+
+/// Ana has a shell; the site becomes another; nothing that is typed after that arrives, and both are told why.
+async fn takes_the_shell_away(site: &str, tool: &str, source: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::open(folder.path()).await;
+    let (mut ana, mut customer) = a_session(place.target(Transport::Ws), place.target(Transport::Quic)).await;
+    let (to_ana, to_customer) = open(&mut ana, &mut customer, "shell", &[]).await;
+    let output = |opened: &equipoise::wire::control::Opened| opened.channels[0].clone();
+    let mut writer = customer.client.writer(&output(&to_customer));
+    let mut reader = ana.client.reader(&output(&to_ana));
+    writer.write(Kind::ShellOutput, Flags::default(), Bytes::from_static(b"$ ")).await.unwrap();
+    assert_eq!(in_time(reader.read()).await.unwrap().unwrap().bytes, "$ ");
+
+    place.broker.command(Actor::System, Command::ApplySite(Box::new(RawSite::parse(site).unwrap()))).await.unwrap();
+    // The edit is acknowledged: from here on nothing passes.
+    let _ = writer.write(Kind::ShellOutput, Flags::default(), Bytes::from_static(b"secret")).await;
+    let end = in_time(reader.read()).await.expect_err("it ends");
+    assert_eq!((end.reason, end.at), (CloseReason::Revoked, 2));
+    let closed = |ev| match ev {
+        Ev::Closed { tool, source, reason, .. } => Some((reason, tool, source)),
+        _ => None,
+    };
+    let told = ("revoked".to_owned(), Some(tool.to_owned()), Some(source.to_owned()));
+    assert_eq!(ana.until(closed).await, told);
+    assert_eq!(customer.until(closed).await, told);
+    let permissions = |ev| match ev {
+        Ev::Permissions { mut tools, .. } => tools.remove("shell"),
+        _ => None,
+    };
+    let shell = ana.until(permissions).await;
+    assert_eq!((shell.value, shell.source.as_str()), (Value::Text("no".to_owned()), source));
+    let session = ana.session;
+    let again = ana.client.act(shell_of(session)).await;
+    let Err(ActError::Refused(refused)) = again else { panic!("refused: {again:?}") };
+    assert_eq!((refused.code.as_str(), refused.source.as_deref()), ("not_permitted", Some(source)), "new opens too");
+    leave(place, ana, customer).await;
+}
+
+fn shell_of(session: u64) -> Do {
+    Do::Open(equipoise::wire::control::Open { session, tool: "shell".into(), args: Default::default() })
+}
+
+async fn leave(place: Place, ana: Person, customer: Person) {
+    ana.client.close().await;
+    customer.client.close().await;
+    place.close().await;
+}
+
+#[tokio::test]
+async fn p6_2_a_change_of_the_policy() {
+    let site = SITE.replace("shell = \"yes\"", "shell = \"no\"");
+    takes_the_shell_away(&site, "shell", "default").await;
+}
+
+#[tokio::test]
+async fn p6_2_a_change_of_a_users_own_policy() {
+    let site = SITE.replace("username = \"ana\"", "username = \"ana\"\npolicy_attended = \"less\"");
+    takes_the_shell_away(&(site + LESS), "shell", "user:ana").await;
+}
+
+#[tokio::test]
+async fn p6_2_a_change_of_a_group_policy() {
+    let group = "[[group_policy]]\ncode = \"emea\"\nmembers = [\"ana\"]\n\
+                 session = { state = \"final\", policy_attended = \"less\" }\n";
+    takes_the_shell_away(&format!("{SITE}{LESS}{group}"), "shell", "group_policy:emea").await;
+}
+
+#[tokio::test]
+async fn p6_2_a_change_of_a_technician_group() {
+    let site = SITE.replace("tools = { reboot = \"allow\" }", "tools = { shell = \"deny\" }\nlocked = [\"shell\"]");
+    takes_the_shell_away(&site, "shell", "technician_group:tier1").await;
+}
+
+const LESS: &str = "\n[[policy]]\ncode = \"less\"\ntools = { shell = \"no\" }\n";
+
+#[tokio::test]
+async fn p6_2_a_change_of_the_portals_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::open(folder.path()).await;
+    // The customer came through the portal of this host name.
+    let target = place.target(Transport::Ws);
+    let (mut ana, mut customer) = a_session(target.clone(), target).await;
+    let session = ana.session;
+    let portal = place.broker.look(|state| state.site.codes.portals["main"]).await.unwrap();
+    let id = equipoise::ids::SessionId(session);
+    let bound = place.broker.look(move |state| state.session(id).unwrap().ask.portal).await.unwrap();
+    assert_eq!(bound, Some(portal), "by the host it dialled");
+    open(&mut ana, &mut customer, "shell", &[]).await;
+    let site = SITE.replace("code = \"main\"", "code = \"main\"\npolicy = \"less\"") + LESS;
+    place.broker.command(Actor::System, Command::ApplySite(Box::new(RawSite::parse(&site).unwrap()))).await.unwrap();
+    let closed = |ev| match ev {
+        Ev::Closed { tool, source, .. } => Some((tool, source)),
+        _ => None,
+    };
+    let told = (Some("shell".to_owned()), Some("portal:main".to_owned()));
+    assert_eq!(ana.until(closed).await, told);
+    assert_eq!(customer.until(closed).await, told);
+    leave(place, ana, customer).await;
+}
+
+#[tokio::test]
+async fn p6_2_a_change_of_the_owner_and_of_roles() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::open(folder.path()).await;
+    let target = place.target(Transport::Ws);
+    let (mut ana, mut customer) = a_session(target.clone(), target).await;
+    let session = ana.session;
+    let token = place.broker.token_for("kim").await.unwrap();
+    let (kim, hears) =
+        Client::connect(place.target(Transport::Quic), hello(Role::Rep, Credential::Token(token))).await.unwrap();
+    let mut kim = Person { client: kim, happenings: hears, session };
+    open(&mut ana, &mut customer, "shell", &[]).await;
+    ana.client.act(Do::Transfer { session, to: "rep:kim".into() }).await.unwrap();
+    let closed = |ev| match ev {
+        Ev::Closed { reason, .. } => Some(reason),
+        _ => None,
+    };
+    assert_eq!(customer.until(closed).await, "session_ended", "who left takes its channels along");
+    in_time(async { while kim.client.act(Do::Take { session }).await.is_err() {} }).await;
+    open(&mut kim, &mut customer, "shell", &[]).await;
+    // Ana outranks kim, and takes over: kim watches, and types no more.
+    ana.client.act(Do::TakeOver { session }).await.unwrap();
+    let take_over = |ev| match ev {
+        Ev::Closed { source: Some(source), .. } => Some(source),
+        _ => None,
+    };
+    assert_eq!(kim.until(take_over).await, "take_over");
+    assert_eq!(customer.until(take_over).await, "take_over");
+    kim.client.close().await;
+    leave(place, ana, customer).await;
+}
+
+#[tokio::test]
+async fn p6_2_a_consent_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::open(folder.path()).await;
+    let (mut ana, mut customer) = a_session(place.target(Transport::Quic), place.target(Transport::Ws)).await;
+    open(&mut ana, &mut customer, "shell", &[]).await;
+    let session = ana.session;
+    let done = customer.client.act(Do::TakeBack { session, tool: None }).await.unwrap();
+    assert!(matches!(done, Done::Revoked { ref finals, .. } if finals.len() == 2), "{done:?}");
+    let closed = |ev| match ev {
+        Ev::Closed { tool, source, .. } => Some((tool, source)),
+        _ => None,
+    };
+    assert_eq!(ana.until(closed).await, (Some("shell".to_owned()), Some("customer".to_owned())));
+    leave(place, ana, customer).await;
+}
+
+#[tokio::test]
+async fn c1_an_administrator_edits_the_live_site_in_pieces_and_a_bad_or_stale_edit_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::open(folder.path()).await;
+    let target = place.target(Transport::Ws);
+    let (mut ana, mut customer) = a_session(target.clone(), target.clone()).await;
+    open(&mut ana, &mut customer, "shell", &[]).await;
+    place.broker.set_password(Actor::System, "root", crate::place::PASSWORD.to_owned()).await.unwrap();
+    let token = place.broker.token_for("root").await.unwrap();
+    let (root, hears) = Client::connect(target, hello(Role::Admin, Credential::Token(token))).await.unwrap();
+    hears.ignore();
+    let Done::Site { toml, version, next } = root.act(Do::Site {}).await.unwrap() else { panic!("a site") };
+    assert_eq!(next, None);
+    let edit =
+        |text: &str, more: bool, version: u64| Do::ApplySite { text: text.to_owned(), more, version: Some(version) };
+    let bad = SITE.replace("shell = \"yes\"", "shell = \"perhaps\"").replace("seats = 10", "seats = -1");
+    let Err(ActError::Refused(refused)) = root.act(edit(&bad, false, version)).await else { panic!("is refused") };
+    assert_eq!(refused.code, "bad_site");
+    for key in ["policy[0].tools.shell", "site.seats", "line "] {
+        assert!(refused.message.contains(key), "{}", refused.message);
+    }
+    let Err(ActError::Refused(stale)) = root.act(edit(SITE, false, version + 1)).await else { panic!("is refused") };
+    assert_eq!(stale.code, "stale");
+    let Err(ActError::Refused(not)) = ana.client.act(edit(SITE, false, version)).await else { panic!("is refused") };
+    assert_eq!(not.code, "not_permitted", "H-86");
+    let Done::Site { toml: same, .. } = root.act(Do::Site {}).await.unwrap() else { panic!("a site") };
+    assert_eq!(toml, same, "nothing changed");
+
+    let new = SITE.replace("shell = \"yes\"", "shell = \"no\"");
+    let (first, second) = new.split_at(500);
+    assert_eq!(root.act(edit(first, true, version)).await.unwrap(), Done::Yes {});
+    let done = root.act(edit(second, false, version)).await.unwrap();
+    let Done::Applied { version: after, sessions, legs, finals } = done else { panic!("applied: {done:?}") };
+    assert_eq!((after, sessions, legs, finals.len()), (version + 1, 1, 2, 2));
+    root.close().await;
+    leave(place, ana, customer).await;
+}
 
 #[tokio::test]
 async fn p3_31_p3_30_the_endpoint_is_told_the_flags_that_only_it_can_honour() {
@@ -20,7 +217,5 @@ async fn p3_31_p3_30_the_endpoint_is_told_the_flags_that_only_it_can_honour() {
     assert_eq!(options["mask_selectors"], Value::List(vec![".card".to_owned()]));
     assert_eq!(options["termination"], Value::Text("lock".to_owned()));
     assert!(!options.contains_key("transfer_to"), "nothing beyond what the endpoint needs");
-    ana.client.close().await;
-    customer.client.close().await;
-    place.close().await;
+    leave(place, ana, customer).await;
 }

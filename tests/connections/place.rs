@@ -53,8 +53,24 @@ private_name = "Ben B"
 teams = { desk = "member" }
 permissions = ["support", "accept_from_queue"]
 
+[[user]]
+username = "kim"
+public_name = "Kim"
+teams = { desk = "member" }
+permissions = ["support", "accept_from_queue"]
+
+[[user]]
+username = "root"
+permissions = ["administrator"]
+
+[[technician_group]]
+code = "tier1"
+members = ["ana"]
+tools = { reboot = "allow" }
+
 [[portal]]
 code = "main"
+hosts = ["127.0.0.1"]
 
 [[policy]]
 code = "open"

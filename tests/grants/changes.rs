@@ -4,10 +4,13 @@ use crate::world::*;
 use equipoise::{
     engine::{Actor, Command, Queue, Reason},
     ids::*,
+    limits,
     policy::Tool,
+    site::SessionKind,
     wire::control::Value,
 };
 use expect_test::expect;
+use std::collections::BTreeSet;
 
 #[test]
 fn r7_3_a_transfer_ends_the_grants_of_those_who_leave() {
@@ -79,10 +82,10 @@ fn r7_7_hold_closes_control_and_lets_talk_and_files_go_on() {
     world.opened("ana", session, Tool::FileTransfer, &upload("/tmp/a"));
     world.rep("ana", Command::Hold { session }).unwrap();
     expect![[r#"
-        channel 1 closed: revoked
-        channel 2 closed: revoked
-        channel 3 closed: revoked
-        channel 4 closed: revoked
+        channel 1 closed: revoked by screen of hold
+        channel 2 closed: revoked by screen of hold
+        channel 3 closed: revoked by shell of hold
+        channel 4 closed: revoked by shell of hold
         permissions 1"#]]
     .assert_eq(&world.words());
 }
@@ -97,8 +100,8 @@ fn r7_6_who_is_taken_over_from_watches_and_does_nothing_more() {
     world.words();
     world.rep("lea", Command::TakeOver { session }).unwrap();
     expect![[r#"
-        channel 2 closed: revoked
-        channel 3 closed: revoked
+        channel 2 closed: revoked by shell of take_over
+        channel 3 closed: revoked by file_transfer of take_over
         open 3 refused: not_permitted
         permissions 1
         channel 1 read by 2"#]]
@@ -120,10 +123,10 @@ fn p6_2_rights_that_a_change_takes_away_stop_at_once() {
     );
     world.apply_site(&site);
     expect![[r#"
-        channel 1 closed: revoked
-        channel 2 closed: revoked
-        channel 4 closed: revoked
-        channel 5 closed: revoked
+        channel 1 closed: revoked by shell of default
+        channel 2 closed: revoked by shell of default
+        channel 4 closed: revoked by screen of default
+        channel 5 closed: revoked by customer_paths of default
         open 5 refused: not_permitted
         prompt 4 denied by withdrawn
         permissions 1"#]]
@@ -192,4 +195,44 @@ fn p6_5_what_the_customer_stopped_stays_stopped_whatever_a_layer_says() {
     world.words();
     world.open("ana", session, Tool::SystemInfo, &[]).unwrap();
     assert!(world.words().starts_with("prompt 1 by 1: system_info"), "no policy says that it need not be asked");
+}
+
+#[test]
+fn p6_2_an_edit_that_touches_many_sessions_is_judged_some_at_a_time_and_new_requests_meet_it_at_once() {
+    let mut world = World::new();
+    world.log_in("ana");
+    let mut sessions = Vec::new();
+    for _ in 0..limits::SESSIONS_JUDGED_PER_TURN + 100 {
+        let (session, join) = world.asked("net", SessionKind::Support);
+        world.redeem(join, Some("kind"), present()).unwrap();
+        world.rep("ana", Command::Take { session }).unwrap();
+        world.opened("ana", session, Tool::SystemInfo, &[]);
+        sessions.push(session);
+    }
+    world.words();
+    let without = SITE.replace("tools = { record", "tools = { system_info = \"no\", record");
+    world.apply_site(&without);
+    let open = |world: &World| sessions.iter().filter(|session| world.channels(**session) > 0).count();
+    assert_eq!((open(&world), world.engine.state().tools.unjudged()), (100, 100));
+    let last = *sessions.last().unwrap();
+    assert_eq!(reason(&world.open("ana", last, Tool::SystemInfo, &[])), Reason::NotPermitted, "though not judged yet");
+    assert_eq!(reason(&world.rep("ana", Command::JudgeRights)), Reason::NotPermitted);
+    world.system(Command::JudgeRights).unwrap();
+    assert_eq!((open(&world), world.engine.state().tools.unjudged()), (0, 0));
+    let epochs: BTreeSet<_> = sessions.iter().map(|session| world.engine.state().tools.epoch(*session)).collect();
+    assert_eq!(epochs, BTreeSet::from([PermissionEpoch(1)]), "each session once (I-P4)");
+}
+
+#[test]
+fn p6_2_an_edit_touches_only_those_whose_permissions_it_changes() {
+    let (mut world, session) = World::serving(Some("strict"));
+    world.apply_site(&SITE.replace("name = \"test\"", "name = \"another\""));
+    world.apply_site(
+        &SITE.replace("tools = { screen = \"view\", shell = \"no\" }\n\"#", "tools = { screen = \"none\" }\n\"#"),
+    );
+    assert_eq!(world.words(), "");
+    let wider = SITE.replace("tools = { shell = \"no\", file_transfer", "tools = { shell = \"yes\", file_transfer");
+    world.apply_site(&wider);
+    assert_eq!(world.words(), "permissions 1", "what widens is told too");
+    assert_eq!(world.engine.state().tools.epoch(session), PermissionEpoch(1));
 }

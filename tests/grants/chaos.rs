@@ -75,7 +75,7 @@ fn history(seed: u64, seen: &mut Seen) {
             seen.opened += u64::from(line.contains(" opened: "));
             seen.prompted += u64::from(line.starts_with("prompt") && line.contains(" by "));
             seen.joined += u64::from(line.contains(" read by "));
-            seen.revoked += u64::from(line.ends_with(": revoked"));
+            seen.revoked += u64::from(line.contains(": revoked"));
             seen.replays += u64::from(line == "tokens revoked");
         }
         check(&world, &mut epochs, &mut last_channel, seen);

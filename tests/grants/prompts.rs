@@ -185,8 +185,8 @@ fn p4_6_what_is_taken_back_stops_and_the_next_use_asks_again() {
     world.open("ana", session, Tool::Shell, &[]).unwrap();
     expect![[r#"
         taken back: shell
-        channel 1 closed: revoked
-        channel 2 closed: revoked
+        channel 1 closed: revoked by shell of customer
+        channel 2 closed: revoked by shell of customer
         permissions 1
         prompt 3 by 1: shell
         open 3 shell by 1, prompt 3"#]]
@@ -259,4 +259,106 @@ fn p4_7_a_prompt_that_nobody_waits_for_is_withdrawn() {
         open 1 refused: end_refused
         prompt 1 denied by withdrawn"#]]
     .assert_eq(&world.words());
+}
+
+const EXPIRING: &str = "prompt = { mode = \"always\", once = true, timeout_s = 20, answer = \"deny\"";
+
+#[test]
+fn p4_6_a_consent_may_run_out_and_then_what_runs_by_it_stops() {
+    let site = SITE.replace(EXPIRING, &format!("{EXPIRING}, consent_s = 600"));
+    let mut world = World::of(&site);
+    let session = world.serve(Some("once"), present());
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.opened("ana", session, Tool::Chat, &[]);
+    world.wait(599);
+    assert_eq!(world.words(), "");
+    world.wait(1);
+    expect![[r#"
+        channel 1 closed: revoked by shell of consent
+        channel 2 closed: revoked by shell of consent
+        permissions 1"#]]
+    .assert_eq(&world.words());
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    assert!(world.words().starts_with("prompt 2"), "the next use asks again");
+}
+
+#[test]
+fn p4_6_consent_is_for_the_participant_who_asked() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.joined("lea", session);
+    world.words();
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    world.open("lea", session, Tool::Shell, &[]).unwrap();
+    expect![[r#"
+        open 2 shell by 1
+        open 2 offered to 0
+        prompt 2 by 2: shell
+        open 3 shell by 2, prompt 2"#]]
+    .assert_eq(&world.words());
+    world.rep("lea", Command::Depart { session }).unwrap();
+    world.words();
+    world.joined("lea", session);
+    world.words();
+    world.open("lea", session, Tool::Shell, &[]).unwrap();
+    assert!(world.words().starts_with("prompt 3 by 3"), "who comes back comes anew");
+}
+
+#[test]
+fn p4_6_r7_6_consent_ends_with_a_take_over_for_both() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.log_in("lea");
+    world.rep("lea", Command::TakeOver { session }).unwrap();
+    world.words();
+    for (rep, prompt) in [("lea", 2), ("ana", 3)] {
+        let opening = world.open(rep, session, Tool::Shell, &[]).unwrap();
+        assert!(matches!(opening, Outcome::Opening { prompt: Some(PromptId(asked)), .. } if asked == prompt), "{rep}");
+        world.customer(session, allow(session, prompt, false)).unwrap();
+    }
+}
+
+#[test]
+fn p4_6_i_p4_a_right_that_went_and_came_back_is_asked_for_again() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.apply_site(&SITE.replace("tools = { record", "tools = { shell = \"no\", record"));
+    world.apply_site(SITE);
+    world.words();
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    assert!(world.words().starts_with("prompt 2 by 1: shell"));
+}
+
+#[test]
+fn p4_3_i_p4_a_prompt_on_other_terms_than_the_policys_is_withdrawn() {
+    let (mut world, session) = World::serving(Some("kind"));
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    let answer = "once = false, timeout_s = 30, answer = \"allow\"";
+    world.words();
+    world.apply_site(&SITE.replace(answer, "once = false, timeout_s = 30, answer = \"deny\""));
+    expect![[r#"
+        prompt 1 denied by withdrawn
+        open 1 refused: prompt_denied
+        permissions 1"#]]
+    .assert_eq(&world.words());
+    world.wait(30);
+    assert_eq!(world.channels(session), 0, "silence by the old terms would have allowed it");
+}
+
+#[test]
+fn p4_6_whoever_takes_the_screen_back_takes_back_what_needs_it() {
+    let (mut world, session) = World::serving(None);
+    world.opened("ana", session, Tool::Screen, &[("control", Value::Bool(true))]);
+    world.opened("ana", session, Tool::Clipboard, &[("direction", text("rep_to_customer"))]);
+    world.opened("ana", session, Tool::SystemInfo, &[]);
+    world.customer(session, Command::TakeBack { session, tool: Some(Tool::Screen) }).unwrap();
+    expect![[r#"
+        taken back: screen
+        channel 1 closed: revoked by screen of customer
+        channel 2 closed: revoked by screen of customer
+        channel 3 closed: revoked by clipboard of customer
+        permissions 1"#]]
+    .assert_eq(&world.words());
+    world.open("ana", session, Tool::Clipboard, &[("direction", text("rep_to_customer"))]).unwrap();
+    assert!(world.words().starts_with("prompt 3 by 1: clipboard"));
 }

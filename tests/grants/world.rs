@@ -4,7 +4,7 @@ use equipoise::{
     engine::{
         Actor, Command, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Request, Stamped, State,
         command::{Ask, Customer},
-        event::{AnsweredHow, ChannelSpec},
+        event::{AnsweredHow, Cause, ChannelSpec},
     },
     ids::*,
     policy::Tool,
@@ -110,12 +110,17 @@ impl World {
 
     pub fn serving_customer(portal: Option<&str>, client: ClientInfo) -> (Self, SessionId) {
         let mut world = Self::new();
-        world.log_in("ana");
-        let key = world.key("ana", "net");
-        let session = world.redeem(key, portal, client).expect("a fresh key");
-        world.rep("ana", Command::Take { session }).expect("waits in the queue of a member's team");
-        world.told = world.log.len();
+        let session = world.serve(portal, client);
         (world, session)
+    }
+
+    pub fn serve(&mut self, portal: Option<&str>, client: ClientInfo) -> SessionId {
+        self.log_in("ana");
+        let key = self.key("ana", "net");
+        let session = self.redeem(key, portal, client).expect("a fresh key");
+        self.rep("ana", Command::Take { session }).expect("waits in the queue of a member's team");
+        self.told = self.log.len();
+        session
     }
 
     pub fn user(&self, name: &str) -> UserId {
@@ -345,8 +350,12 @@ fn words(event: &Event) -> Option<String> {
             format!("open {open} opened: {}", channels.join("; "))
         }
         Event::LegOpened { channel, reader, .. } => format!("channel {channel} read by {reader}"),
-        Event::LegClosed { channel, reader, reason, .. } => format!("channel {channel} closed to {reader}: {reason}"),
-        Event::ChannelClosed { channel, reason, .. } => format!("channel {channel} closed: {reason}"),
+        Event::LegClosed { channel, reader, reason, cause, .. } => {
+            format!("channel {channel} closed to {reader}: {reason}{}", by(cause))
+        }
+        Event::ChannelClosed { channel, reason, cause, .. } => {
+            format!("channel {channel} closed: {reason}{}", by(cause))
+        }
         Event::Noted { channel, by, .. } => format!("channel {channel} noted by {by}"),
         Event::TakenBack { tool, .. } => format!("taken back: {}", tool.map_or("all", Tool::name)),
         Event::PermissionsChanged { epoch, .. } => format!("permissions {epoch}"),
@@ -363,6 +372,10 @@ fn words(event: &Event) -> Option<String> {
         Event::Ended { session, .. } => format!("ended {session}"),
         _ => return None,
     })
+}
+
+fn by(cause: &Option<Cause>) -> String {
+    cause.as_ref().map_or(String::new(), |cause| format!(" by {} of {}", cause.tool.name(), cause.source))
 }
 
 fn channel_words(spec: &ChannelSpec) -> String {

@@ -4,13 +4,20 @@
 
 mod open;
 mod prompts;
+mod rejudge;
 mod rights;
 mod settle;
 
-pub use rights::Granted;
+pub use rights::{Granted, Grants};
 
 use super::{Event, event::ChannelSpec};
-use crate::{ids::*, limits, policy::Tool, time::Time, wire::control::Value};
+use crate::{
+    ids::*,
+    limits,
+    policy::Tool,
+    time::{Span, Time},
+    wire::control::Value,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +29,9 @@ pub struct Tools {
     of_channel: BTreeMap<ChannelId, SessionId>,
     /// The last one given (W1.2).
     last_channel: u32,
+    /// Sessions whose rights the site changed and that are not judged yet (P6.2).
+    #[serde(default)]
+    unjudged: BTreeSet<SessionId>,
     due: BTreeSet<(Time, SessionId, Due)>,
 }
 
@@ -31,6 +41,7 @@ pub struct Tools {
 enum Due {
     Prompt(PromptId),
     Open(OpenId),
+    Consent(ParticipantId, Tool),
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -41,8 +52,9 @@ pub struct InSession {
     last_prompt: u32,
     pub opens: BTreeMap<OpenId, Open>,
     pub prompts: BTreeMap<PromptId, Prompt>,
-    /// What the customer said yes to, until taken back or another owner comes.
-    pub consents: BTreeSet<Tool>,
+    /// What the customer said yes to, for whom, and until when: in this session, for this participant, while the right
+    /// lasts (P4.6).
+    pub consents: BTreeMap<ParticipantId, BTreeMap<Tool, Option<Time>>>,
     /// What the customer took back: only a consent opens it again, whatever the policy says of prompts (I-P8).
     pub withdrawn: BTreeSet<Tool>,
     pub channels: BTreeMap<ChannelId, Channel>,
@@ -76,6 +88,9 @@ pub struct Prompt {
     pub silence_allows: bool,
     /// P4.4.
     pub anew: bool,
+    /// How long a yes holds.
+    #[serde(default)]
+    pub lasts: Option<Span>,
 }
 
 /// A live channel.
@@ -85,6 +100,9 @@ pub struct Channel {
     pub spec: ChannelSpec,
     pub tool: Tool,
     pub open: OpenId,
+    /// Who asked for it.
+    #[serde(default)]
+    pub by: Option<ParticipantId>,
     pub args: BTreeMap<String, Value>,
     /// What the end said when it took the tool up, and every note since.
     pub facts: BTreeMap<String, Value>,
@@ -112,6 +130,11 @@ impl Tools {
         self.session(session).map_or(PermissionEpoch(0), |session| session.epoch)
     }
 
+    /// Sessions that wait to be judged anew.
+    pub fn unjudged(&self) -> usize {
+        self.unjudged.len()
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.due.first().map(|(due, ..)| *due)
     }
@@ -124,17 +147,24 @@ impl Tools {
                 let stage = OpenStage::Asked { prompt: *prompt };
                 entry.opens.insert(*open, Open { by: *by, tool: *tool, args: args.clone(), stage });
             }
-            Event::Prompted { session, prompt, tools, by, expires_at, silence_allows, anew } => {
+            Event::Prompted { session, prompt, tools, by, expires_at, silence_allows, anew, lasts } => {
                 let entry = self.sessions.entry(*session).or_default();
                 entry.last_prompt = entry.last_prompt.max(prompt.0);
                 let (tools, silence_allows) = (tools.clone(), *silence_allows);
-                let asked = Prompt { tools, by: *by, expires_at: *expires_at, silence_allows, anew: *anew };
+                let (by, expires_at, anew, lasts) = (*by, *expires_at, *anew, *lasts);
+                let asked = Prompt { tools, by, expires_at, silence_allows, anew, lasts };
                 entry.prompts.insert(*prompt, asked);
-                self.due.insert((*expires_at, *session, Due::Prompt(*prompt)));
+                self.due.insert((expires_at, *session, Due::Prompt(*prompt)));
             }
-            Event::TakenBack { session, tool } => self.sessions.entry(*session).or_default().taken_back(*tool),
+            Event::TakenBack { session, tool } => {
+                let entry = self.sessions.entry(*session).or_default();
+                let gone = entry.taken_back(*tool);
+                self.forget_consents(*session, gone);
+            }
+            Event::RightsTouched { sessions } => self.unjudged.extend(sessions),
             Event::PermissionsChanged { session, epoch } => {
                 self.sessions.entry(*session).or_default().epoch = *epoch;
+                self.unjudged.remove(session);
             }
             Event::PromptAnswered { session, .. }
             | Event::OpenOffered { session, .. }
@@ -144,6 +174,7 @@ impl Tools {
             | Event::LegClosed { session, .. }
             | Event::ChannelClosed { session, .. }
             | Event::Noted { session, .. }
+            | Event::ConsentEnded { session, .. }
             | Event::Accepted { session, .. }
             | Event::Ended { session, .. } => self.apply_known(at, *session, event),
             _ => {}
@@ -157,7 +188,9 @@ impl Tools {
             Event::PromptAnswered { prompt, allow, .. } => {
                 if let Some(prompt_gone) = session.prompts.remove(prompt) {
                     self.due.remove(&(prompt_gone.expires_at, id, Due::Prompt(*prompt)));
-                    session.answered(prompt_gone, *allow);
+                    let runs_out = session.answered(at, *prompt, prompt_gone, *allow);
+                    self.due
+                        .extend(runs_out.into_iter().map(|(until, whom, tool)| (until, id, Due::Consent(whom, tool))));
                 }
             }
             Event::OpenOffered { open, to, .. } => {
@@ -177,13 +210,14 @@ impl Tools {
                 if let Some((until, due)) = gone.as_ref().and_then(|gone| gone.due(*open)) {
                     self.due.remove(&(until, id, due));
                 }
+                let by = gone.as_ref().map(|gone| gone.by);
                 let args = gone.map(|gone| gone.args).unwrap_or_default();
                 for spec in channels {
                     self.last_channel = self.last_channel.max(spec.channel.0);
                     self.of_channel.insert(spec.channel, id);
                     let (args, facts) = (args.clone(), facts.clone());
                     let (spec, tool, open, closed) = (spec.clone(), *tool, *open, BTreeSet::new());
-                    session.channels.insert(spec.channel, Channel { spec, tool, open, args, facts, closed });
+                    session.channels.insert(spec.channel, Channel { spec, tool, open, by, args, facts, closed });
                 }
             }
             Event::LegOpened { channel, reader, .. } => {
@@ -207,12 +241,32 @@ impl Tools {
                 }
             }
             // Consent was given to those who were there (P2.5).
-            Event::Accepted { .. } => session.consents.clear(),
-            Event::Ended { .. } => session.ended = true,
+            Event::Accepted { .. } => {
+                let gone = session.end_consents(|_, _| true);
+                self.forget_consents(id, gone);
+            }
+            Event::ConsentEnded { participant, tools, .. } => {
+                let gone = session.end_consents(|whom, tool| whom == *participant && tools.contains(&tool));
+                self.forget_consents(id, gone);
+            }
+            Event::Ended { .. } => {
+                session.ended = true;
+                self.unjudged.remove(&id);
+            }
             _ => {}
         }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
         if session.ended && !session.in_use() {
+            let gone = session.end_consents(|_, _| true);
+            self.forget_consents(id, gone);
             self.sessions.remove(&id);
+        }
+    }
+
+    /// Consents that ended need no timer.
+    fn forget_consents(&mut self, session: SessionId, gone: Vec<ConsentGone>) {
+        for (until, whom, tool) in gone {
+            self.due.remove(&(until, session, Due::Consent(whom, tool)));
         }
     }
 
@@ -227,25 +281,69 @@ impl InSession {
         !(self.channels.is_empty() && self.opens.is_empty() && self.prompts.is_empty())
     }
 
-    fn answered(&mut self, prompt: Prompt, allow: bool) {
-        if allow && !prompt.anew {
-            self.withdrawn.retain(|tool| !prompt.tools.contains(tool));
-            self.consents.extend(prompt.tools);
+    /// A yes holds for who asked and for everybody whose request waited on the same prompt (P4.7). Gives those that run
+    /// out.
+    fn answered(&mut self, at: Time, id: PromptId, prompt: Prompt, allow: bool) -> Vec<ConsentGone> {
+        if !allow || prompt.anew {
+            return Vec::new();
         }
+        self.withdrawn.retain(|tool| !prompt.tools.contains(tool));
+        let until = prompt.lasts.map(|lasts| at + lasts);
+        let waited = OpenStage::Asked { prompt: Some(id) };
+        let waiting = self.opens.values().filter(|open| open.stage == waited).map(|open| open.by);
+        let whom: BTreeSet<ParticipantId> = waiting.chain([prompt.by]).collect();
+        let mut runs_out = Vec::new();
+        for participant in whom {
+            let held = self.consents.entry(participant).or_default();
+            for tool in &prompt.tools {
+                held.insert(*tool, until);
+                runs_out.extend(until.map(|until| (until, participant, *tool)));
+            }
+        }
+        runs_out
     }
 
-    fn taken_back(&mut self, tool: Option<Tool>) {
+    /// Has the customer said yes to this tool for this participant?
+    pub fn consented(&self, participant: ParticipantId, tool: Tool) -> bool {
+        self.consents.get(&participant).is_some_and(|held| held.contains_key(&tool))
+    }
+
+    /// Ends the consents that are meant, and gives those that had a timer.
+    fn end_consents(&mut self, meant: impl Fn(ParticipantId, Tool) -> bool) -> Vec<ConsentGone> {
+        let mut gone = Vec::new();
+        for (participant, held) in &mut self.consents {
+            held.retain(|tool, until| {
+                let ends = meant(*participant, *tool);
+                if ends {
+                    gone.extend(until.map(|until| (until, *participant, *tool)));
+                }
+                !ends
+            });
+        }
+        self.consents.retain(|_, held| !held.is_empty());
+        gone
+    }
+
+    fn taken_back(&mut self, tool: Option<Tool>) -> Vec<ConsentGone> {
         match tool {
             Some(tool) => {
-                self.consents.remove(&tool);
-                self.withdrawn.insert(tool);
+                self.withdrawn.extend(Tool::ALL.iter().filter(|other| falls_with(tool, **other)));
+                self.end_consents(|_, other| falls_with(tool, other))
             }
             None => {
-                self.consents.clear();
                 self.withdrawn.extend(Tool::ALL);
+                self.end_consents(|_, _| true)
             }
         }
     }
+}
+
+/// A consent that has or had a timer: when it runs out, whose it is and for what.
+type ConsentGone = (Time, ParticipantId, Tool);
+
+/// Whoever takes a tool back takes back what needs it too.
+fn falls_with(tool: Tool, other: Tool) -> bool {
+    other == tool || other.needs(false).is_some_and(|(needed, _)| needed == tool)
 }
 
 impl Open {

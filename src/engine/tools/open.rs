@@ -1,7 +1,11 @@
 //! Requests to open a tool, and the other end's answer (W1.3): policy, then prompt, then the other end.
 
 use super::{
-    super::{Actor, Engine, Event, Outcome, Reason, Refusal, Session, Stamped, event::ChannelSpec, session},
+    super::{
+        Actor, Engine, Event, Outcome, Reason, Refusal, Session, Stamped,
+        event::{Cause, ChannelSpec},
+        session,
+    },
     Granted, InSession, Open, OpenStage,
 };
 use crate::{
@@ -30,6 +34,7 @@ impl Engine {
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
         let (by, side) = self.acting(session, actor)?;
+        self.learn(session);
         let here = self.session_in(session)?;
         self.has_agreed(here)?;
         let owner = match here.stage {
@@ -50,7 +55,7 @@ impl Engine {
 
         let open = OpenId(using.map_or(1, |using| using.last_open + 1));
         // A customer who asks has consented by asking.
-        let question = if side == Side::Rep { self.question(session, tool, &granted) } else { None };
+        let question = if side == Side::Rep { self.question(session, by, tool, &granted) } else { None };
         let prompt = question.map(|question| self.prompt(now, session, by, tool, question, out));
         self.emit(now, Event::OpenRequested { session, open, by, tool, args: planned.args, prompt }, out);
         match prompt {
@@ -71,6 +76,7 @@ impl Engine {
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
         let (me, _) = self.acting(session, actor)?;
+        self.learn(session);
         let gone = || Refusal::new(Reason::OpenGone, "W1.3", format!("request {open} does not wait for this end"));
         sound(facts)?;
         let request = self.state.tools.session(session).and_then(|using| using.opens.get(&open)).ok_or_else(gone)?;
@@ -105,7 +111,7 @@ impl Engine {
             return Err(Refusal::new(Reason::OpenGone, "W1.3", message));
         }
         let reason: String = reason.chars().filter(|c| !c.is_control()).take(limits::NAME_BYTES_MAX).collect();
-        self.drop_open(now, session, open, Reason::EndRefused, &reason, out);
+        self.drop_open(now, session, open, Reason::EndRefused, &reason, None, out);
         self.withdraw_idle_prompts(now, session, out);
         Ok(Outcome::Done)
     }
@@ -154,7 +160,8 @@ impl Engine {
             ended.extend(using.inputs_of(channel.spec.channel));
         }
         for channel in ended {
-            self.emit(now, Event::ChannelClosed { session, channel, reason: reason.to_owned() }, out);
+            let reason = reason.to_owned();
+            self.emit(now, Event::ChannelClosed { session, channel, reason, cause: None }, out);
         }
         Ok(Outcome::Done)
     }
@@ -178,7 +185,11 @@ impl Engine {
                 if actor != Actor::System {
                     return Err(Refusal::new(Reason::NotPermitted, "W1.8", "only the relay says that a leg ended"));
                 }
-                self.emit(now, Event::LegClosed { session, channel, reader, reason: reason.to_owned() }, out);
+                self.emit(
+                    now,
+                    Event::LegClosed { session, channel, reader, reason: reason.to_owned(), cause: None },
+                    out,
+                );
                 Ok(Outcome::Done)
             }
             _ => Ok(Outcome::Done),
@@ -216,10 +227,11 @@ impl Engine {
         };
         match to {
             Some(to) => self.emit(now, Event::OpenOffered { session, open, to }, out),
-            None => self.drop_open(now, session, open, Reason::OpenGone, "nobody is at the other end", out),
+            None => self.drop_open(now, session, open, Reason::OpenGone, "nobody is at the other end", None, out),
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the fields of one event, and where it goes")]
     pub(super) fn drop_open(
         &mut self,
         now: Time,
@@ -227,10 +239,11 @@ impl Engine {
         open: OpenId,
         code: Reason,
         reason: &str,
+        cause: Option<Cause>,
         out: &mut Vec<Stamped>,
     ) {
         let (code, reason) = (code.name().to_owned(), reason.to_owned());
-        self.emit(now, Event::OpenRefused { session, open, code, reason }, out);
+        self.emit(now, Event::OpenRefused { session, open, code, reason, cause }, out);
     }
 
     /// Who acts, and on which side. A session that does not exist and one this party is not in look alike (H-42).

@@ -2,7 +2,8 @@
 
 use super::{
     super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped, event::AnsweredHow},
-    Due, Granted, OpenStage,
+    Due, Granted, OpenStage, falls_with,
+    settle::{REVOKED, cause},
 };
 use crate::{
     ids::*,
@@ -21,6 +22,7 @@ pub(super) struct Question {
     anew: bool,
     timeout: Span,
     silence_allows: bool,
+    lasts: Option<Span>,
 }
 
 impl Engine {
@@ -56,23 +58,20 @@ impl Engine {
     ) -> Result<Outcome, Refusal> {
         self.customer_of(session, actor, "only the customer takes back what the customer allowed")?;
         self.emit(now, Event::TakenBack { session, tool }, out);
-        let meant = |one: Tool| tool.is_none_or(|tool| tool == one);
+        let meant = |one: Tool| tool.is_none_or(|tool| falls_with(tool, one));
         let mut legs = Vec::new();
         if let Some(using) = self.state.tools.session(session) {
             let opens: Vec<OpenId> =
                 using.opens.iter().filter(|(_, open)| meant(open.tool)).map(|(id, _)| *id).collect();
             let closing = using.channels.values().filter(|channel| meant(channel.tool));
-            let closing: Vec<_> = closing.map(|channel| (channel.spec.channel, channel.spec.readers.clone())).collect();
+            let closing: Vec<_> =
+                closing.map(|channel| (channel.spec.channel, channel.tool, channel.spec.readers.clone())).collect();
             for open in opens {
-                self.drop_open(now, session, open, Reason::PromptDenied, "the customer took it back", out);
+                self.drop_open(now, session, open, Reason::PromptDenied, "the customer took it back", None, out);
             }
-            for (channel, readers) in closing {
+            for (channel, tool, readers) in closing {
                 legs.extend(readers.into_iter().map(|reader| (channel, reader)));
-                self.emit(
-                    now,
-                    Event::ChannelClosed { session, channel, reason: super::settle::REVOKED.to_owned() },
-                    out,
-                );
+                self.close(now, session, channel, REVOKED, cause(tool, "customer"), out);
             }
         }
         self.withdraw_idle_prompts(now, session, out);
@@ -90,8 +89,10 @@ impl Engine {
                     self.answered(at, session, prompt, allow, AnsweredHow::Timeout, out);
                 }
                 Due::Open(open) => {
-                    self.drop_open(at, session, open, Reason::OpenGone, "the other end did not answer in time", out);
+                    let why = "the other end did not answer in time";
+                    self.drop_open(at, session, open, Reason::OpenGone, why, None, out);
                 }
+                Due::Consent(participant, tool) => self.consent_ran_out(at, session, participant, tool, out),
             }
         }
     }
@@ -106,7 +107,7 @@ impl Engine {
         question: Question,
         out: &mut Vec<Stamped>,
     ) -> PromptId {
-        let Question { tools, anew, timeout, silence_allows } = question;
+        let Question { tools, anew, timeout, silence_allows, lasts } = question;
         let using = self.state.tools.session(session);
         let shared = using.and_then(|using| {
             using.prompts.iter().find(|(_, prompt)| prompt.anew == anew && prompt.tools.contains(&tool))
@@ -116,7 +117,7 @@ impl Engine {
         }
         let prompt = PromptId(using.map_or(1, |using| using.last_prompt + 1));
         let expires_at = now + timeout;
-        self.emit(now, Event::Prompted { session, prompt, tools, by, expires_at, silence_allows, anew }, out);
+        self.emit(now, Event::Prompted { session, prompt, tools, by, expires_at, silence_allows, anew, lasts }, out);
         prompt
     }
 
@@ -168,7 +169,7 @@ impl Engine {
                         AnsweredHow::Nobody => "nobody is there to ask",
                         AnsweredHow::Withdrawn => "it is not asked for any more",
                     };
-                    self.drop_open(now, session, open, Reason::PromptDenied, why, out);
+                    self.drop_open(now, session, open, Reason::PromptDenied, why, None, out);
                 }
             }
         }
@@ -199,12 +200,18 @@ impl Engine {
     }
 
     /// What the customer has to be asked before this tool is used, if anything.
-    pub(super) fn question(&self, session: SessionId, tool: Tool, granted: &Granted<'_>) -> Option<Question> {
+    pub(super) fn question(
+        &self,
+        session: SessionId,
+        by: ParticipantId,
+        tool: Tool,
+        granted: &Granted<'_>,
+    ) -> Option<Question> {
         let using = self.state.tools.session(session);
         let prompting = granted.prompt(tool);
         let ask = |tools: Vec<Tool>, anew: bool| {
-            let Prompting { timeout, allow } = granted.prompting();
-            Some(Question { tools, anew, timeout, silence_allows: allow })
+            let Prompting { timeout, allow, lasts } = granted.prompting();
+            Some(Question { tools, anew, timeout, silence_allows: allow, lasts })
         };
         // P4.4: these are asked each time, and no other answer covers them.
         let each_time = match tool {
@@ -215,7 +222,7 @@ impl Engine {
         if each_time {
             return ask(vec![tool], true);
         }
-        let consented = using.is_some_and(|using| using.consents.contains(&tool));
+        let consented = using.is_some_and(|using| using.consented(by, tool));
         let taken_back = using.is_some_and(|using| using.withdrawn.contains(&tool));
         match prompting {
             _ if consented => None,
@@ -230,6 +237,53 @@ impl Engine {
                 ask(Tool::ALL.iter().copied().filter(covered).collect(), false)
             }
         }
+    }
+
+    /// P4.6: what runs by the consent stops, and the next use asks again; not where the policy needs no consent any more.
+    fn consent_ran_out(
+        &mut self,
+        at: Time,
+        session: SessionId,
+        participant: ParticipantId,
+        tool: Tool,
+        out: &mut Vec<Stamped>,
+    ) {
+        self.emit(at, Event::ConsentEnded { session, participant, tools: vec![tool] }, out);
+        self.learn(session);
+        let asks = self.state.sessions.get(&session).is_some_and(|here| {
+            let party = here.participant(participant).map(|there| there.party);
+            party.is_some_and(|party| self.granted(here, party).prompt(tool) != Prompt::Never)
+        });
+        let Some(using) = self.state.tools.session(session).filter(|_| asks) else { return };
+        let its = |channel: &&super::Channel| channel.tool == tool && channel.by == Some(participant);
+        let channels: Vec<ChannelId> = using.channels.values().filter(its).map(|it| it.spec.channel).collect();
+        let any = !channels.is_empty();
+        for channel in channels {
+            self.close(at, session, channel, REVOKED, cause(tool, "consent"), out);
+        }
+        if any {
+            self.next_permissions(at, session, out);
+        }
+    }
+
+    /// Does a prompt still ask what would be asked at this moment? Otherwise a yes to it, or silence, would say something
+    /// about other terms (I-P4).
+    pub(super) fn prompt_holds(&self, session: SessionId, prompt: PromptId) -> bool {
+        let using = self.state.tools.session(session);
+        let here = self.state.sessions.get(&session);
+        let Some((using, here)) = using.zip(here) else { return false };
+        let Some(asked) = using.prompts.get(&prompt) else { return false };
+        let waits = OpenStage::Asked { prompt: Some(prompt) };
+        let mut waiting = using.opens.values().filter(|open| open.stage == waits);
+        waiting.all(|open| {
+            let party = here.participant(open.by).map(|by| by.party);
+            let question =
+                party.and_then(|party| self.question(session, open.by, open.tool, &self.granted(here, party)));
+            question.is_some_and(|question| {
+                let covers = question.tools.iter().all(|tool| asked.tools.contains(tool));
+                covers && question.silence_allows == asked.silence_allows && question.anew == asked.anew
+            })
+        })
     }
 
     fn customer_of(&self, session: SessionId, actor: Actor, message: &str) -> Result<(), Refusal> {

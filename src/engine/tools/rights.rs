@@ -3,6 +3,7 @@
 use super::super::{Engine, Reason, Refusal, Session, State};
 use crate::{
     ids::*,
+    limits,
     policy::{
         Tool, ToolOption, ToolValue,
         paths::{self, Os},
@@ -12,11 +13,12 @@ use crate::{
     },
     site::Site,
 };
+use std::{collections::HashMap, sync::Arc};
 
 /// Compiled permissions of one participant in one session, and what paths mean at the two ends.
 pub struct Granted<'site> {
     site: &'site Site,
-    permissions: Permissions,
+    permissions: Arc<Permissions>,
     rep: Party,
     customer_os: Option<Os>,
     rep_os: Option<Os>,
@@ -85,13 +87,52 @@ impl Granted<'_> {
     }
 }
 
+/// Compiled permissions by what went into them: thousands of sessions share a few (W2.4). No state: forgotten when the
+/// site changes, and the same whether remembered or not.
+#[derive(Clone, Debug, Default)]
+pub struct Grants(HashMap<Situation, Arc<Permissions>>);
+
+impl PartialEq for Grants {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Grants {
+    pub(in crate::engine) fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn learn(&mut self, site: &Site, situation: &Situation) -> Arc<Permissions> {
+        if let Some(known) = self.0.get(situation) {
+            return known.clone();
+        }
+        if self.0.len() >= limits::GRANTS_REMEMBERED {
+            self.0.clear();
+        }
+        let compiled = Arc::new(grant(site, situation));
+        self.0.insert(*situation, compiled.clone());
+        compiled
+    }
+}
+
 impl State {
     /// The permissions of `rep` in `session` as the site is at this moment (P2.5).
     pub fn granted(&self, session: &Session, rep: Party) -> Granted<'_> {
-        let parties = &self.parties;
-        let customer = parties.get(Party::Customer(session.id));
+        let situation = self.situation(session, rep);
+        let known = self.grants.0.get(&situation).cloned();
+        let permissions = known.unwrap_or_else(|| Arc::new(grant(&self.site, &situation)));
+        let customer = self.parties.get(Party::Customer(session.id));
         let client = customer.map_or(&session.ask.customer.client, |customer| &customer.client);
-        let present = customer.map_or(client.present, |customer| customer.first_present);
+        let rep_os = self.parties.get(rep).map_or("", |rep| &rep.client.os);
+        let (customer_os, rep_os) = (Os::from_name(&client.os), Os::from_name(rep_os));
+        Granted { site: &self.site, permissions, rep, customer_os, rep_os }
+    }
+
+    /// What the permissions of `rep` in `session` are made of.
+    fn situation(&self, session: &Session, rep: Party) -> Situation {
+        let customer = self.parties.get(Party::Customer(session.id));
+        let present = customer.map_or(session.ask.customer.client.present, |customer| customer.first_present);
         let person = match rep {
             Party::Rep(user) => Person::User(user),
             // Never more than who invited has (I-P11).
@@ -101,25 +142,28 @@ impl State {
                 .map_or(Person::Nobody, |guest| Person::External { invite: Some(guest.policy), inviter: guest.by }),
             Party::Customer(_) => Person::Nobody,
         };
-        let situation = Situation {
-            person,
-            portal: session.ask.portal,
-            jump_item: session.ask.item,
-            kind: session.ask.kind,
-            present,
+        let (portal, jump_item, kind) = (session.ask.portal, session.ask.item, session.ask.kind);
+        Situation { person, portal, jump_item, kind, present }
+    }
+
+    /// Of everybody in a session but the customer; none where nobody serves it.
+    pub(super) fn situations(&self, id: SessionId) -> Vec<Situation> {
+        let Some(session) = self.sessions.get(&id).filter(|session| session.owner().is_some()) else {
+            return Vec::new();
         };
-        let rep_os = parties.get(rep).map_or("", |rep| &rep.client.os);
-        Granted {
-            site: &self.site,
-            permissions: grant(&self.site, &situation),
-            rep,
-            customer_os: Os::from_name(&client.os),
-            rep_os: Os::from_name(rep_os),
-        }
+        let reps = session.participants.iter().filter(|it| !matches!(it.party, Party::Customer(_)));
+        reps.map(|rep| self.situation(session, rep.party)).collect()
     }
 }
 
 impl Engine {
+    /// Compiles what those in a session may do, so that it is looked up from here on.
+    pub(super) fn learn(&mut self, session: SessionId) {
+        for situation in self.state.situations(session) {
+            self.state.grants.learn(&self.state.site, &situation);
+        }
+    }
+
     pub(super) fn granted(&self, session: &Session, rep: Party) -> Granted<'_> {
         self.state.granted(session, rep)
     }

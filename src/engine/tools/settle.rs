@@ -3,17 +3,17 @@
 use super::{
     super::{
         Engine, Event, Reason, Session, Stamped,
-        event::{AnsweredHow, OwnerRule},
+        event::{AnsweredHow, Cause, OwnerRule},
         session::{self, Role},
     },
-    Channel, InSession,
+    Channel,
     open::side_of,
 };
 use crate::{
     ids::*,
     policy::{
         Tool,
-        plan::{self, Asked, Side},
+        plan::{self, Asked, Rights, Side, Unplanned},
     },
     time::Time,
     wire::Kind,
@@ -28,8 +28,8 @@ const SESSION_ENDED: &str = "session_ended";
 #[derive(Default)]
 struct Verdict {
     /// The whole channel ends, or these legs of it.
-    closed: Option<&'static str>,
-    legs: Vec<(ParticipantId, &'static str)>,
+    closed: Option<(&'static str, Option<Cause>)>,
+    legs: Vec<(ParticipantId, &'static str, Option<Cause>)>,
     joined: Vec<ParticipantId>,
 }
 
@@ -39,7 +39,6 @@ impl Engine {
         let mut touched = BTreeSet::new();
         let mut deposed = Vec::new();
         let mut cut = Vec::new();
-        let mut all = false;
         for Stamped { event, .. } in &out[from..] {
             match event {
                 Event::OwnerChanged { session, from: Some(old), rule: OwnerRule::TakeOver, .. } => {
@@ -56,20 +55,20 @@ impl Engine {
                 | Event::Moved { session, .. }
                 | Event::Held { session }
                 | Event::Resumed { session }
+                | Event::PortalBound { session, .. }
+                | Event::Attached { party: Party::Customer(session), .. }
                 | Event::Ended { session, .. } => {
                     touched.insert(*session);
                 }
                 Event::Detached { party: Party::Customer(session), .. } => cut.push(*session),
                 Event::ConnectionsLost => cut.extend(self.state.tools.sessions.keys()),
-                Event::SiteApplied { .. } | Event::UserDisabled { .. } | Event::TeamDeleted { .. } => all = true,
                 _ => {}
             }
         }
         let tools = &self.state.tools;
-        if all {
-            touched.extend(tools.sessions.keys());
-        }
-        touched.retain(|session| tools.session(*session).is_some_and(InSession::in_use));
+        touched.retain(|session| {
+            tools.session(*session).is_some_and(|using| using.in_use() || !using.consents.is_empty())
+        });
         for session in cut {
             self.deny_for_the_lost(at, session, out);
         }
@@ -77,7 +76,9 @@ impl Engine {
             self.depose(at, session, old, out);
         }
         for session in touched {
-            self.judge(at, session, out);
+            if self.judge(at, session, out) {
+                self.next_permissions(at, session, out);
+            }
         }
     }
 
@@ -102,62 +103,106 @@ impl Engine {
         let opens: Vec<_> = using.opens.iter().filter(|(_, open)| open.by == old).map(|(id, _)| *id).collect();
         let any = !channels.is_empty();
         for channel in channels {
-            self.close(at, session, channel, REVOKED, out);
+            let tool = self.state.tools.session(session).and_then(|using| Some(using.channels.get(&channel)?.tool));
+            let cause = tool.and_then(|tool| cause(tool, "take_over"));
+            self.close(at, session, channel, REVOKED, cause, out);
         }
         for open in opens {
-            self.drop_open(at, session, open, Reason::NotPermitted, "the session was taken over", out);
+            self.drop_open(at, session, open, Reason::NotPermitted, "the session was taken over", None, out);
         }
+        self.end_consents_of(at, session, old, |_| true, out);
         self.withdraw_idle_prompts(at, session, out);
         if any {
             self.next_permissions(at, session, out);
         }
     }
 
-    /// Judges everything in use in one session anew.
-    fn judge(&mut self, at: Time, id: SessionId, out: &mut Vec<Stamped>) {
-        let Some(using) = self.state.tools.session(id) else { return };
+    /// Judges everything in use in one session anew. Says whether a right ended.
+    pub(super) fn judge(&mut self, at: Time, id: SessionId, out: &mut Vec<Stamped>) -> bool {
+        self.learn(id);
+        let Some(using) = self.state.tools.session(id) else { return false };
         let verdicts: Vec<(ChannelId, Verdict)> = match self.state.sessions.get(&id) {
-            None => using.channels.keys().map(|channel| (*channel, Verdict::closed(SESSION_ENDED))).collect(),
+            None => using.channels.keys().map(|channel| (*channel, Verdict::closed(SESSION_ENDED, None))).collect(),
             Some(here) => {
                 let reps = self.reps(here);
                 using.channels.values().map(|it| (it.spec.channel, verdict(it, here, &reps))).collect()
             }
         };
-        let opens: Vec<(OpenId, Reason, &str)> = using
+        let opens: Vec<(OpenId, Reason, &str, Option<Cause>)> = using
             .opens
             .keys()
-            .filter_map(|open| self.open_is_over(id, *open).map(|(code, why)| (*open, code, why)))
+            .filter_map(|open| self.open_is_over(id, *open).map(|(code, why, cause)| (*open, code, why, cause)))
             .collect();
+        let stale: Vec<PromptId> =
+            using.prompts.keys().copied().filter(|prompt| !self.prompt_holds(id, *prompt)).collect();
+        let lapsed = self.lapsed_consents(id);
         let mut narrowed = false;
         for (channel, Verdict { closed, legs, joined }) in verdicts {
-            if let Some(reason) = closed {
+            if let Some((reason, cause)) = closed {
                 narrowed |= reason == REVOKED;
-                self.close(at, id, channel, reason, out);
+                self.close(at, id, channel, reason, cause, out);
                 continue;
             }
-            for (reader, reason) in legs {
+            for (reader, reason, cause) in legs {
                 narrowed |= reason == REVOKED;
-                self.emit(at, Event::LegClosed { session: id, channel, reader, reason: reason.to_owned() }, out);
+                let reason = reason.to_owned();
+                self.emit(at, Event::LegClosed { session: id, channel, reader, reason, cause }, out);
             }
             for reader in joined {
                 self.emit(at, Event::LegOpened { session: id, channel, reader }, out);
             }
         }
-        for (open, code, why) in opens {
-            self.drop_open(at, id, open, code, why, out);
+        for (open, code, why, cause) in opens {
+            self.drop_open(at, id, open, code, why, cause, out);
         }
         self.withdraw_idle_prompts(at, id, out);
-        if narrowed {
-            self.next_permissions(at, id, out);
+        for prompt in stale {
+            if self.state.tools.session(id).is_some_and(|using| using.prompts.contains_key(&prompt)) {
+                self.answered(at, id, prompt, false, AnsweredHow::Withdrawn, out);
+            }
+        }
+        for (participant, tools) in lapsed {
+            self.emit(at, Event::ConsentEnded { session: id, participant, tools }, out);
+        }
+        narrowed
+    }
+
+    /// Consents of those who left, and those for rights that are gone: given again, a right is asked for again (P4.6).
+    fn lapsed_consents(&self, id: SessionId) -> Vec<(ParticipantId, Vec<Tool>)> {
+        let Some(using) = self.state.tools.session(id) else { return Vec::new() };
+        let here = self.state.sessions.get(&id);
+        let lapsed = using.consents.iter().map(|(participant, held)| {
+            let granted = here.and_then(|here| Some(self.granted(here, here.participant(*participant)?.party)));
+            let has = |tool: Tool| granted.as_ref().is_some_and(|granted| granted.rights(tool) != 0);
+            (*participant, held.keys().copied().filter(|tool| !has(*tool)).collect::<Vec<_>>())
+        });
+        lapsed.filter(|(_, tools)| !tools.is_empty()).collect()
+    }
+
+    fn end_consents_of(
+        &mut self,
+        at: Time,
+        session: SessionId,
+        participant: ParticipantId,
+        meant: impl Fn(Tool) -> bool,
+        out: &mut Vec<Stamped>,
+    ) {
+        let held = self.state.tools.session(session).and_then(|using| using.consents.get(&participant));
+        let tools: Vec<Tool> =
+            held.into_iter().flat_map(|held| held.keys().copied()).filter(|tool| meant(*tool)).collect();
+        if !tools.is_empty() {
+            self.emit(at, Event::ConsentEnded { session, participant, tools }, out);
         }
     }
 
     /// Why a request that waits cannot be had any more.
-    fn open_is_over(&self, id: SessionId, open: OpenId) -> Option<(Reason, &'static str)> {
+    fn open_is_over(&self, id: SessionId, open: OpenId) -> Option<(Reason, &'static str, Option<Cause>)> {
         let request = self.state.tools.session(id)?.opens.get(&open)?;
-        let Some(here) = self.state.sessions.get(&id) else { return Some((Reason::SessionEnded, "the session ended")) };
+        let Some(here) = self.state.sessions.get(&id) else {
+            return Some((Reason::SessionEnded, "the session ended", None));
+        };
         let Some(owner) = here.owner().filter(|_| matches!(here.stage, session::Stage::Active { .. })) else {
-            return Some((Reason::WrongState, "the session is not being served"));
+            return Some((Reason::WrongState, "the session is not being served", None));
         };
         let gone = |who: ParticipantId| here.participant(who).is_none();
         let to = match request.stage {
@@ -165,7 +210,7 @@ impl Engine {
             super::OpenStage::Asked { .. } => ParticipantId::CUSTOMER,
         };
         if gone(request.by) || (to != ParticipantId::CUSTOMER && gone(to)) {
-            return Some((Reason::OpenGone, "one of the ends left the session"));
+            return Some((Reason::OpenGone, "one of the ends left the session", None));
         }
         let side = side_of(request.by);
         let rep = match side {
@@ -173,8 +218,14 @@ impl Engine {
             Side::Customer => Party::Rep(owner),
         };
         let asked = Asked { tool: request.tool, args: &request.args, by: side, kind: here.ask.kind };
-        let sound = plan::plan(asked, &self.granted(here, rep)).is_ok();
-        (!sound).then_some((Reason::NotPermitted, "the permission for it is gone"))
+        let granted = self.granted(here, rep);
+        let gone = plan::plan(asked, &granted).err()?;
+        let missing = match gone {
+            Unplanned::NotPermitted(tool) | Unplanned::Path(tool, _) => tool,
+            _ => request.tool,
+        };
+        let cause = Some(Cause { tool: missing, source: granted.source(missing) });
+        Some((Reason::NotPermitted, "the permission for it is gone", cause))
     }
 
     /// Every rep in the session with what it may do, monitors as readers too.
@@ -183,14 +234,22 @@ impl Engine {
         reps.map(|rep| (rep.id, self.granted(here, rep.party))).collect()
     }
 
-    fn close(&mut self, at: Time, session: SessionId, channel: ChannelId, reason: &str, out: &mut Vec<Stamped>) {
-        self.emit(at, Event::ChannelClosed { session, channel, reason: reason.to_owned() }, out);
+    pub(super) fn close(
+        &mut self,
+        at: Time,
+        session: SessionId,
+        channel: ChannelId,
+        reason: &str,
+        cause: Option<Cause>,
+        out: &mut Vec<Stamped>,
+    ) {
+        self.emit(at, Event::ChannelClosed { session, channel, reason: reason.to_owned(), cause }, out);
     }
 }
 
 impl Verdict {
-    fn closed(reason: &'static str) -> Self {
-        Self { closed: Some(reason), ..Self::default() }
+    fn closed(reason: &'static str, cause: Option<Cause>) -> Self {
+        Self { closed: Some((reason, cause)), ..Self::default() }
     }
 }
 
@@ -198,36 +257,47 @@ impl Verdict {
 fn verdict(channel: &Channel, here: &Session, reps: &BTreeMap<ParticipantId, super::Granted<'_>>) -> Verdict {
     let spec = &channel.spec;
     match here.stage {
-        session::Stage::Waiting(_) => return Verdict::closed(SESSION_ENDED),
+        session::Stage::Waiting(_) => return Verdict::closed(SESSION_ENDED, None),
         // R7.7: control ends; talk and files go on.
         session::Stage::Held { .. } if spec.kinds & (Kind::Chat.bit() | Kind::File.bit()) == 0 => {
-            return Verdict::closed(REVOKED);
+            return Verdict::closed(REVOKED, cause(channel.tool, "hold"));
         }
         _ => {}
     }
     let from = side_of(spec.writer);
     let may = |who: ParticipantId| match reps.get(&who) {
-        Some(granted) => permitted(channel, here, from, granted).is_ok(),
-        None => who == ParticipantId::CUSTOMER && here.participant(who).is_some(),
+        Some(granted) => permitted(channel, here, from, granted)
+            .map_err(|tool| (REVOKED, Some(Cause { tool, source: granted.source(tool) }))),
+        None if who == ParticipantId::CUSTOMER && here.participant(who).is_some() => Ok(()),
+        None => Err((SESSION_ENDED, None)),
     };
-    let gone = |who: ParticipantId| {
-        if here.participant(who).is_none() { SESSION_ENDED } else { REVOKED }
-    };
-    if !may(spec.writer) {
-        return Verdict::closed(gone(spec.writer));
+    if let Err((reason, cause)) = may(spec.writer) {
+        return Verdict::closed(reason, cause);
     }
-    let legs: Vec<_> = spec.readers.iter().filter(|reader| !may(**reader)).map(|it| (*it, gone(*it))).collect();
+    let mut legs: Vec<_> = Vec::new();
+    for reader in &spec.readers {
+        if let Err((reason, cause)) = may(*reader) {
+            legs.push((*reader, reason, cause));
+        }
+    }
     let late = |who: &&ParticipantId| {
-        **who != spec.writer && !spec.readers.contains(who) && !channel.closed.contains(who) && may(**who)
+        **who != spec.writer && !spec.readers.contains(who) && !channel.closed.contains(who) && may(**who).is_ok()
     };
     let joined: Vec<_> = match plan::read_along(channel.tool, spec.kinds) {
         true => reps.keys().filter(late).copied().collect(),
         false => Vec::new(),
     };
     match legs.first() {
-        Some((_, reason)) if legs.len() == spec.readers.len() && joined.is_empty() => Verdict::closed(reason),
+        Some((_, reason, cause)) if legs.len() == spec.readers.len() && joined.is_empty() => {
+            Verdict::closed(reason, cause.clone())
+        }
         _ => Verdict { closed: None, legs, joined },
     }
+}
+
+/// Something other than a layer of the policy ended it.
+pub(super) fn cause(tool: Tool, source: &str) -> Option<Cause> {
+    Some(Cause { tool, source: source.to_owned() })
 }
 
 /// May this rep's end of the channel go on? Otherwise the permission that is gone. Who asked for the tool needs what the

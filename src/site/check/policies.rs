@@ -199,10 +199,12 @@ impl Check<'_> {
         if let Some(seconds) = raw.timeout_s {
             self.number(seconds, limits::PROMPT_SECONDS, format!("{key}.timeout_s"));
         }
+        let lasts = raw.consent_s.map(|seconds| self.span(seconds, format!("{key}.consent_s")));
         let answers = [("allow", true), ("deny", false)];
         PromptRule {
             mode,
             timeout: raw.timeout_s.map(|seconds| Span::seconds(u64::from(seconds))),
+            lasts,
             allow: raw.answer.as_ref().and_then(|answer| self.choice(answer, &answers, &format!("{key}.answer"))),
         }
     }

@@ -1,0 +1,144 @@
+//! Edits of the live site: the text in pieces, and the answer that waits until every right they take away has ended.
+
+use super::{Connection, perform::Finals, port::refused_by, refused};
+use crate::{
+    engine::{Event, Outcome, Reason, Refusal, Stamped, State},
+    limits,
+    site::{Problem, Site, raw::RawSite},
+    wire::control::{Done, FinalOffset, FromBroker, Refused},
+};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Who waits for an edit to be done.
+pub(super) enum Editor {
+    Connection { to: Arc<Connection>, id: u64 },
+    Command(oneshot::Sender<Result<Outcome, Refusal>>),
+}
+
+/// Edits whose consequences are not all there yet (P6.2).
+#[derive(Default)]
+pub(super) struct Edits {
+    editors: Vec<Editor>,
+    sessions: u32,
+    legs: u32,
+    finals: Vec<FinalOffset>,
+}
+
+impl Edits {
+    pub fn wait(&mut self, editor: Editor) {
+        self.editors.push(editor);
+    }
+
+    /// Takes what one durable turn ended.
+    pub fn gather(&mut self, events: &[Stamped], finals: &Finals) {
+        if self.editors.is_empty() {
+            return;
+        }
+        for Stamped { event, .. } in events {
+            match event {
+                Event::PermissionsChanged { .. } => self.sessions += 1,
+                Event::ChannelClosed { channel, cause: Some(_), .. }
+                | Event::LegClosed { channel, cause: Some(_), .. } => {
+                    for last in finals.of_channel(*channel) {
+                        self.legs += 1;
+                        if self.finals.len() < limits::FINALS_NAMED {
+                            self.finals.push(last);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Answers whoever waits, nothing being left to judge.
+    pub fn answer(&mut self, state: &State) {
+        let Self { editors, sessions, legs, finals } = std::mem::take(self);
+        for editor in editors {
+            match editor {
+                Editor::Command(reply) => {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(Ok(Outcome::Done));
+                }
+                Editor::Connection { to, id } => {
+                    let finals = finals.clone();
+                    let done = Done::Applied { version: state.site_version, sessions, legs, finals };
+                    to.say(&FromBroker::Reply { re: id, answer: Ok(Box::new(done)) });
+                }
+            }
+        }
+    }
+
+    /// The engine was folded anew: what these edits did stands or falls with the journal, and their editors look again.
+    pub fn abandon(&mut self, refusal: &Refusal) {
+        for editor in std::mem::take(self).editors {
+            editor.refuse(refusal);
+        }
+    }
+}
+
+impl Editor {
+    pub fn refuse(self, refusal: &Refusal) {
+        match self {
+            Self::Command(reply) => {
+                let _ = reply.send(Err(refusal.clone()));
+            }
+            Self::Connection { to, id } => {
+                to.say(&FromBroker::Reply { re: id, answer: Err(Box::new(refused_by(refusal.clone()))) });
+            }
+        }
+    }
+}
+
+/// An edited site's text as it comes in, piece by piece.
+#[derive(Default)]
+pub(super) struct Pieces(String);
+
+impl Pieces {
+    /// The whole text with its last piece.
+    pub fn take(&mut self, piece: &str, more: bool) -> Result<Option<String>, Refused> {
+        if self.0.len() + piece.len() > limits::SITE_TEXT_BYTES_MAX {
+            self.0 = String::new();
+            let message = format!("a site file has at most {} bytes", limits::SITE_TEXT_BYTES_MAX);
+            return Err(refused("limit_reached", &message));
+        }
+        self.0.push_str(piece);
+        Ok((!more).then(|| std::mem::take(&mut self.0)))
+    }
+}
+
+/// Reads an edited site, or says everything that is wrong with it, each with key and line.
+pub(super) fn read(text: &str) -> Result<RawSite, Refusal> {
+    match Site::from_text(text, None) {
+        Ok(_) => RawSite::parse(text).map_err(|problems| wrong(&problems)),
+        Err(problems) => Err(wrong(&problems)),
+    }
+}
+
+fn wrong(problems: &[Problem]) -> Refusal {
+    let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let mut message = all.join("\n");
+    let mut end = message.len().min(limits::SITE_PIECE_BYTES);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
+    Refusal::new(Reason::BadSite, "", message)
+}
+
+/// The live site's text from this byte on, as much as fits a message.
+pub(super) fn site_from(state: &State, at: u64) -> Done {
+    let text = state.site.raw.to_toml();
+    let boundary = |mut at: usize| {
+        at = at.min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let from = boundary(usize::try_from(at).unwrap_or(usize::MAX));
+    let to = boundary(from + limits::SITE_PIECE_BYTES);
+    let next = (to < text.len()).then_some(to as u64);
+    Done::Site { toml: text[from..to].to_owned(), version: state.site_version, next }
+}
