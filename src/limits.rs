@@ -383,8 +383,8 @@ pub const SERVICE_REQUESTS: usize = 4_096;
 pub const PICTURE_SIDE_MAX: u16 = 8_192;
 /// One assembled picture: a full screen of 4K, uncompressed.
 pub const PICTURE_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Generated pictures come this often: enough to see that they move.
-pub const DEMO_PICTURE_INTERVAL: Span = Span(100);
+/// Pictures come this often at most: enough to follow a pointer, little enough for a slow machine to draw.
+pub const PICTURE_INTERVAL: Span = Span(100);
 /// What one read from a pseudo-terminal takes, and how many wait between its thread and the channel: together well
 /// under the window, so that Ctrl-C has little to overtake (W6.1).
 pub const PTY_READ_BYTES: usize = 8 * 1024;

@@ -2,6 +2,9 @@
 //! stops its own tools (W6, P4, P5).
 
 mod clipboard;
+mod demo;
+#[cfg(feature = "desktop")]
+mod desktop;
 mod files;
 mod manager;
 mod prompt;
@@ -13,6 +16,7 @@ mod terminal;
 mod tool;
 
 pub use prompt::Allow;
+pub use screen::Show;
 pub use terminal::Terminal;
 
 use crate::policy::Tool;
@@ -26,6 +30,7 @@ use crate::{
     },
 };
 use prompt::{Question, Questions};
+use screen::ScreenError;
 use state::{StateError, StateFile};
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -49,8 +54,7 @@ pub struct Options {
     pub name: String,
     /// The user's own shell if left out.
     pub shell: Option<String>,
-    /// Shows the generated screen.
-    pub screen: bool,
+    pub screen: Show,
     /// Nobody sits here, whatever the terminal looks like (P4.5).
     pub unattended: bool,
     /// Where the way back into the session is kept for a restarted endpoint. With it the key may be empty.
@@ -69,6 +73,8 @@ pub enum AgentError {
     Root(io::Error),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Screen(#[from] ScreenError),
     #[error("no terminal: {0}")]
     Terminal(io::Error),
     #[error("the broker ended the connection ({code}): {reason}")]
@@ -91,6 +97,7 @@ pub async fn run(options: Options) -> Result<(), AgentError> {
 /// Runs the endpoint until the session ends or `stop` is cancelled.
 pub async fn serve(options: Options, terminal: Terminal, stop: CancellationToken) -> Result<(), AgentError> {
     let roots = Arc::new(files::Roots::open(&options.roots).map_err(AgentError::Root)?);
+    let (screen, clipboard) = screen::open(&options.screen)?;
     let (state, token) = match &options.state {
         Some(path) => StateFile::open(path, &options.target.url).map(|(file, token)| (Some(file), token))?,
         None => (None, None),
@@ -102,8 +109,8 @@ pub async fn serve(options: Options, terminal: Terminal, stop: CancellationToken
     let (lease, leased) = watch::channel(true);
     let (who, known) = watch::channel(BTreeMap::new());
     let (says, said) = mpsc::channel(limits::TERMINAL_READS_WAITING);
-    let Options { shell, screen, restart, browser, .. } = options;
-    let clipboard = Arc::default();
+    let Options { shell, restart, browser, .. } = options;
+    let (screen, clipboard) = (screen.map(Arc::new), Arc::new(clipboard));
     let means = Means { client, roots, shell, screen, restart, browser, clipboard, lease: leased, who: known, says };
     let mut endpoint = Endpoint {
         means,

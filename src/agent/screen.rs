@@ -1,135 +1,87 @@
-//! The generated screen: a moving picture that shows the input it gets, so that view and control can be proved without
-//! a desktop. The format is that of `client::picture`.
+//! What this endpoint shows as its screen, and takes input for.
 
-use crate::{
-    client::picture::{self, Canvas},
-    wire::Kind,
-};
+#[cfg(feature = "desktop")]
+use super::desktop::{Desktop, DesktopError, Selection};
+use super::{clipboard::Clipboard, demo::Scene, tool::ToolError};
+use crate::{client::picture::Canvas, wire::Kind};
+use parking_lot::Mutex;
 
-pub const WIDTH: u16 = 320;
-pub const HEIGHT: u16 = 200;
-const BALL: u16 = 24;
-const SKY: [u8; 3] = [24, 28, 48];
-const BALL_COLOUR: [u8; 3] = [240, 180, 40];
-const POINTER_COLOUR: [u8; 3] = [80, 220, 120];
-const PRESSED_COLOUR: [u8; 3] = [230, 60, 60];
-const KEYS_COLOUR: [u8; 3] = [90, 150, 250];
-/// Keys shown, the latest at the right.
-const KEYS_SHOWN: usize = 40;
-
-/// What stands on the generated screen.
-#[derive(Default, Debug)]
-pub struct Scene {
-    tick: u32,
-    pointer: Option<(u16, u16)>,
-    pressed: bool,
-    keys: Vec<u8>,
-    shown: Option<Canvas>,
+/// What is to be shown.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Show {
+    #[default]
+    None,
+    /// A generated moving picture that shows the input it gets.
+    Demo,
+    /// The X11 display of this name, or of `DISPLAY`.
+    #[cfg(feature = "desktop")]
+    Desktop(Option<String>),
 }
 
-impl Scene {
+impl Show {
+    /// The desktop where there is one, else the generated picture. Wayland gives its screen to no program like this one.
+    pub fn whatever_is_there() -> Self {
+        #[cfg(feature = "desktop")]
+        {
+            let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+            if set("WAYLAND_DISPLAY") {
+                return Self::None;
+            }
+            if set("DISPLAY") {
+                return Self::Desktop(None);
+            }
+        }
+        Self::Demo
+    }
+}
+
+pub enum Screen {
+    Demo(Mutex<Scene>),
+    #[cfg(feature = "desktop")]
+    Desktop(Box<Desktop>),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ScreenError {
+    #[cfg(feature = "desktop")]
+    #[error(transparent)]
+    Desktop(#[from] DesktopError),
+}
+
+/// The screen, if there is one, and the clipboard that goes with it.
+pub fn open(show: &Show) -> Result<(Option<Screen>, Clipboard), ScreenError> {
+    Ok(match show {
+        Show::None => (None, Clipboard::default()),
+        Show::Demo => (Some(Screen::Demo(Mutex::default())), Clipboard::default()),
+        #[cfg(feature = "desktop")]
+        Show::Desktop(display) => {
+            let desktop = Desktop::open(display.as_deref())?;
+            let selection = Selection::open(display.as_deref())?;
+            (Some(Screen::Desktop(Box::new(desktop))), Clipboard::Desktop(selection))
+        }
+    })
+}
+
+impl Screen {
+    /// What it shows at this moment.
+    pub fn draw(&self) -> Result<Canvas, ToolError> {
+        match self {
+            Self::Demo(scene) => Ok(scene.lock().next()),
+            #[cfg(feature = "desktop")]
+            Self::Desktop(desktop) => desktop.grab().map_err(|error| ToolError::Refused(error.to_string())),
+        }
+    }
+
     /// Takes one input frame; malformed ones change nothing.
-    pub fn input(&mut self, kind: Kind, bytes: &[u8]) {
-        match (kind, bytes) {
-            (Kind::Pointer, &[x1, x0, y1, y0]) => {
-                self.point(u16::from_be_bytes([x1, x0]), u16::from_be_bytes([y1, y0]))
+    pub fn input(&self, kind: Kind, bytes: &[u8]) {
+        match self {
+            Self::Demo(scene) => scene.lock().input(kind, bytes),
+            #[cfg(feature = "desktop")]
+            Self::Desktop(desktop) => {
+                if let Err(error) = desktop.input(kind, bytes) {
+                    tracing::debug!(%error, "input could not be given to the desktop");
+                }
             }
-            (Kind::Click, &[_, down, x1, x0, y1, y0]) => {
-                self.pressed = down != 0;
-                self.point(u16::from_be_bytes([x1, x0]), u16::from_be_bytes([y1, y0]));
-            }
-            (Kind::Keys, keys) => {
-                self.keys.extend_from_slice(keys);
-                let over = self.keys.len().saturating_sub(KEYS_SHOWN);
-                self.keys.drain(..over);
-            }
-            _ => {}
         }
-    }
-
-    /// Moves on by one picture. The bytes are a key picture if asked for or if there was none before.
-    pub fn next(&mut self, key: bool) -> (Vec<u8>, bool) {
-        let canvas = self.draw();
-        self.tick = self.tick.wrapping_add(1);
-        let before = self.shown.take().filter(|_| !key);
-        let bytes = picture::encode(&canvas, before.as_ref());
-        self.shown = Some(canvas);
-        (bytes, before.is_none())
-    }
-
-    /// One picture as a PNG file.
-    pub fn capture(&self) -> Vec<u8> {
-        self.draw().to_png()
-    }
-
-    fn point(&mut self, x: u16, y: u16) {
-        self.pointer = Some((x.min(WIDTH - 1), y.min(HEIGHT - 1)));
-    }
-
-    fn draw(&self) -> Canvas {
-        let mut canvas = Canvas::new(WIDTH, HEIGHT).expect("the demo's size is within the limits");
-        canvas.fill(0, 0, WIDTH, HEIGHT, SKY);
-        let (x, y) = (bounce(self.tick * 7, WIDTH - BALL), bounce(self.tick * 5, HEIGHT - BALL));
-        canvas.fill(x, y, BALL, BALL, BALL_COLOUR);
-        for (key, at) in self.keys.iter().zip(0u16..) {
-            let height = u16::from(*key % 64) / 2 + 4;
-            canvas.fill(at * 8, HEIGHT - height, 6, height, KEYS_COLOUR);
-        }
-        if let Some((x, y)) = self.pointer {
-            let colour = if self.pressed { PRESSED_COLOUR } else { POINTER_COLOUR };
-            canvas.fill(x.saturating_sub(6), y, 13, 1, colour);
-            canvas.fill(x, y.saturating_sub(6), 1, 13, colour);
-        }
-        canvas
-    }
-}
-
-/// Forth and back between 0 and `width`.
-fn bounce(way: u32, width: u16) -> u16 {
-    let width = u32::from(width);
-    let at = way % (2 * width);
-    at.min(2 * width - at) as u16
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{client::picture::Viewer, wire::Flags};
-
-    const WHOLE: Flags = Flags(Flags::START.0 | Flags::END.0);
-
-    fn show(scene: &mut Scene, viewer: &mut Viewer, key: bool) -> bool {
-        let (bytes, is_key) = scene.next(key);
-        assert!(viewer.take(if is_key { WHOLE.with(Flags::KEY) } else { WHOLE }, &bytes).unwrap());
-        is_key
-    }
-
-    #[test]
-    fn the_picture_moves_and_shows_what_was_typed_and_clicked() {
-        let (mut scene, mut viewer) = (Scene::default(), Viewer::default());
-        assert!(show(&mut scene, &mut viewer, false), "the first picture is a key picture");
-        let first = viewer.canvas().unwrap().clone();
-        assert!(!show(&mut scene, &mut viewer, false));
-        assert_ne!(viewer.canvas(), Some(&first));
-        scene.input(Kind::Pointer, &[1, 4, 0, 100]);
-        show(&mut scene, &mut viewer, false);
-        assert_eq!(viewer.canvas().unwrap().at(260, 100), POINTER_COLOUR);
-        scene.input(Kind::Click, &[1, 1, 1, 4, 0, 100]);
-        scene.input(Kind::Keys, b"a");
-        assert!(show(&mut scene, &mut viewer, true));
-        assert_eq!(viewer.canvas().unwrap().at(260, 100), PRESSED_COLOUR);
-        assert_eq!(viewer.canvas().unwrap().at(0, HEIGHT - 1), KEYS_COLOUR);
-    }
-
-    #[test]
-    fn malformed_input_changes_nothing() {
-        let mut scene = Scene::default();
-        scene.input(Kind::Pointer, &[1]);
-        scene.input(Kind::Click, &[]);
-        scene.input(Kind::ShellInput, b"rm");
-        scene.input(Kind::Keys, &[0xff; 10_000]);
-        assert_eq!((scene.pointer, scene.pressed, scene.keys.len()), (None, false, KEYS_SHOWN));
-        scene.input(Kind::Pointer, &[255; 4]);
-        assert_eq!(scene.pointer, Some((WIDTH - 1, HEIGHT - 1)));
     }
 }

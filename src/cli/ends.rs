@@ -5,7 +5,7 @@ use super::{
     runtime,
 };
 use crate::{
-    agent::{self, AgentError, Allow},
+    agent::{self, AgentError, Allow, Show},
     client::{Target, Transport, parse_pin},
     rep::{self, RepError},
 };
@@ -103,12 +103,17 @@ pub(super) struct AgentArgs {
     #[arg(long, value_name = "PROGRAM")]
     browser: Option<String>,
     /// What to show as this machine's screen
-    #[arg(long, value_enum, default_value_t = ScreenKind::Demo)]
+    #[arg(long, value_enum, default_value_t = ScreenKind::Auto)]
     screen: ScreenKind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
 enum ScreenKind {
+    /// The desktop where there is one that can be shown, else the generated picture
+    Auto,
+    /// The X11 display that DISPLAY names
+    #[cfg(feature = "desktop")]
+    X11,
     /// A generated moving picture that shows the input it gets
     Demo,
     None,
@@ -151,7 +156,13 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
         roots: args.roots,
         name: args.name,
         shell: args.shell,
-        screen: args.screen == ScreenKind::Demo,
+        screen: match args.screen {
+            ScreenKind::Auto => Show::whatever_is_there(),
+            #[cfg(feature = "desktop")]
+            ScreenKind::X11 => Show::Desktop(None),
+            ScreenKind::Demo => Show::Demo,
+            ScreenKind::None => Show::None,
+        },
         unattended: args.unattended,
         state: args.state,
         restart: args.allow_reboot,

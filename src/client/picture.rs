@@ -1,9 +1,10 @@
-//! The documented picture format of the generated screen: whole pictures of tiles, key or delta.
+//! The documented picture format of a screen: whole pictures of tiles, key or delta.
 //!
 //! A picture is `format u8 = 1, width u16, height u16`, then tiles until the end:
 //! `x u16, y u16, width u16, height u16, coding u8, length u32`, then `length` bytes. Coding 0 is raw RGB, three bytes a
-//! pixel, row by row; coding 1 is runs of `count u8 (1–255), red, green, blue`. All numbers are big-endian. A key
-//! picture holds tiles for every pixel; a delta only those that changed. It is cut into frames of kind `picture`, the
+//! pixel, row by row; coding 1 is runs of `count u8 (1–255), red, green, blue`; coding 2 is a PNG file of eight-bit RGB.
+//! All numbers are big-endian, and tiles of a picture do not overlap. A key picture holds tiles for every pixel; a delta
+//! only those that changed. It is cut into frames of kind `picture`, the
 //! first with START, the last with END, and all with KEY where it is a key picture.
 //!
 //! Input goes the other way: `pointer` is `x u16, y u16`; `click` is `button u8, down u8, x u16, y u16`; `keys` is UTF-8.
@@ -14,7 +15,14 @@ use bytes::{Buf, BufMut};
 const FORMAT: u8 = 1;
 const RAW: u8 = 0;
 const RUNS: u8 = 1;
+const PNG: u8 = 2;
 const TILE: u16 = 32;
+/// Changed tiles beside each other travel as one, up to this width.
+const WIDE: u16 = 8 * TILE;
+/// Runs so much shorter than raw pixels need no better packing.
+const RUNS_ARE_GOOD: usize = 16;
+/// A picture without any tile.
+pub const HEADER_BYTES: usize = 5;
 
 /// A screen's pixels, three bytes each, row by row.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +45,8 @@ pub enum PictureError {
     Outside,
     #[error("a tile's pixels do not fit its size")]
     Tile,
+    #[error("the tiles of a picture overlap")]
+    Overlap,
     #[error("tile coding {0} is not known")]
     Coding(u8),
     #[error("a delta came before any key picture")]
@@ -54,6 +64,15 @@ impl Canvas {
             return Err(PictureError::Size(width, height));
         }
         Ok(Self { width, height, rgb: vec![0; bytes] })
+    }
+
+    /// Three bytes a pixel, row by row.
+    pub fn from_rgb(width: u16, height: u16, rgb: Vec<u8>) -> Result<Self, PictureError> {
+        let canvas = Self::new(width, height)?;
+        if rgb.len() != canvas.rgb.len() {
+            return Err(PictureError::Tile);
+        }
+        Ok(Self { rgb, ..canvas })
     }
 
     pub fn size(&self) -> (u16, u16) {
@@ -89,6 +108,15 @@ impl Canvas {
         (usize::from(y) * usize::from(self.width) + usize::from(x)) * 3
     }
 
+    /// The same pixels in this tile, in a picture of the same size.
+    fn same(&self, other: &Self, tile: Tile) -> bool {
+        (tile.y..tile.y + tile.height).all(|row| {
+            let from = self.place(tile.x, row);
+            let line = from..from + usize::from(tile.width) * 3;
+            self.rgb[line.clone()] == other.rgb[line]
+        })
+    }
+
     fn tile(&self, tile: Tile) -> Vec<u8> {
         let mut pixels = Vec::with_capacity(tile.bytes());
         for row in tile.y..tile.y + tile.height {
@@ -106,23 +134,47 @@ pub fn encode(canvas: &Canvas, before: Option<&Canvas>) -> Vec<u8> {
     picture.put_u16(canvas.width);
     picture.put_u16(canvas.height);
     for y in (0..canvas.height).step_by(usize::from(TILE)) {
+        let mut run: Option<Tile> = None;
         for x in (0..canvas.width).step_by(usize::from(TILE)) {
             let tile = Tile { x, y, width: TILE.min(canvas.width - x), height: TILE.min(canvas.height - y) };
-            let pixels = canvas.tile(tile);
-            if before.is_some_and(|before| before.tile(tile) == pixels) {
+            if before.is_some_and(|before| before.same(canvas, tile)) {
+                if let Some(run) = run.take() {
+                    put(&mut picture, canvas, run);
+                }
                 continue;
             }
-            let runs = runs(&pixels);
-            let (coding, data) = if runs.len() < pixels.len() { (RUNS, runs) } else { (RAW, pixels) };
-            for number in [tile.x, tile.y, tile.width, tile.height] {
-                picture.put_u16(number);
-            }
-            picture.put_u8(coding);
-            picture.put_u32(data.len() as u32);
-            picture.extend_from_slice(&data);
+            run = Some(match run {
+                Some(run) if run.width + tile.width <= WIDE => Tile { width: run.width + tile.width, ..run },
+                Some(run) => {
+                    put(&mut picture, canvas, run);
+                    tile
+                }
+                None => tile,
+            });
+        }
+        if let Some(run) = run {
+            put(&mut picture, canvas, run);
         }
     }
     picture
+}
+
+fn put(picture: &mut Vec<u8>, canvas: &Canvas, tile: Tile) {
+    let pixels = canvas.tile(tile);
+    let runs = runs(&pixels);
+    let (coding, data) = if runs.len() * RUNS_ARE_GOOD <= pixels.len() {
+        (RUNS, runs)
+    } else {
+        let packed = png_of(tile.width, tile.height, &pixels);
+        let packings = [(PNG, packed), (RUNS, runs), (RAW, pixels)];
+        packings.into_iter().min_by_key(|(_, data)| data.len()).expect("there are three")
+    };
+    for number in [tile.x, tile.y, tile.width, tile.height] {
+        picture.put_u16(number);
+    }
+    picture.put_u8(coding);
+    picture.put_u32(data.len() as u32);
+    picture.extend_from_slice(&data);
 }
 
 /// Puts pictures together from frames and keeps the latest.
@@ -192,6 +244,8 @@ fn apply(canvas: &mut Option<Canvas>, mut picture: &[u8], key: bool) -> Result<(
         *canvas = Some(Canvas::new(width, height)?);
     }
     let canvas = canvas.as_mut().filter(|canvas| canvas.size() == (width, height)).ok_or(PictureError::NoKey)?;
+    // What is unpacked is bounded by the size of the picture, however it is packed.
+    let mut room = canvas.rgb.len();
     while picture.has_remaining() {
         let tile = Tile {
             x: number(&mut picture)?,
@@ -208,11 +262,16 @@ fn apply(canvas: &mut Option<Canvas>, mut picture: &[u8], key: bool) -> Result<(
         {
             return Err(PictureError::Outside);
         }
+        room = room.checked_sub(tile.bytes()).ok_or(PictureError::Overlap)?;
         let unpacked;
         let pixels = match coding {
             RAW => data,
             RUNS => {
                 unpacked = unpack(data, tile.bytes())?;
+                &unpacked[..]
+            }
+            PNG => {
+                unpacked = unpack_png(data, tile)?;
                 &unpacked[..]
             }
             other => return Err(PictureError::Coding(other)),
@@ -272,6 +331,18 @@ fn runs(pixels: &[u8]) -> Vec<u8> {
     runs
 }
 
+fn unpack_png(data: &[u8], tile: Tile) -> Result<Vec<u8>, PictureError> {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(data)).read_info().map_err(|_| PictureError::Tile)?;
+    let info = reader.info();
+    let fits = (info.width, info.height) == (u32::from(tile.width), u32::from(tile.height));
+    if !fits || reader.output_color_type() != (png::ColorType::Rgb, png::BitDepth::Eight) {
+        return Err(PictureError::Tile);
+    }
+    let mut pixels = vec![0; tile.bytes()];
+    reader.next_frame(&mut pixels).map_err(|_| PictureError::Tile)?;
+    Ok(pixels)
+}
+
 fn unpack(data: &[u8], expected: usize) -> Result<Vec<u8>, PictureError> {
     if !data.len().is_multiple_of(4) {
         return Err(PictureError::Tile);
@@ -316,6 +387,36 @@ mod tests {
         assert!(viewer.take(DELTA, &delta).unwrap());
         assert_eq!(viewer.canvas(), Some(&second));
         assert_eq!(viewer.shown, 2);
+    }
+
+    #[test]
+    fn a_picture_with_many_colours_is_packed_as_png() {
+        let mut canvas = Canvas::new(300, 64).unwrap();
+        for (at, pixel) in canvas.rgb.chunks_exact_mut(3).enumerate() {
+            pixel.copy_from_slice(&[(at % 300) as u8, (at / 300) as u8, 7]);
+        }
+        let picture = encode(&canvas, None);
+        assert!(picture.len() < canvas.rgb.len() / 4, "{} bytes", picture.len());
+        let mut viewer = Viewer::default();
+        assert!(viewer.take(KEY, &picture).unwrap());
+        assert_eq!(viewer.canvas(), Some(&canvas));
+        let shown = Canvas::from_rgb(300, 64, canvas.rgb.clone()).unwrap();
+        assert_eq!(encode(&canvas, Some(&shown)).len(), HEADER_BYTES, "nothing changed");
+        assert_eq!(Canvas::from_rgb(300, 65, canvas.rgb), Err(PictureError::Tile));
+    }
+
+    #[test]
+    fn what_a_picture_unpacks_to_is_bounded_by_its_size() {
+        let tile = [0, 0, 0, 0, 0, 2, 0, 1, 1, 0, 0, 0, 4, 2, 9, 9, 9];
+        let once = [&[1, 0, 2, 0, 1][..], &tile].concat();
+        let mut viewer = Viewer::default();
+        assert!(viewer.take(KEY, &once).unwrap());
+        assert_eq!(viewer.take(KEY, &[&once[..], &tile].concat()), Err(PictureError::Overlap));
+        let bomb = png_of(2_000, 2_000, &vec![0; 12_000_000]);
+        let mut picture = vec![1, 0, 2, 0, 1, 0, 0, 0, 0, 0, 2, 0, 1, 2];
+        picture.put_u32(bomb.len() as u32);
+        picture.extend_from_slice(&bomb);
+        assert_eq!(viewer.take(KEY, &picture), Err(PictureError::Tile));
     }
 
     #[test]

@@ -52,6 +52,10 @@ pub enum Command {
         pictures: Option<u64>,
     },
     ScreenStop,
+    /// The latest picture, into a file.
+    Shot(String),
+    /// Keys to press together, by their keysyms.
+    Press(Vec<u32>),
     Point(u16, u16),
     Click(u16, u16),
     Type(String),
@@ -112,7 +116,8 @@ mark X Y [TEXT]                 an arrow over the customer's screen
 clip [TEXT]                     fetch the customer's clipboard, or put a text into it
 chat TEXT                       say something
 screen [--control] [--save FILE] [--pictures N] | screen stop
-point X Y | click X Y | type TEXT   input for a screen under control
+shot FILE                       the picture that is shown, as PNG
+point X Y | click X Y | type TEXT | press KEY   input for a screen under control; keys as in enter or ctrl+c
 hold | resume | end             the session
 transfer TO | share TO          to `team:net` or `rep:ana`
 invite ADDRESS [POLICY]         a key for somebody from outside, for this session alone
@@ -186,6 +191,8 @@ impl Command {
                 save: words.option("--save")?,
                 pictures: words.option("--pictures")?.map(|text| words.parse(&text)).transpose()?,
             },
+            "shot" => Self::Shot(words.need("a file")?),
+            "press" => Self::Press(keys(&words.need("a key, such as enter or ctrl+c")?)?),
             "point" => Self::Point(words.number("x")?, words.number("y")?),
             "click" => Self::Click(words.number("x")?, words.number("y")?),
             "hold" => Self::Hold,
@@ -244,6 +251,47 @@ impl Command {
         commands.retain(|command| *command != Self::Nothing);
         Ok(commands)
     }
+}
+
+/// `ctrl+alt+delete`: each by name, or a character.
+fn keys(text: &str) -> Result<Vec<u32>, String> {
+    text.split('+').map(|name| keysym(name).ok_or_else(|| format!("press: there is no key `{name}`"))).collect()
+}
+
+/// The X11 keysym of a key.
+fn keysym(name: &str) -> Option<u32> {
+    let name = name.to_lowercase();
+    Some(match name.as_str() {
+        "enter" | "return" => 0xff0d,
+        "tab" => 0xff09,
+        "backspace" => 0xff08,
+        "escape" | "esc" => 0xff1b,
+        "delete" => 0xffff,
+        "insert" => 0xff63,
+        "home" => 0xff50,
+        "left" => 0xff51,
+        "up" => 0xff52,
+        "right" => 0xff53,
+        "down" => 0xff54,
+        "pageup" => 0xff55,
+        "pagedown" => 0xff56,
+        "end" => 0xff57,
+        "shift" => 0xffe1,
+        "ctrl" => 0xffe3,
+        "alt" => 0xffe9,
+        "super" => 0xffeb,
+        "space" => 0x20,
+        "plus" => 0x2b,
+        other => {
+            let number = other.strip_prefix('f').and_then(|number| number.parse::<u32>().ok());
+            let mut letters = other.chars();
+            match (number, letters.next(), letters.next()) {
+                (Some(number @ 1..=24), ..) => 0xffbd + number,
+                (_, Some(one @ (' '..='~' | '\u{a0}'..='\u{ff}')), None) => u32::from(one),
+                _ => return None,
+            }
+        }
+    })
 }
 
 /// The words after a command's name.

@@ -180,6 +180,20 @@ impl Console {
                 Some(screen) => Ok(screen.stop().await),
                 None => Err(Fault::Wrong("no screen is shown".into())),
             },
+            Command::Shot(file) => match &self.screen {
+                Some(screen) => screen.shot(&file),
+                None => Err(Fault::Wrong("no screen is shown".into())),
+            },
+            Command::Press(keys) => {
+                let named = |down: u8, key: &u32| [&[0, down][..], &key.to_be_bytes()].concat();
+                for key in &keys {
+                    self.input(Kind::Keys, &named(1, key)).await?;
+                }
+                for key in keys.iter().rev() {
+                    self.input(Kind::Keys, &named(0, key)).await?;
+                }
+                Ok(Answer::new("", json!({"input": "sent"})))
+            }
             Command::Point(x, y) => self.input(Kind::Pointer, &[x, y].map(u16::to_be_bytes).concat()).await,
             Command::Click(x, y) => {
                 let place = [x, y].map(u16::to_be_bytes).concat();
@@ -393,8 +407,10 @@ impl Console {
                 Ok(screen.stop().await)
             }
             None => {
+                screen.shown(1).await;
+                let Answer { text, json } = screen.about();
                 self.screen = Some(screen);
-                Ok(Answer::new("the screen is shown; `screen stop` ends it", json!({"screen": "open"})))
+                Ok(Answer::new(format!("the screen is shown: {text}; `screen stop` ends it"), json))
             }
         }
     }

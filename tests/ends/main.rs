@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod acts;
+#[cfg(feature = "desktop")]
+mod desktop;
 mod manager;
 mod outside;
 mod place;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use equipoise::{
-    agent::{self, AgentError, Allow, Terminal},
+    agent::{self, AgentError, Allow, Show, Terminal},
     client::{Client, Target, Transport, parse_pin, sign_in},
     engine::Actor,
     rep::{self, Keyboard, Output, RepError},
@@ -145,7 +145,7 @@ impl Place {
             roots: vec![share.to_owned()],
             name: "Bo".into(),
             shell: Some("/bin/sh".into()),
-            screen: true,
+            screen: Show::Demo,
             unattended: false,
             state: None,
             restart: None,

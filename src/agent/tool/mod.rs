@@ -12,7 +12,7 @@ use super::{
     files::{Roots, hidden},
     manager::Act,
     plain,
-    screen::Scene,
+    screen::Screen as Shown,
     shell::{Shell, ShellError},
     system,
 };
@@ -44,7 +44,7 @@ pub struct Means {
     pub roots: Arc<Roots>,
     /// The user's own if left out.
     pub shell: Option<String>,
-    pub screen: bool,
+    pub screen: Option<Arc<Shown>>,
     /// What restarts this machine, where its owner allows that.
     pub restart: Option<String>,
     /// What shows a page; else it is only named.
@@ -138,8 +138,8 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
         Prepared::Script(text) => tool.script(&opened, &text).await,
         Prepared::Page(url) => tool.page(&url).await,
         Prepared::Restart(command) => tool.restart(&command).await,
-        Prepared::Capture => {
-            tool.document(&opened, "a picture of the screen was sent", || Ok(Scene::default().capture().into())).await
+        Prepared::Capture(screen) => {
+            tool.document(&opened, "a picture of the screen was sent", move || Ok(screen.draw()?.to_png().into())).await
         }
         Prepared::Annotations => tool.annotations(opened).await,
         Prepared::Paste => tool.paste(opened).await,
@@ -148,7 +148,7 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
             tool.document(&opened, "system information was sent", || Ok(documents::text(&system::document()))).await
         }
         Prepared::Chat => tool.chat(opened).await,
-        Prepared::Screen => tool.screen(opened).await,
+        Prepared::Screen(screen) => tool.screen(opened, screen).await,
     }
 }
 
@@ -169,13 +169,13 @@ enum Prepared {
     Script(String),
     Page(String),
     Restart(String),
-    Capture,
+    Capture(Arc<Shown>),
     Annotations,
     Paste,
     Copy,
     SystemInfo,
     Chat,
-    Screen,
+    Screen(Arc<Shown>),
 }
 
 impl Prepared {
@@ -225,7 +225,6 @@ impl Prepared {
                 (Some(_), _) => return Err(refused("malformed: this machine restarts in mode `normal` only")),
                 (None, _) => return Err(refused("no_reboot: the owner of this machine does not allow it")),
             },
-            "screen_capture" if means.screen => Self::Capture,
             "annotations" => Self::Annotations,
             "clipboard" => match transfer::text(args, "direction") {
                 Some("rep_to_customer") => Self::Paste,
@@ -233,8 +232,11 @@ impl Prepared {
                 _ => return Err(refused("malformed: the direction is rep_to_customer or customer_to_rep")),
             },
             "chat" => Self::Chat,
-            "screen" if means.screen => Self::Screen,
-            "screen" | "screen_capture" => return Err(refused("no_screen: this endpoint shows none")),
+            "screen" | "screen_capture" => match (&means.screen, asked.tool.as_str()) {
+                (Some(screen), "screen") => Self::Screen(Arc::clone(screen)),
+                (Some(screen), _) => Self::Capture(Arc::clone(screen)),
+                (None, _) => return Err(refused("no_screen: this endpoint shows none")),
+            },
             _ => return Err(refused("unknown_tool: this endpoint does not have it")),
         };
         Ok((prepared, facts))
