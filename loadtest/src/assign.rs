@@ -2,6 +2,7 @@
 
 use crate::{
     Failure,
+    child::Over,
     lean::{Lean, failed},
     report::Report,
     stage::Stage,
@@ -49,7 +50,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     ] {
         report.option(name, value);
     }
-    let stage = Stage::start(options.consoles, options.teams).await?;
+    let stage = Stage::start(options.consoles, options.teams, Over::Ws).await?;
     let mut consoles = tokio::task::JoinSet::new();
     for number in 0..options.consoles {
         consoles.spawn(console(stage.rep(number).await?));

@@ -3,10 +3,12 @@
 
 use crate::{
     Failure,
-    lean::{Lean, failed, limit_of, step},
+    child::Over,
+    lean::{Lean, failed, limit_of},
     report::Report,
     stage::Stage,
 };
+use bytes::Bytes;
 use equipoise::{
     ids::ChannelId,
     limits,
@@ -26,6 +28,8 @@ pub struct Options {
     /// What the receiver takes, bytes a second.
     #[arg(long, default_value_t = 20_000_000)]
     rate: u64,
+    #[arg(long, value_enum, default_value_t)]
+    transport: Over,
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
     #[arg(long, default_value_t = 3)]
@@ -38,9 +42,10 @@ const EVERY: Duration = Duration::from_millis(10);
 pub async fn run(options: Options) -> Result<(), Failure> {
     let mut report = Report::new("behind", 0);
     report.option("rate", options.rate);
+    report.option("transport", options.transport.name());
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
-        let stage = Stage::start(1, 1).await?;
+        let stage = Stage::start(1, 1, options.transport).await?;
         let mut pair = stage.pair(0).await?;
         let shell = shell(&mut pair.writer.lean, &mut pair.reader.lean).await?;
         let until = Instant::now() + Duration::from_secs_f64(options.seconds);
@@ -91,7 +96,7 @@ async fn send(
     started: Instant,
     until: Instant,
 ) -> Result<(), Failure> {
-    let payload = vec![b'x'; limits::FRAME_PAYLOAD_BYTES];
+    let payload = Bytes::from(vec![b'x'; limits::FRAME_PAYLOAD_BYTES]);
     let (mut at, mut limit) = (0, limits::FILE_WINDOW_BYTES);
     let (mut shell_at, mut shell_limit) = (0, limits::INTERACTIVE_WINDOW_BYTES);
     let mut next = Instant::now();
@@ -101,18 +106,21 @@ async fn send(
             let mut message = [0; 64];
             message[..8].copy_from_slice(&(started.elapsed().as_micros() as u64).to_be_bytes());
             let header = Header { kind: Kind::ShellOutput, flags: Flags::default(), channel: shell, offset: shell_at };
-            lean.socket.queue(&header.encode(), &message);
+            lean.send_frame(&Frame { header, payload: Bytes::copy_from_slice(&message) });
             shell_at += 64;
             next += EVERY;
         }
         // A sender's own queue is kept short, or the small message would wait in it.
-        while at + payload.len() as u64 <= limit && lean.socket.waiting() < 2 * limits::FRAME_PAYLOAD_BYTES {
+        while at + payload.len() as u64 <= limit
+            && lean.link.waiting() < 2 * limits::FRAME_PAYLOAD_BYTES
+            && lean.link.takes(file)
+        {
             let header = Header { kind: Kind::File, flags: Flags::default(), channel: file, offset: at };
-            lean.socket.queue(&header.encode(), &payload);
+            lean.send_frame(&Frame { header, payload: payload.clone() });
             at += payload.len() as u64;
         }
         let wake = next.min(until).saturating_duration_since(Instant::now());
-        if let Ok(done) = tokio::time::timeout(wake, step(&mut lean.socket, &mut messages)).await {
+        if let Ok(done) = tokio::time::timeout(wake, lean.step(&mut messages)).await {
             done?;
         }
         for message in messages.drain(..) {
@@ -142,7 +150,7 @@ async fn receive(
     let begun = Instant::now();
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let Ok(done) = tokio::time::timeout(left, step(&mut lean.socket, &mut messages)).await else { break };
+        let Ok(done) = tokio::time::timeout(left, lean.step(&mut messages)).await else { break };
         done?;
         for message in messages.drain(..) {
             let Ok(frame) = Frame::decode(message) else { continue };

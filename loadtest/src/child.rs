@@ -1,16 +1,24 @@
 //! The measured broker: everything on, its own data folder, a site made for the run.
 
 use crate::{Failure, lean::failed};
+use clap::ValueEnum;
 use equipoise::{
     broker::{Broker, Pace, Settings},
+    client::{Target, Transport, parse_pin},
+    clock,
     engine::{Actor, Command, Reason},
+    framing,
     ids::SecretHash,
     ops,
     site::raw::RawSite,
-    transport::{HttpListener, HttpSettings, PerAddress},
+    transport::{
+        Congestion, HttpListener, HttpSettings, PerAddress, QuicListener, QuicSettings,
+        tls::{self, Certificate, Source},
+    },
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 #[derive(clap::Args, Debug, Clone)]
@@ -29,13 +37,49 @@ pub struct Options {
     algorithm: String,
 }
 
+/// How the ends of a run reach the broker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Over {
+    #[default]
+    Ws,
+    Wss,
+    Quic,
+}
+
+impl Over {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Quic => "quic",
+        }
+    }
+}
+
 /// What the broker prints on its first line.
 #[derive(Serialize, Deserialize, Debug, Clone)]
 pub struct Ready {
-    pub address: SocketAddr,
+    pub plain: SocketAddr,
+    pub secure: SocketAddr,
+    pub quic: SocketAddr,
+    /// Fingerprint of the certificate of the latter two.
+    pub pin: String,
     pub service_key: String,
     /// Access tokens of the reps, in order.
     pub tokens: Vec<String>,
+}
+
+impl Ready {
+    pub fn target(&self, over: Over) -> Result<Target, Failure> {
+        let (scheme, address, transport) = match over {
+            Over::Ws => ("http", self.plain, Transport::Ws),
+            Over::Wss => ("https", self.secure, Transport::Ws),
+            Over::Quic => ("https", self.quic, Transport::Quic),
+        };
+        let url = format!("{scheme}://{address}").parse().map_err(failed)?;
+        let pin = parse_pin(&self.pin).ok_or_else(|| failed("the broker printed no fingerprint"))?;
+        Ok(Target { url, transport, pin: Some(pin) })
+    }
 }
 
 pub async fn serve(options: Options) -> Result<(), Failure> {
@@ -43,6 +87,7 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
     let site = RawSite::parse(&site(options.reps, options.teams.max(1), &options.algorithm))
         .map_err(|problems| Failure::Run(format!("the load test's own site does not parse: {problems:?}")))?;
     let shutdown = CancellationToken::new();
+    let source = Source::SelfMade { folder: options.data.clone(), names: tls::names_for([]) };
     let settings = Settings {
         data: options.data,
         disk_reserve_bytes: equipoise::limits::DISK_RESERVE_BYTES,
@@ -51,11 +96,20 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
     };
     let follower = Box::new(ops::follow::follower());
     let (broker, owner) = Broker::start(settings, follower, shutdown.clone()).await.map_err(failed)?;
-    let tls = None;
+    let certificate = Certificate::load(source, clock::wall_ms() as i64).map_err(failed)?;
+    let config = |alpn: &[u8]| tls::server_config(&certificate, &[alpn], false).map(Arc::new).map_err(failed);
+    let listen = options.listen;
     // All the load comes from one address.
     let per_address = PerAddress::new(usize::MAX);
-    let http = HttpSettings { listen: options.listen, tls, behind_proxy: false, origins: Vec::new(), per_address };
-    let listener = HttpListener::bind(http).await.map_err(failed)?;
+    let http = |tls| {
+        let (origins, per_address) = (Vec::new(), per_address.clone());
+        HttpListener::bind(HttpSettings { listen, tls, behind_proxy: false, origins, per_address })
+    };
+    let plain = http(None).await.map_err(failed)?;
+    let secure = http(Some(config(b"http/1.1")?)).await.map_err(failed)?;
+    let (tls, reset_key) = (config(framing::ALPN)?, certificate.reset_key());
+    let quic = QuicListener::bind(QuicSettings { listen, tls, congestion: Congestion::default(), reset_key, per_address: per_address.clone() });
+    let quic = quic.map_err(failed)?;
     let service_key = "load-test-service-key-of-this-run";
     let make = Command::MakeServiceKey { name: "load".into(), token: SecretHash::of(service_key.as_bytes()) };
     match broker.command(Actor::System, make).await {
@@ -67,13 +121,23 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
     for rep in 0..options.reps {
         tokens.push(broker.token_for(&format!("r{rep}")).await.map_err(|refused| Failure::Run(refused.message))?);
     }
-    let ready = Ready { address: listener.address(), service_key: service_key.into(), tokens };
+    let ready = Ready {
+        plain: plain.address(),
+        secure: secure.address(),
+        quic: quic.address(),
+        pin: certificate.fingerprint(),
+        service_key: service_key.into(),
+        tokens,
+    };
     println!("{}", serde_json::to_string(&ready)?);
     tokio::spawn(recorder.keep_up(shutdown.clone()));
-    let serving = tokio::spawn(listener.serve(broker));
+    let mut serving = JoinSet::new();
+    serving.spawn(plain.serve(broker.clone()));
+    serving.spawn(secure.serve(broker.clone()));
+    serving.spawn(quic.serve(broker));
     tokio::signal::ctrl_c().await?;
     shutdown.cancel();
-    serving.await.map_err(failed)?;
+    serving.join_all().await;
     owner.await.map_err(failed)?.map_err(failed)
 }
 

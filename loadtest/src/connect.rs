@@ -2,10 +2,12 @@
 
 use crate::{
     Failure,
-    lean::{failed, limit_of, step},
+    child::Over,
+    lean::{failed, limit_of},
     report::Report,
     stage::{Pair, Stage},
 };
+use bytes::Bytes;
 use equipoise::{
     limits,
     wire::{Flags, Frame, Header, Kind},
@@ -20,12 +22,16 @@ use tokio::task::JoinSet;
 const MOVED_BYTES: usize = 16 * 1024;
 /// Pairs that are set up at once.
 const AT_ONCE: usize = 16;
+/// A console is shown its team: how large one is belongs to what a connection costs.
+const REPS_OF_TEAM: usize = 20;
 
 #[derive(clap::Args, Debug, Clone)]
 pub struct Options {
     /// Connections, two for each session.
     #[arg(long, default_value_t = 10_000)]
     connections: usize,
+    #[arg(long, value_enum, default_value_t)]
+    transport: Over,
     /// How long to stand still before processor time is measured.
     #[arg(long, default_value_t = 10.0)]
     idle_seconds: f64,
@@ -35,7 +41,8 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let sessions = options.connections / 2;
     let mut report = Report::new("connect", 0);
     report.option("connections", sessions * 2);
-    let stage = std::sync::Arc::new(Stage::start(sessions, 1).await?);
+    report.option("transport", options.transport.name());
+    let stage = std::sync::Arc::new(Stage::start(sessions, sessions.div_ceil(REPS_OF_TEAM), options.transport).await?);
     let before = stage.broker.usage()?;
     let started = Instant::now();
     let mut pairs = Vec::with_capacity(sessions);
@@ -82,16 +89,14 @@ fn grown(before: &crate::process::Usage, after: &crate::process::Usage, sessions
 
 /// The customer's bytes to the rep; the rep's acknowledgement back.
 async fn through(pair: &mut Pair) -> Result<(), Failure> {
-    let payload = vec![b'x'; MOVED_BYTES];
+    let payload = Bytes::from(vec![b'x'; MOVED_BYTES]);
     let header = Header { kind: Kind::File, flags: Flags::default(), channel: pair.channel, offset: pair.writer.at };
-    pair.writer.lean.socket.queue(&header.encode(), &payload);
     pair.writer.at += payload.len() as u64;
+    pair.writer.lean.send_frame(&Frame { header, payload });
     let mut messages = VecDeque::new();
-    while pair.writer.lean.socket.waiting() > 0 {
-        step(&mut pair.writer.lean.socket, &mut messages).await?;
-    }
+    pair.writer.lean.flush(&mut messages).await?;
     while pair.reader.at < pair.writer.at {
-        step(&mut pair.reader.lean.socket, &mut messages).await?;
+        pair.reader.lean.step(&mut messages).await?;
         for message in messages.drain(..) {
             if message.first() == Some(&(Kind::File as u8)) {
                 pair.reader.at = Frame::decode(message).map_err(failed)?.end();
@@ -100,11 +105,9 @@ async fn through(pair: &mut Pair) -> Result<(), Failure> {
     }
     pair.reader.limit = pair.reader.at + limits::WINDOW_BYTES_MAX;
     pair.reader.lean.send_frame(&Frame::credit(pair.channel, pair.reader.at, pair.reader.limit));
-    while pair.reader.lean.socket.waiting() > 0 {
-        step(&mut pair.reader.lean.socket, &mut messages).await?;
-    }
+    pair.reader.lean.flush(&mut messages).await?;
     while pair.writer.limit < pair.reader.at + limits::FILE_WINDOW_BYTES {
-        step(&mut pair.writer.lean.socket, &mut messages).await?;
+        pair.writer.lean.step(&mut messages).await?;
         for message in messages.drain(..) {
             if let Ok(frame) = Frame::decode(message)
                 && let Some(limit) = limit_of(&frame)

@@ -1,6 +1,6 @@
 //! kill −9 under load, restart, and a ledger: what was acknowledged must be there (F18, I-Q3).
 
-use crate::{Failure, lean::Lean, report::Report, stage::Stage};
+use crate::{Failure, child::Over, lean::Lean, report::Report, stage::Stage};
 use equipoise::wire::control::{Ask, Do, Done, FromBroker};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let mut report = Report::new("crash", options.seed);
     report.option("waiting", options.waiting);
     report.option("kills", options.kills);
-    let mut stage = Stage::start(2, 1).await?;
+    let mut stage = Stage::start(2, 1, Over::Ws).await?;
     let mut acknowledged = Vec::with_capacity(options.waiting);
     let mut service = stage.service().await?;
     eprintln!("asking for {} sessions", options.waiting);

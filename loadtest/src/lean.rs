@@ -3,21 +3,25 @@
 use crate::Failure;
 use bytes::Bytes;
 use equipoise::{
+    client::{self, Target},
     framing::{
-        SUBPROTOCOL, WEBSOCKET_PATH,
-        websocket::{End, Fault, Item, Socket, Step},
+        Link,
+        websocket::{Fault, Item, Step},
     },
+    ids::ChannelId,
+    limits,
     wire::{
         Frame, Kind,
         control::{Do, Done, Ev, FromBroker, FromClient, Hello, Welcome},
     },
 };
-use std::{collections::VecDeque, net::SocketAddr};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::{client::IntoClientRequest, http::HeaderValue};
+use std::collections::VecDeque;
+
+/// What waits in a generator's own buffer at most: four writes of the broker's batch.
+pub const GENERATOR_BYTES: usize = 4 * limits::WRITE_BATCH_BYTES;
 
 pub struct Lean {
-    pub socket: Socket<TcpStream>,
+    pub link: Link,
     pub welcome: Welcome,
     pub pushes: VecDeque<Ev>,
     /// Data and steering frames that came between control messages.
@@ -26,49 +30,24 @@ pub struct Lean {
 }
 
 impl Lean {
-    pub async fn connect(address: SocketAddr, hello: Hello) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let mut request = format!("ws://{address}{WEBSOCKET_PATH}").into_client_request().map_err(failed)?;
-        request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
-        let (upgraded, _) = tokio_tungstenite::client_async(request, stream).await.map_err(failed)?;
-        // The broker says nothing before the hello, so nothing was read ahead.
-        let mut socket = Socket::new(End::Client, upgraded.into_inner(), Bytes::new());
-        socket.queue(&FromClient::Hello(Box::new(hello)).encode(), &[]);
+    pub async fn connect(at: &Target, hello: Hello) -> Result<Self, Failure> {
+        let mut link = client::open(at).await.map_err(failed)?;
+        link.after_hello(limits::LEGS_OF_CONSOLE);
+        link.queue_control(&FromClient::Hello(Box::new(hello)).encode());
         let mut first = VecDeque::new();
         while first.is_empty() {
-            step(&mut socket, &mut first).await?;
+            step(&mut link, &mut first).await?;
         }
-        let mut lean = Self {
-            socket,
-            welcome: Welcome {
-                protocol: 0,
-                site: String::new(),
-                you: String::new(),
-                session: None,
-                participant: None,
-                resume: String::new().into(),
-                features: Vec::new(),
-                ping_interval_s: 0,
-                now_ms: 0,
-                resumed: false,
-            },
-            pushes: VecDeque::new(),
-            frames: VecDeque::new(),
-            next_id: 1,
+        let welcome = match first.pop_front().as_deref().map(FromBroker::decode) {
+            Some(Ok(FromBroker::Welcome(welcome))) => *welcome,
+            Some(Ok(FromBroker::Bye(bye))) => return Err(Failure::Run(format!("{}: {}", bye.code, bye.reason))),
+            other => return Err(Failure::Run(format!("the first message was no welcome: {other:?}"))),
         };
-        let mut welcomed = false;
+        let mut lean = Self { link, welcome, pushes: VecDeque::new(), frames: VecDeque::new(), next_id: 1 };
         for message in first {
-            match lean.sort(message)? {
-                Some(FromBroker::Welcome(welcome)) => {
-                    lean.welcome = *welcome;
-                    welcomed = true;
-                }
-                Some(FromBroker::Bye(bye)) => return Err(Failure::Run(format!("{}: {}", bye.code, bye.reason))),
-                _ => {}
-            }
+            lean.sort(message)?;
         }
-        if welcomed { Ok(lean) } else { Err(Failure::Run("the first message was no welcome".into())) }
+        Ok(lean)
     }
 
     /// Asks and waits for the answer.
@@ -89,12 +68,34 @@ impl Lean {
     pub fn send(&mut self, act: Do) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.socket.queue(&FromClient::Request { id, act: Box::new(act) }.encode(), &[]);
+        self.link.queue_control(&FromClient::Request { id, act: Box::new(act) }.encode());
         id
     }
 
     pub fn send_frame(&mut self, frame: &Frame) {
-        self.socket.queue(&frame.header.encode(), &frame.payload);
+        if frame.header.kind.is_data() {
+            self.link.queue_frame(frame);
+        } else {
+            self.link.queue_control(&frame.encode());
+        }
+    }
+
+    /// Would one more frame of this channel leave soon, or only wait here?
+    pub fn has_room(&mut self, channel: ChannelId) -> bool {
+        self.link.waiting() < GENERATOR_BYTES && self.link.takes(channel)
+    }
+
+    /// Writes all that is queued.
+    pub async fn flush(&mut self, messages: &mut VecDeque<Bytes>) -> Result<(), Failure> {
+        while !self.link.is_idle() {
+            self.step(messages).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what waits and reads what is there into `messages`.
+    pub async fn step(&mut self, messages: &mut VecDeque<Bytes>) -> Result<(), Failure> {
+        step(&mut self.link, messages).await
     }
 
     /// Waits for a push that `wanted` takes.
@@ -109,10 +110,10 @@ impl Lean {
         }
     }
 
-    /// One step of the socket: what came, pushes and frames put aside.
+    /// One step of the link: what came, pushes and frames put aside.
     pub async fn read(&mut self) -> Result<Vec<FromBroker>, Failure> {
         let mut messages = VecDeque::new();
-        step(&mut self.socket, &mut messages).await?;
+        self.step(&mut messages).await?;
         messages.into_iter().filter_map(|message| self.sort(message).transpose()).collect()
     }
 
@@ -128,7 +129,7 @@ impl Lean {
             }
             FromBroker::Push { ev: None, .. } => Ok(None),
             FromBroker::Ping(n) => {
-                self.socket.queue(&FromClient::Pong(n).encode(), &[]);
+                self.link.queue_control(&FromClient::Pong(n).encode());
                 Ok(None)
             }
             other => Ok(Some(other)),
@@ -136,10 +137,10 @@ impl Lean {
     }
 }
 
-/// Writes what waits and reads what is there into `messages`.
-pub async fn step(socket: &mut Socket<TcpStream>, messages: &mut VecDeque<Bytes>) -> Result<Step, Failure> {
+/// Writes what waits on a link and reads what is there into `messages`.
+pub async fn step(link: &mut Link, messages: &mut VecDeque<Bytes>) -> Result<(), Failure> {
     let mut closed = None;
-    let step = socket
+    let step = link
         .step(|item| -> Result<(), Fault> {
             match item {
                 Item::Message(message) => messages.push_back(message),
@@ -153,7 +154,7 @@ pub async fn step(socket: &mut Socket<TcpStream>, messages: &mut VecDeque<Bytes>
     match (closed, step) {
         (Some(reason), _) => Err(Failure::Run(format!("the broker closed: {reason:?}"))),
         (None, Step::End) => Err(Failure::Run("the broker is gone".into())),
-        (None, step) => Ok(step),
+        (None, _) => Ok(()),
     }
 }
 

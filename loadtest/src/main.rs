@@ -7,10 +7,12 @@ mod child;
 mod connect;
 mod crash;
 mod floor;
+mod floors;
 mod lean;
 mod process;
 mod relay;
 mod report;
+mod slow;
 mod stage;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -39,6 +41,8 @@ enum Scenario {
     Behind(behind::Options),
     /// Idle connections in sessions: memory each, and what standing still costs.
     Connect(connect::Options),
+    /// Readers that stop beside readers that do not: what the others feel, what the broker holds.
+    Slow(slow::Options),
     /// kill −9 under load and restart: what was acknowledged, what was lost, how long until ready.
     Crash(crash::Options),
     /// Print two results side by side.
@@ -59,6 +63,19 @@ pub enum Floor {
     Tcp64,
     /// tokio-tungstenite, one `send()` a message.
     Tung,
+    /// quinn, one stream copied into another.
+    Quinn,
+}
+
+impl Floor {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tcp64 => "tcp64",
+            Self::Tung => "tung",
+            Self::Quinn => "quinn",
+        }
+    }
 }
 
 /// Why a run gave no result.
@@ -98,6 +115,7 @@ async fn run(scenario: Scenario) -> Result<(), Failure> {
         Scenario::Assign(options) => assign::run(options).await,
         Scenario::Behind(options) => behind::run(options).await,
         Scenario::Connect(options) => connect::run(options).await,
+        Scenario::Slow(options) => slow::run(options).await,
         Scenario::Crash(options) => crash::run(options).await,
         Scenario::Broker(options) => child::serve(options).await,
         Scenario::Floor { floor } => Ok(floor::serve(floor).await?),

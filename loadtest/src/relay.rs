@@ -2,53 +2,59 @@
 
 use crate::{
     Failure, Floor,
-    lean::{Lean, failed, limit_of, step},
-    process::Measured,
+    child::Over,
+    floors::{self, FloorEnds},
+    lean::{Lean, failed, limit_of},
     report::Report,
     stage::{Pair, Stage},
 };
 use bytes::Bytes;
 use equipoise::{
-    framing::websocket::{End, Socket},
     ids::ChannelId,
     limits,
     wire::{Flags, Frame, Header, Kind},
 };
+use hdrhistogram::Histogram;
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
-
-/// What waits in a generator's own buffer at most: four writes of the broker's batch.
-const GENERATOR_BYTES: usize = 4 * limits::WRITE_BATCH_BYTES;
 
 #[derive(clap::Args, Debug, Clone)]
 pub struct Options {
+    /// How both ends reach the broker.
+    #[arg(long, value_enum, default_value_t)]
+    pub transport: Over,
     /// Sessions that move bytes at once, one direction each.
     #[arg(long, default_value_t = 1)]
-    pairs: usize,
+    pub pairs: usize,
     /// Payload of one frame, bytes.
     #[arg(long, default_value_t = 16_384)]
-    size: usize,
+    pub size: usize,
+    /// Messages a second over all pairs, each written by itself; 0: as many as go through (F6 is 100 pairs, 20000).
+    #[arg(long, default_value_t = 0)]
+    pub rate: u64,
+    /// One message at a time, there and back: how long it takes (F7).
+    #[arg(long)]
+    pub ping_pong: bool,
     /// How long each measurement lasts.
     #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
+    pub seconds: f64,
     /// Rounds of broker and floors, interleaved; the medians are the result.
     #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    pub rounds: usize,
 }
 
 /// One measurement of one relay.
-struct Moved {
-    bytes: u64,
-    messages: u64,
-    wall: Duration,
-    cpu: Duration,
+pub struct Moved {
+    pub bytes: u64,
+    /// Of each pair.
+    pub shares: Vec<u64>,
+    pub messages: u64,
+    pub wall: Duration,
+    pub cpu: Duration,
+    /// Microseconds there and back.
+    pub round_trips: Histogram<u64>,
 }
 
 pub async fn run(options: Options) -> Result<(), Failure> {
@@ -56,31 +62,45 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         return Err(Failure::Run(format!("--size is 1 to {}", limits::FRAME_PAYLOAD_BYTES_MAX)));
     }
     let mut report = Report::new("relay", 0);
-    report.option("transport", "ws");
+    report.option("transport", options.transport.name());
     report.option("pairs", options.pairs);
     report.option("size", options.size);
+    report.option("rate", options.rate);
+    report.option("ping_pong", options.ping_pong);
     report.option("seconds", options.seconds);
-    let stage = Stage::start(options.pairs, 1).await?;
+    let stage = Stage::start(options.pairs, 1, options.transport).await?;
     let mut pairs = Vec::new();
     for number in 0..options.pairs {
         pairs.push(stage.pair(number).await?);
     }
-    let floors = [(Floor::Tcp, "tcp"), (Floor::Tcp64, "tcp64"), (Floor::Tung, "tung")];
+    let floors: &[Floor] = match options.transport {
+        Over::Quic => &[Floor::Tcp, Floor::Tcp64, Floor::Quinn],
+        _ => &[Floor::Tcp, Floor::Tcp64, Floor::Tung],
+    };
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
         let moved;
         (moved, pairs) = through_broker(&stage, pairs, &options).await?;
         note(&mut report, "equipoise", &moved);
-        for (floor, name) in floors {
-            note(&mut report, name, &through_floor(floor, &options).await?);
+        report.round("fairness_jain", jain(&moved.shares));
+        for floor in floors {
+            note(&mut report, floor.name(), &through_floor(*floor, &options).await?);
         }
     }
     report.round("equipoise_resident_kib", stage.broker.usage()?.resident_kib as f64);
-    for (_, floor) in floors {
-        report.ratio(&format!("throughput_{floor}_ratio"), "equipoise_mb_per_s", &format!("{floor}_mb_per_s"));
-        report.ratio(&format!("cpu_per_gb_{floor}_ratio"), "equipoise_cpu_s_per_gb", &format!("{floor}_cpu_s_per_gb"));
-        let (ours, theirs) = ("equipoise_cpu_us_per_message", format!("{floor}_cpu_us_per_message"));
-        report.ratio(&format!("cpu_per_message_{floor}_ratio"), ours, &theirs);
+    for floor in floors.iter().map(|floor| floor.name()) {
+        for (ratio, figure) in [
+            ("throughput", "mb_per_s"),
+            ("cpu_per_gb", "cpu_s_per_gb"),
+            ("cpu_per_message", "cpu_us_per_message"),
+            ("round_trip_p50", "round_trip_p50_us"),
+        ] {
+            report.ratio(
+                &format!("{ratio}_{floor}_ratio"),
+                &format!("equipoise_{figure}"),
+                &format!("{floor}_{figure}"),
+            );
+        }
     }
     report.print()
 }
@@ -92,68 +112,195 @@ fn note(report: &mut Report, name: &str, moved: &Moved) {
     report.round(&format!("{name}_messages_per_s"), moved.messages as f64 / seconds);
     report.round(&format!("{name}_cpu_s_per_gb"), cpu / (moved.bytes as f64 / 1e9));
     report.round(&format!("{name}_cpu_us_per_message"), cpu * 1e6 / moved.messages as f64);
+    if !moved.round_trips.is_empty() {
+        report.round(&format!("{name}_round_trip_p50_us"), moved.round_trips.value_at_quantile(0.5) as f64);
+        report.round(&format!("{name}_round_trip_p99_us"), moved.round_trips.value_at_quantile(0.99) as f64);
+    }
+}
+
+/// Jain's index of fairness: 1 where everyone has the same share (F9).
+fn jain(shares: &[u64]) -> f64 {
+    let sum: f64 = shares.iter().map(|share| *share as f64).sum();
+    let squares: f64 = shares.iter().map(|share| (*share as f64).powi(2)).sum();
+    if squares == 0.0 { 0.0 } else { sum * sum / (shares.len() as f64 * squares) }
 }
 
 async fn through_broker(stage: &Stage, pairs: Vec<Pair>, options: &Options) -> Result<(Moved, Vec<Pair>), Failure> {
     let until = Instant::now() + Duration::from_secs_f64(options.seconds);
-    let (size, before, started) = (options.size, stage.broker.usage()?, Instant::now());
+    let (before, started) = (stage.broker.usage()?, Instant::now());
+    let load = Load::of(options, until);
     let mut tasks = Vec::new();
-    for pair in pairs {
+    for mut pair in pairs {
         tasks.push(tokio::spawn(async move {
-            let Pair { mut writer, mut reader, channel } = pair;
-            let mut sent = writer.at;
-            let (sending, receiving) =
-                tokio::join!(send(&mut writer.lean, channel, &mut sent, &mut writer.limit, size, until), async {
-                    receive(&mut reader.lean, channel, &mut reader.at, &mut reader.limit, until).await
-                });
-            writer.at = sent;
-            sending?;
-            let received = receiving?;
-            Ok::<_, Failure>((received, Pair { writer, reader, channel }))
+            let moved = if load.ping_pong { pair.ping_pong(load).await? } else { pair.one_way(load).await? };
+            Ok::<_, Failure>((moved, pair))
         }));
     }
-    let (mut bytes, mut pairs) = (0, Vec::new());
+    let (mut total, mut pairs) = (Total::new()?, Vec::new());
     for task in tasks {
-        let (received, pair) = task.await.map_err(failed)??;
-        bytes += received;
+        let (moved, pair) = task.await.map_err(failed)??;
+        total.add(moved)?;
         pairs.push(pair);
     }
-    let moved = Moved {
-        bytes,
-        messages: bytes / size as u64,
-        wall: started.elapsed(),
-        cpu: stage.broker.usage()?.cpu - before.cpu,
-    };
-    Ok((moved, pairs))
+    Ok((total.moved(options.size, started, stage.broker.usage()?.cpu - before.cpu), pairs))
 }
 
-async fn send(
-    lean: &mut Lean,
-    channel: ChannelId,
-    sent: &mut u64,
-    limit: &mut u64,
-    size: usize,
-    until: Instant,
-) -> Result<(), Failure> {
-    let payload = vec![b'x'; size];
-    let mut messages = VecDeque::new();
-    while Instant::now() < until {
-        while *sent + size as u64 <= *limit && lean.socket.waiting() < GENERATOR_BYTES {
-            let header = Header { kind: Kind::File, flags: Flags::default(), channel, offset: *sent };
-            lean.socket.queue(&header.encode(), &payload);
-            *sent += size as u64;
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        // Time over: what is queued goes out with the next round.
-        let Ok(done) = tokio::time::timeout(left, step(&mut lean.socket, &mut messages)).await else { break };
-        done?;
-        for message in messages.drain(..) {
-            if let Ok(frame) = Frame::decode(message)
-                && let Some(raised) = limit_of(&frame)
-            {
-                *limit = raised.max(*limit);
+async fn through_floor(floor: Floor, options: &Options) -> Result<Moved, Failure> {
+    let relay = floors::Relay::start(floor)?;
+    let mut ends = Vec::new();
+    for _ in 0..options.pairs {
+        ends.push(relay.pair().await?);
+    }
+    let until = Instant::now() + Duration::from_secs_f64(options.seconds);
+    let (before, started) = (relay.usage()?, Instant::now());
+    let load = Load::of(options, until);
+    let tasks: Vec<_> = ends.into_iter().map(|ends: FloorEnds| tokio::spawn(ends.run(load))).collect();
+    let mut total = Total::new()?;
+    for task in tasks {
+        total.add(task.await.map_err(failed)??)?;
+    }
+    Ok(total.moved(options.size, started, relay.usage()?.cpu - before.cpu))
+}
+
+/// What one pair is asked to move.
+#[derive(Clone, Copy)]
+pub struct Load {
+    pub size: usize,
+    pub ping_pong: bool,
+    /// Between two messages of one pair; none: as many as go through.
+    pub every: Option<Duration>,
+    pub until: Instant,
+}
+
+impl Load {
+    fn of(options: &Options, until: Instant) -> Self {
+        let every = (options.rate > 0).then(|| Duration::from_secs_f64(options.pairs as f64 / options.rate as f64));
+        Self { size: options.size, ping_pong: options.ping_pong, every, until }
+    }
+
+    pub fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+}
+
+/// What one pair moved.
+pub struct Share {
+    pub bytes: u64,
+    pub round_trips: Histogram<u64>,
+}
+
+impl Share {
+    pub fn new(bytes: u64) -> Result<Self, Failure> {
+        Ok(Self { bytes, round_trips: Histogram::new(3).map_err(failed)? })
+    }
+}
+
+struct Total {
+    shares: Vec<u64>,
+    round_trips: Histogram<u64>,
+}
+
+impl Total {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self { shares: Vec::new(), round_trips: Histogram::new(3).map_err(failed)? })
+    }
+
+    fn add(&mut self, share: Share) -> Result<(), Failure> {
+        self.shares.push(share.bytes);
+        self.round_trips.add(share.round_trips).map_err(failed)
+    }
+
+    fn moved(self, size: usize, started: Instant, cpu: Duration) -> Moved {
+        let bytes = self.shares.iter().sum();
+        let (wall, messages) = (started.elapsed(), bytes / size as u64);
+        Moved { bytes, shares: self.shares, messages, wall, cpu, round_trips: self.round_trips }
+    }
+}
+
+impl Pair {
+    /// From the customer to the rep, as fast as credit and pace allow.
+    async fn one_way(&mut self, load: Load) -> Result<Share, Failure> {
+        let (writer, reader, channel) = (&mut self.writer, &mut self.reader, self.channel);
+        let (sent, received) = tokio::join!(
+            send(&mut writer.lean, channel, &mut writer.at, &mut writer.limit, load),
+            receive(&mut reader.lean, channel, &mut reader.at, &mut reader.limit, load)
+        );
+        sent?;
+        Share::new(received?)
+    }
+
+    /// One message to the rep and its acknowledgement back, again and again: CREDIT passes the broker as a frame does.
+    async fn ping_pong(&mut self, load: Load) -> Result<Share, Failure> {
+        let mut share = Share::new(0)?;
+        let payload = Bytes::from(vec![b'x'; load.size]);
+        let mut messages = VecDeque::new();
+        while Instant::now() < load.until {
+            let began = Instant::now();
+            let header =
+                Header { kind: Kind::File, flags: Flags::default(), channel: self.channel, offset: self.writer.at };
+            self.writer.lean.send_frame(&Frame { header, payload: payload.clone() });
+            self.writer.at += load.size as u64;
+            self.writer.lean.flush(&mut messages).await?;
+            while self.reader.at < self.writer.at {
+                self.reader.lean.step(&mut messages).await?;
+                for message in messages.drain(..) {
+                    if message.first() == Some(&(Kind::File as u8)) {
+                        self.reader.at = Frame::decode(message).map_err(failed)?.end();
+                    }
+                }
+            }
+            let there = began.elapsed();
+            share.round_trips.record(2 * there.as_micros() as u64).map_err(failed)?;
+            share.bytes += load.size as u64;
+            self.grant().await?;
+            while self.writer.limit < self.writer.at + load.size as u64 {
+                self.writer.lean.step(&mut messages).await?;
+                self.writer.limit = messages.drain(..).fold(self.writer.limit, raised);
             }
         }
+        Ok(share)
+    }
+
+    /// The reader's word that it has room again, half a window at a time.
+    async fn grant(&mut self) -> Result<(), Failure> {
+        if self.reader.limit - self.reader.at > limits::WINDOW_BYTES_MAX / 2 {
+            return Ok(());
+        }
+        self.reader.limit = self.reader.at + limits::WINDOW_BYTES_MAX;
+        self.reader.lean.send_frame(&Frame::credit(self.channel, self.reader.at, self.reader.limit));
+        self.reader.lean.flush(&mut VecDeque::new()).await
+    }
+}
+
+fn raised(limit: u64, message: Bytes) -> u64 {
+    Frame::decode(message).ok().as_ref().and_then(limit_of).map_or(limit, |raised| raised.max(limit))
+}
+
+async fn send(lean: &mut Lean, channel: ChannelId, sent: &mut u64, limit: &mut u64, load: Load) -> Result<(), Failure> {
+    let payload = Bytes::from(vec![b'x'; load.size]);
+    let size = load.size as u64;
+    let mut messages = VecDeque::new();
+    let mut next = Instant::now();
+    while Instant::now() < load.until {
+        while *sent + size <= *limit && load.every.is_none_or(|_| Instant::now() >= next) && lean.has_room(channel) {
+            let header = Header { kind: Kind::File, flags: Flags::default(), channel, offset: *sent };
+            lean.send_frame(&Frame { header, payload: payload.clone() });
+            *sent += size;
+            if let Some(every) = load.every {
+                next += every;
+                lean.flush(&mut messages).await?;
+            }
+        }
+        let wake = match load.every {
+            Some(_) if *sent + size <= *limit => load.left().min(next.saturating_duration_since(Instant::now())),
+            _ => load.left(),
+        };
+        // Time over: what is queued goes out with the next round.
+        if let Ok(done) = tokio::time::timeout(wake, lean.step(&mut messages)).await {
+            done?;
+        }
+        *limit = messages.drain(..).fold(*limit, raised);
+        lean.link.freed();
     }
     Ok(())
 }
@@ -163,13 +310,12 @@ async fn receive(
     channel: ChannelId,
     at: &mut u64,
     granted: &mut u64,
-    until: Instant,
+    load: Load,
 ) -> Result<u64, Failure> {
     let first = *at;
     let mut messages = VecDeque::new();
     loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let Ok(done) = tokio::time::timeout(left, step(&mut lean.socket, &mut messages)).await else { break };
+        let Ok(done) = tokio::time::timeout(load.left(), lean.step(&mut messages)).await else { break };
         done?;
         for message in messages.drain(..) {
             if message.first() == Some(&(Kind::File as u8)) {
@@ -186,94 +332,4 @@ async fn receive(
         }
     }
     Ok(*at - first)
-}
-
-async fn through_floor(floor: Floor, options: &Options) -> Result<Moved, Failure> {
-    let measured = Measured::start(&["floor", &format!("{floor:?}").to_lowercase()])?;
-    let address: SocketAddr = measured.hello.parse().map_err(failed)?;
-    let mut ends = Vec::new();
-    for _ in 0..options.pairs {
-        ends.push((TcpStream::connect(address).await?, TcpStream::connect(address).await?));
-    }
-    let until = Instant::now() + Duration::from_secs_f64(options.seconds);
-    let (before, started, size) = (measured.usage()?, Instant::now(), options.size);
-    let mut tasks = Vec::new();
-    for (from, to) in ends {
-        tasks.push(tokio::spawn(async move {
-            if floor == Floor::Tung {
-                let (from, to) = tokio::join!(upgraded(from, address), upgraded(to, address));
-                let (mut from, mut to) = (from?, to?);
-                let sending = async {
-                    let payload = vec![b'x'; size + limits::FRAME_HEADER_BYTES];
-                    let mut messages = VecDeque::new();
-                    while Instant::now() < until {
-                        while from.waiting() < GENERATOR_BYTES {
-                            from.queue(&payload, &[]);
-                        }
-                        let left = until.saturating_duration_since(Instant::now());
-                        let Ok(done) = tokio::time::timeout(left, step(&mut from, &mut messages)).await else { break };
-                        done?;
-                    }
-                    Ok::<_, Failure>(())
-                };
-                let receiving = async {
-                    let mut messages = VecDeque::new();
-                    let mut bytes = 0;
-                    loop {
-                        let left = until.saturating_duration_since(Instant::now());
-                        let Ok(done) = tokio::time::timeout(left, step(&mut to, &mut messages)).await else { break };
-                        done?;
-                        let payload = |message: Bytes| (message.len() - limits::FRAME_HEADER_BYTES) as u64;
-                        bytes += messages.drain(..).map(payload).sum::<u64>();
-                    }
-                    Ok::<_, Failure>(bytes)
-                };
-                let (sent, received) = tokio::join!(sending, receiving);
-                sent?;
-                received
-            } else {
-                plain(from, to, until).await
-            }
-        }));
-    }
-    let mut bytes = 0;
-    for task in tasks {
-        bytes += task.await.map_err(failed)??;
-    }
-    let cpu = measured.usage()?.cpu - before.cpu;
-    Ok(Moved { bytes, messages: bytes / size as u64, wall: started.elapsed(), cpu })
-}
-
-async fn upgraded(stream: TcpStream, address: SocketAddr) -> Result<Socket<TcpStream>, Failure> {
-    stream.set_nodelay(true)?;
-    let (socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/"), stream).await.map_err(failed)?;
-    Ok(Socket::new(End::Client, socket.into_inner(), Bytes::new()))
-}
-
-async fn plain(mut from: TcpStream, mut to: TcpStream, until: Instant) -> Result<u64, Failure> {
-    let sending = async {
-        let chunk = vec![b'x'; limits::WRITE_BATCH_BYTES];
-        while Instant::now() < until {
-            let left = until.saturating_duration_since(Instant::now());
-            let Ok(done) = tokio::time::timeout(left, from.write_all(&chunk)).await else { break };
-            done?;
-        }
-        Ok::<_, Failure>(())
-    };
-    let receiving = async {
-        let mut buffer = vec![0; limits::WRITE_BATCH_BYTES];
-        let mut bytes = 0;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let Ok(read) = tokio::time::timeout(left, to.read(&mut buffer)).await else { break };
-            match read? {
-                0 => break,
-                read => bytes += read as u64,
-            }
-        }
-        Ok::<_, Failure>(bytes)
-    };
-    let (sent, received) = tokio::join!(sending, receiving);
-    sent?;
-    received
 }

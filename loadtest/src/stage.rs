@@ -1,7 +1,13 @@
 //! A broker with people on it: reps at consoles, customers in sessions, a channel between them.
 
-use crate::{Failure, child::Ready, lean::Lean, process::Measured};
+use crate::{
+    Failure,
+    child::{Over, Ready},
+    lean::Lean,
+    process::Measured,
+};
 use equipoise::{
+    client::Target,
     ids::ChannelId,
     limits, relay,
     wire::{
@@ -17,6 +23,8 @@ pub struct Stage {
     data: TempDir,
     reps: usize,
     teams: usize,
+    over: Over,
+    at: Target,
 }
 
 /// One end of a channel: its connection, where it is and what it may.
@@ -34,28 +42,31 @@ pub struct Pair {
 }
 
 impl Stage {
-    pub async fn start(reps: usize, teams: usize) -> Result<Self, Failure> {
+    /// Reps dealt out to teams, and how their consoles and customers reach the broker.
+    pub async fn start(reps: usize, teams: usize, over: Over) -> Result<Self, Failure> {
         let data = tempfile::tempdir()?;
         let broker = start_broker(&data, reps, teams)?;
-        let ready = serde_json::from_str(&broker.hello)?;
-        Ok(Self { broker, ready, data, reps, teams })
+        let ready: Ready = serde_json::from_str(&broker.hello)?;
+        let at = ready.target(over)?;
+        Ok(Self { broker, ready, data, reps, teams, over, at })
     }
 
     /// Starts the broker again on what the one before left behind.
     pub async fn restart(&mut self) -> Result<(), Failure> {
         self.broker = start_broker(&self.data, self.reps, self.teams)?;
         self.ready = serde_json::from_str(&self.broker.hello)?;
+        self.at = self.ready.target(self.over)?;
         Ok(())
     }
 
     pub async fn rep(&self, number: usize) -> Result<Lean, Failure> {
         let token = self.ready.tokens.get(number).ok_or_else(|| Failure::Run(format!("there is no rep {number}")))?;
-        Lean::connect(self.ready.address, hello(Role::Rep, Credential::Token(token.clone()))).await
+        Lean::connect(&self.at, hello(Role::Rep, Credential::Token(token.clone()))).await
     }
 
     pub async fn service(&self) -> Result<Lean, Failure> {
         let key = Credential::Key(self.ready.service_key.clone());
-        Lean::connect(self.ready.address, hello(Role::Service, key)).await
+        Lean::connect(&self.at, hello(Role::Service, key)).await
     }
 
     /// A rep, a customer, a session between them and a file on its way.
@@ -66,8 +77,12 @@ impl Stage {
         let Done::Asked { session, join } = service.act(Do::Ask(ask)).await? else {
             return Err(Failure::Run("an ask was not answered with a session".into()));
         };
+<<<<<<< HEAD
         let mut customer =
             Lean::connect(self.ready.address, hello(Role::Customer, Credential::Key(join.into()))).await?;
+=======
+        let mut customer = Lean::connect(&self.at, hello(Role::Customer, Credential::Key(join))).await?;
+>>>>>>> 9491207 (The load test speaks WebSocket, TLS and QUIC; a quinn floor; ping-pong, paced messages, fairness and slow readers)
         rep.act(Do::Take { session }).await?;
         let args = [("direction", "download"), ("path", "/load")];
         let args = args.into_iter().map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned()))).collect();

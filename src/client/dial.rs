@@ -59,6 +59,11 @@ pub async fn sign_in_with(
         .ok_or_else(|| ClientError::Protocol("the answer to a sign-in holds no token".into()))
 }
 
+/// Opens a connection on which nothing is said yet, for a client with a loop of its own.
+pub async fn open(target: &Target) -> Result<Link, ClientError> {
+    Dialer::new(target)?.open(target.transport).await
+}
+
 /// Knows one broker's address and certificate.
 pub(super) struct Dialer {
     host: String,

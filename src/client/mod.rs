@@ -14,7 +14,7 @@ mod tls;
 pub mod transfer;
 
 pub use channel::{ChannelEnd, Chunk, Reader, Writer};
-pub use dial::{sign_in, sign_in_with};
+pub use dial::{open, sign_in, sign_in_with};
 pub use tls::parse_pin;
 
 use crate::wire::{

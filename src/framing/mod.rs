@@ -79,6 +79,14 @@ impl Link {
         }
     }
 
+    /// Bytes queued and not yet with the system.
+    pub fn waiting(&self) -> usize {
+        match self {
+            Self::Ws(socket) => socket.waiting(),
+            Self::Quic(quic) => quic.waiting(),
+        }
+    }
+
     /// Bytes the system took, from the beginning.
     pub fn taken(&self) -> u64 {
         match self {

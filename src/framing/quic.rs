@@ -164,6 +164,10 @@ impl Quic {
         self.out.is_empty() && self.writing.is_empty()
     }
 
+    pub fn waiting(&self) -> usize {
+        self.out.waiting() + self.legs.values().map(|leg| leg.out.waiting()).sum::<usize>()
+    }
+
     pub fn is_partial(&self) -> bool {
         self.splitter.is_partial()
     }
