@@ -77,12 +77,8 @@ impl Stage {
         let Done::Asked { session, join } = service.act(Do::Ask(ask)).await? else {
             return Err(Failure::Run("an ask was not answered with a session".into()));
         };
-<<<<<<< HEAD
-        let mut customer =
-            Lean::connect(self.ready.address, hello(Role::Customer, Credential::Key(join.into()))).await?;
-=======
-        let mut customer = Lean::connect(&self.at, hello(Role::Customer, Credential::Key(join))).await?;
->>>>>>> 9491207 (The load test speaks WebSocket, TLS and QUIC; a quinn floor; ping-pong, paced messages, fairness and slow readers)
+        let key = Credential::Key(join.into());
+        let mut customer = Lean::connect(&self.at, hello(Role::Customer, key)).await?;
         rep.act(Do::Take { session }).await?;
         let args = [("direction", "download"), ("path", "/load")];
         let args = args.into_iter().map(|(name, value)| (name.to_owned(), Value::Text(value.to_owned()))).collect();
