@@ -108,7 +108,13 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
     let plain = http(None).await.map_err(failed)?;
     let secure = http(Some(config(b"http/1.1")?)).await.map_err(failed)?;
     let (tls, reset_key) = (config(framing::ALPN)?, certificate.reset_key());
-    let quic = QuicListener::bind(QuicSettings { listen, tls, congestion: Congestion::default(), reset_key, per_address: per_address.clone() });
+    let quic = QuicListener::bind(QuicSettings {
+        listen,
+        tls,
+        congestion: Congestion::default(),
+        reset_key,
+        per_address: per_address.clone(),
+    });
     let quic = quic.map_err(failed)?;
     let service_key = "load-test-service-key-of-this-run";
     let make = Command::MakeServiceKey { name: "load".into(), token: SecretHash::of(service_key.as_bytes()) };
