@@ -30,6 +30,10 @@ persistent = true
 code = "desk"
 algorithm = "none"
 persistent = true
+[[script]]
+code = "fix"
+teams = ["net"]
+text = "true"
 [[user]]
 username = "ana"
 teams = { net = "member" }
