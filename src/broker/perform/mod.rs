@@ -1,0 +1,114 @@
+//! What follows a turn: gates, channels, pushes and views. Events say what happened, the state what is true after it.
+
+mod channels;
+mod enter;
+mod follow;
+mod says;
+mod sessions;
+
+use super::{
+    Connection, Shared,
+    activity::Activity,
+    views::{Views, push},
+};
+use crate::{
+    engine::{Command, Stamped, State},
+    ids::*,
+    wire::control::{Ev, FinalOffset},
+};
+use sessions::members;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// Where each leg that ended in this turn ended: no byte past it reaches its reader (W2.2).
+#[derive(Default)]
+pub(super) struct Finals(BTreeMap<(ChannelId, ParticipantId), u64>);
+
+impl Finals {
+    /// Of every reader whose leg of this channel ended.
+    pub fn of_channel(&self, channel: ChannelId) -> impl Iterator<Item = FinalOffset> {
+        let legs = self.0.range((channel, ParticipantId(0))..=(channel, ParticipantId(u16::MAX)));
+        legs.map(|((channel, reader), at)| FinalOffset { channel: channel.0, participant: reader.0, offset: *at })
+    }
+
+    pub fn of(&self, legs: &[(ChannelId, ParticipantId)], _to: &Connection) -> Vec<FinalOffset> {
+        let offset = |leg| self.0.get(leg).copied().unwrap_or(0);
+        legs.iter().map(|leg| FinalOffset { channel: leg.0.0, participant: leg.1.0, offset: offset(leg) }).collect()
+    }
+}
+
+pub(super) struct Performer {
+    shared: Arc<Shared>,
+    pub views: Views,
+    /// Who is in which session, kept here because an ended session is gone from the state.
+    members: HashMap<SessionId, Vec<(Party, ParticipantId)>>,
+    /// Who asked for what is not opened yet, to be told when it is refused.
+    openers: HashMap<(SessionId, OpenId), ParticipantId>,
+    /// Sessions to which reps are invited.
+    inviting: BTreeSet<SessionId>,
+    /// Service connections that asked for a session, told of it at once. Gone with a restart: they ask again.
+    watchers: HashMap<SessionId, Arc<Connection>>,
+    activity: Activity,
+}
+
+impl Performer {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            views: Views::new(shared.clone()),
+            shared,
+            members: HashMap::new(),
+            openers: HashMap::new(),
+            inviting: BTreeSet::new(),
+            watchers: HashMap::new(),
+            activity: Activity::default(),
+        }
+    }
+
+    /// Makes again what the state implies and no event will say: channels of running sessions, who is where.
+    pub fn recover(&mut self, state: &State) {
+        self.members.clear();
+        self.openers.clear();
+        for session in state.sessions.values() {
+            self.members.insert(session.id, members(session));
+            if !session.invites.is_empty() {
+                self.inviting.insert(session.id);
+            }
+            for (open, request) in state.tools.session(session.id).iter().flat_map(|tools| &tools.opens) {
+                self.openers.insert((session.id, *open), request.by);
+            }
+        }
+        self.recover_channels(state);
+    }
+
+    /// What time alone brings to channels, about once a second; what the owner should hear of them.
+    pub fn tick(&mut self, state: &State) -> Vec<Command> {
+        let now = tokio::time::Instant::now();
+        let channels = self.shared.directory.channels();
+        for routed in &channels {
+            routed.channel.tick(now);
+        }
+        self.activity.look(&channels, state, now.into_std())
+    }
+
+    /// Everything that follows a durable turn.
+    pub fn perform(&mut self, events: &[Stamped], state: &State, head: Seq) {
+        for Stamped { event, .. } in events {
+            self.follow(event, state, head);
+        }
+        self.remind(events, state, head);
+        self.reauthorise(events, state);
+        self.views.flush_if_due(state, head);
+    }
+
+    fn tell(&self, party: Party, head: Seq, ev: impl FnOnce() -> Ev) {
+        if let Some(connection) = self.shared.directory.connection(party) {
+            push(&connection, head, ev());
+        }
+    }
+
+    fn tell_rep(&self, user: UserId, head: Seq, ev: impl FnOnce() -> Ev) {
+        self.tell(Party::Rep(user), head, ev);
+    }
+}
