@@ -5,9 +5,12 @@ use equipoise::{agent::Allow, client::Transport, rep::Way};
 
 fn site() -> String {
     let guest = "[[policy]]\ncode = \"guest\"\nfor_invites = true\ntools = { shell = \"no\" }\n";
-    let site = SITE
-        .replace("system_info = \"yes\" }", "system_info = \"yes\", invite_external = \"yes\" }")
-        .replace("\"share_outside\"", "\"share_outside\", \"invite_external\"");
+    let more = |site: String, after: &str, what: &str| {
+        assert!(site.contains(after), "`{after}` is not in the site");
+        site.replace(after, &format!("{after}{what}"))
+    };
+    let site = more(SITE.to_owned(), "code = \"open\"\ntools = { ", "invite_external = \"yes\", ");
+    let site = more(site, "\"share_outside\"", ", \"invite_external\"");
     format!("{site}{guest}")
 }
 
