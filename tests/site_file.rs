@@ -111,7 +111,7 @@ tools = { shell = 1.5 }
             line 6: options.two_factor.sms: unknown key `sms`, expected one of `required_from`, `timezone`, `min_client`
             line 10: team[0].alert_timeout_s: invalid type: string "soon", expected u32
             line 11: team[1].algorithm: is missing: choose one of `none`, `least_busy`, `skills_least_busy`
-            line 13: team[1].algoritm: unknown key `algoritm`, expected one of `code`, `name`, `algorithm`, `alert_timeout_s`, `persistent`, `wrap_up_s`, `defer_after_login_s`, `relax_after_s`, `max_queue`, `overdue`
+            line 13: team[1].algoritm: unknown key `algoritm`, expected one of `code`, `name`, `algorithm`, `alert_timeout_s`, `persistent`, `wrap_up_s`, `defer_after_login_s`, `relax_after_s`, `max_queue`, `overdue`, `greeting`, `hold_message`
             line 16: policy[0].tools.shell: must be a word, or a list of texts
             line 17: extra: unknown key `extra`, expected one of `site`, `options`, `skill`, `team`, `issue`, `user`, `license_pool`, `portal`, `jump_item`, `policy`, `group_policy`, `technician_group`, `template`, `script`
         "#]],
