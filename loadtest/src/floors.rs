@@ -130,13 +130,11 @@ impl FloorEnds {
 
 /// The sending end of a floor.
 trait Sends {
-    /// Does the relay see each message, or only bytes?
-    fn keeps_messages(&self) -> bool {
-        false
-    }
+    /// Writes one message and sees it off.
+    async fn send(&mut self, message: &[u8]) -> Result<(), Failure>;
 
-    /// Writes one message; what it returns may still wait in a buffer unless `flush`.
-    async fn send(&mut self, message: &[u8], flush: bool) -> Result<(), Failure>;
+    /// Writes as many as a generator's buffer holds, so that the relay is what limits, not the load.
+    async fn fill(&mut self, message: &[u8]) -> Result<(), Failure>;
 }
 
 /// The receiving end of a floor.
@@ -152,7 +150,7 @@ async fn one_way(load: Load, mut from: impl Sends, mut to: impl Receives) -> Res
     if load.ping_pong {
         while Instant::now() < load.until {
             let began = Instant::now();
-            from.send(&message, true).await?;
+            from.send(&message).await?;
             let mut left = load.size;
             while left > 0 {
                 left -= to.receive(&mut buffer).await?.min(left);
@@ -164,20 +162,18 @@ async fn one_way(load: Load, mut from: impl Sends, mut to: impl Receives) -> Res
     }
     let sending = async {
         let mut next = Instant::now();
-        // Where nothing paces it, a sender fills whole buffers, as ours does.
-        let batch = message.repeat((limits::WRITE_BATCH_BYTES / load.size).max(1));
         while Instant::now() < load.until {
-            let (bytes, flush) = match load.every {
-                Some(every) => {
-                    tokio::time::sleep_until(next.min(load.until).into()).await;
-                    next += every;
-                    (&message, true)
+            if let Some(every) = load.every {
+                tokio::time::sleep_until(next.min(load.until).into()).await;
+                next += every;
+            }
+            let sent = async {
+                match load.every {
+                    Some(_) => from.send(&message).await,
+                    None => from.fill(&message).await,
                 }
-                // Messages have borders there; bytes have none.
-                None if from.keeps_messages() => (&message, false),
-                None => (&batch, false),
             };
-            let Ok(done) = tokio::time::timeout(load.left(), from.send(bytes, flush)).await else { break };
+            let Ok(done) = tokio::time::timeout(load.left(), sent).await else { break };
             done?;
         }
         Ok::<_, Failure>(())
@@ -198,9 +194,18 @@ async fn one_way(load: Load, mut from: impl Sends, mut to: impl Receives) -> Res
 struct TcpEnd(TcpStream);
 
 impl Sends for TcpEnd {
-    async fn send(&mut self, message: &[u8], _flush: bool) -> Result<(), Failure> {
+    async fn send(&mut self, message: &[u8]) -> Result<(), Failure> {
         Ok(self.0.write_all(message).await?)
     }
+
+    async fn fill(&mut self, message: &[u8]) -> Result<(), Failure> {
+        self.send(&buffer_of(message)).await
+    }
+}
+
+/// Bytes have no borders: one buffer of them.
+fn buffer_of(message: &[u8]) -> Vec<u8> {
+    message.repeat((limits::WRITE_BATCH_BYTES / message.len()).max(1))
 }
 
 impl Receives for TcpEnd {
@@ -215,8 +220,12 @@ impl Receives for TcpEnd {
 struct QuicSend(SendStream);
 
 impl Sends for QuicSend {
-    async fn send(&mut self, message: &[u8], _flush: bool) -> Result<(), Failure> {
+    async fn send(&mut self, message: &[u8]) -> Result<(), Failure> {
         self.0.write_all(message).await.map_err(failed)
+    }
+
+    async fn fill(&mut self, message: &[u8]) -> Result<(), Failure> {
+        self.send(&buffer_of(message)).await
     }
 }
 
@@ -232,17 +241,26 @@ impl Receives for QuicReceive {
 /// A WebSocket end whose messages carry as much overhead as a session's frames do.
 struct MessageEnd(Link, VecDeque<Bytes>);
 
-impl Sends for MessageEnd {
-    fn keeps_messages(&self) -> bool {
-        true
-    }
-
-    async fn send(&mut self, message: &[u8], flush: bool) -> Result<(), Failure> {
+impl MessageEnd {
+    fn queue(&mut self, message: &[u8]) {
         self.0.queue_control(&[&[0; limits::FRAME_HEADER_BYTES], message].concat());
-        while (flush && !self.0.is_idle()) || self.0.waiting() >= GENERATOR_BYTES {
+    }
+}
+
+impl Sends for MessageEnd {
+    async fn send(&mut self, message: &[u8]) -> Result<(), Failure> {
+        self.queue(message);
+        while !self.0.is_idle() {
             step(&mut self.0, &mut self.1).await?;
         }
         Ok(())
+    }
+
+    async fn fill(&mut self, message: &[u8]) -> Result<(), Failure> {
+        while self.0.waiting() < GENERATOR_BYTES {
+            self.queue(message);
+        }
+        step(&mut self.0, &mut self.1).await
     }
 }
 
