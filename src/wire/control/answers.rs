@@ -1,0 +1,170 @@
+//! What a request is answered with: done, not done, or why it is as it is.
+
+use super::{pushes::Opened, views::SessionView};
+use crate::wire::Hidden;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Done {
+    /// Done, and there is nothing to add.
+    Yes {},
+    Asked {
+        session: u64,
+        /// The customer's own way in.
+        join: Hidden,
+    },
+    Key {
+        key: Hidden,
+        expires_at_ms: u64,
+    },
+    Session(Box<SessionView>),
+    /// The request waits for the other end, or first for the customer's answer; `opened` or `refused_open` follows.
+    Opening {
+        open: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prompt: Option<u32>,
+    },
+    Opened(Opened),
+    /// No byte past these offsets arrives any more (W2.2).
+    Revoked {
+        epoch: u32,
+        finals: Vec<FinalOffset>,
+    },
+    Explained(Box<Explained>),
+    Site {
+        /// The text, or as much of it as fits.
+        toml: String,
+        #[serde(default)]
+        version: u64,
+        /// Where the rest begins; left out at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<u64>,
+    },
+    /// The site is the new one. No byte past these offsets arrives any more (W2.2).
+    Applied {
+        version: u64,
+        /// Sessions in which somebody's permissions changed, and legs that ended.
+        sessions: u32,
+        legs: u32,
+        /// The first 1,000 of them.
+        finals: Vec<FinalOffset>,
+    },
+    Notice {
+        notice: u32,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FinalOffset {
+    pub channel: u32,
+    /// The reader of the leg.
+    pub participant: u16,
+    pub offset: u64,
+}
+
+/// Why something was not done (W4.2, P6.3). It never closes anything.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Refused {
+    /// One of the documented names.
+    pub code: String,
+    /// The rule it follows, such as `R7.1`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rule: String,
+    pub message: String,
+    /// The field or place that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// The layer that gave the permission's value, such as `portal:main`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// R9: why a session was offered to whom it was, or why it waits.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Explained {
+    /// 0 in a dry run.
+    pub session: u64,
+    pub queue: String,
+    /// `none`, `least_busy` or `skills_least_busy`; empty for a rep's own queue.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub algorithm: String,
+    /// Skills still asked for at this step of R4.6.
+    pub skills: Vec<String>,
+    pub step: u32,
+    /// In the order they would be offered.
+    pub candidates: Vec<String>,
+    /// Sessions each candidate is in (R4.2).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sessions: BTreeMap<String, u32>,
+    /// There are more candidates than are listed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// Would pass every test of R3, but a better match or the preferred rep is waited for (R4.7, R4.8).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_back: Vec<String>,
+    /// When that wait is over for the next step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub widens_at_ms: Option<u64>,
+    /// The first failed test of R3 for each rep left out, not of all where they are many.
+    pub rejected: BTreeMap<String, String>,
+    /// How many reps failed each test.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<String>,
+    /// The rule that brought it into this queue.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub moved_by: String,
+    /// Of a dry run: why it would be refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Box<Refused>>,
+    /// What was decided about it, the newest last, where it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+    /// Older ones that are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub decisions_left_out: u32,
+}
+
+/// One thing that was decided, or done by hand, about a session.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Decision {
+    pub at_ms: u64,
+    /// `queued`, `offered`, `accepted`, `rejected`, `offer_timeout`, `offer_withdrawn`, `overdue`, `moved`, `relaxed`,
+    /// `owner_changed`, `held`, `resumed` or `ended`.
+    pub event: String,
+    /// Of an offer: its number, from 1, by which its full list is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rep: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Of an offer: the rule that had brought the session into the queue.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rule: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The step of R4.6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u32>,
+    /// Sessions the rep was in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u32>,
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
