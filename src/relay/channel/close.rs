@@ -1,0 +1,126 @@
+//! How a channel and its legs end: by an end of it, by the owner, by a fault.
+
+use super::{Channel, Fault, Notice, Passed, State};
+use crate::{
+    ids::{AttachEpoch, ParticipantId},
+    relay::leg::{Leg, Stage},
+    wire::{Frame, frame::CloseReason},
+};
+use tokio::time::Instant;
+
+impl Channel {
+    /// An end is done with the channel; `at` is the last offset it means (W1.8).
+    pub fn close(
+        &self,
+        from: ParticipantId,
+        epoch: AttachEpoch,
+        at: u64,
+        reason: CloseReason,
+        now: Instant,
+    ) -> Result<Passed, Fault> {
+        if from != self.spec.writer {
+            return self.of_reader(from, epoch, |channel, state, leg| {
+                let reason = if reason == CloseReason::Failed { reason } else { CloseReason::Cancelled };
+                channel.end_leg(state, leg, reason, now);
+                Ok(Passed::Taken)
+            });
+        }
+        self.with(|channel, state| {
+            if state.over || state.writer.as_ref().is_none_or(|end| end.epoch != epoch) {
+                return Ok(Passed::Stale);
+            }
+            if reason != CloseReason::Finished || channel.spec.lossy {
+                let reason = match reason {
+                    CloseReason::Finished | CloseReason::Gap | CloseReason::Failed => reason,
+                    _ => CloseReason::Cancelled,
+                };
+                channel.end(state, reason, now);
+                return Ok(Passed::Taken);
+            }
+            let written = state.written.unwrap_or(at);
+            if at < written || at > state.allowed.max(written) {
+                channel.fail(state);
+                return Err(Fault::AfterEnd { at });
+            }
+            state.closing = Some(at);
+            for end in state.legs.iter().filter_map(Leg::live) {
+                end.outbox.steer(Frame::close(channel.spec.channel, at, reason));
+            }
+            channel.settle(state, now);
+            Ok(Passed::Taken)
+        })
+    }
+
+    /// Ends one leg for ever (W2.3). When this returns its gate is shut, its queue is purged, and no byte from the
+    /// given offset on reaches the reader. 0 where there is no such leg.
+    pub fn revoke(&self, reader: ParticipantId, now: Instant) -> u64 {
+        self.with(|channel, state| {
+            let at = state.legs.iter().position(|leg| leg.reader == reader);
+            let last = at.map_or(0, |at| channel.cut(state, at, CloseReason::Revoked, now));
+            channel.settle(state, now);
+            last
+        })
+    }
+
+    /// The owner closed the channel: every leg ends where it is. Gives each reader's final offset. No notice comes.
+    pub fn remove(&self, reason: CloseReason, now: Instant) -> Vec<(ParticipantId, u64)> {
+        self.with(|channel, state| {
+            let finals = state.legs.iter().map(|leg| leg.reader).collect::<Vec<_>>();
+            let finals = finals.into_iter().map(|reader| {
+                let at = state.legs.iter().position(|leg| leg.reader == reader).unwrap_or(0);
+                (reader, channel.cut(state, at, reason, now))
+            });
+            let finals = finals.collect();
+            channel.tell_writer_closed(state, reason);
+            state.over = true;
+            finals
+        })
+    }
+
+    /// Takes a leg away: gate shut, queue purged, reader told. Gives the final offset.
+    pub(super) fn cut(&self, state: &mut State, at: usize, reason: CloseReason, now: Instant) -> u64 {
+        let mut leg = state.legs.remove(at);
+        leg.shared.gate.shut();
+        let end = leg.end.as_ref().map(|end| end.outbox.clone());
+        leg.let_go(Stage::Waiting, now);
+        let last = leg.sent();
+        let told = state.closing.is_some_and(|closing| leg.acked >= closing);
+        if let Some(outbox) = end.filter(|_| !told) {
+            outbox.steer(Frame::close(self.spec.channel, last, reason));
+        }
+        last
+    }
+
+    /// One reader is gone for ever; with the last of them the channel.
+    pub(super) fn end_leg(&self, state: &mut State, at: usize, reason: CloseReason, now: Instant) {
+        if state.legs.len() == 1 {
+            self.end(state, reason, now);
+            return;
+        }
+        let reader = state.legs[at].reader;
+        let last = self.cut(state, at, reason, now);
+        state.notices.push(Notice::LegEnded { channel: self.spec.channel, reader, at: last, reason });
+        self.settle(state, now);
+    }
+
+    pub(super) fn end(&self, state: &mut State, reason: CloseReason, now: Instant) {
+        while !state.legs.is_empty() {
+            self.cut(state, 0, reason, now);
+        }
+        self.tell_writer_closed(state, reason);
+        state.over = true;
+        let at = state.written.unwrap_or(0);
+        state.notices.push(Notice::Ended { channel: self.spec.channel, at, reason });
+    }
+
+    pub(super) fn fail(&self, state: &mut State) {
+        self.counters.faults.add(1);
+        self.end(state, CloseReason::Fault, Instant::now());
+    }
+
+    fn tell_writer_closed(&self, state: &mut State, reason: CloseReason) {
+        if let Some(writer) = state.writer.as_ref().filter(|_| !state.over) {
+            writer.outbox.steer(Frame::close(self.spec.channel, state.written.unwrap_or(0), reason));
+        }
+    }
+}
