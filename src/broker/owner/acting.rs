@@ -1,0 +1,97 @@
+//! What a connection asks for: its request, resolved and decided.
+
+use super::{
+    Owner,
+    owed::{Answer, Owed},
+};
+use crate::{
+    broker::{Connection, directory::Proof, edits::Editor, resolve},
+    engine::{Command, Reason, Refusal, Request, Turn},
+    identity::Secret,
+    ids::*,
+    limits,
+    site::raw::RawSite,
+    time::Time,
+    wire::control::{Do, KeyKind},
+};
+
+impl Owner {
+    pub(super) fn act(
+        &mut self,
+        now: Time,
+        from: &Connection,
+        id: u64,
+        act: Do,
+        turn: &mut Turn,
+    ) -> Result<Answer, Refusal> {
+        // A connection that was replaced says nothing any more (W3.1).
+        if from.outbox.closing().is_some() {
+            return Err(Refusal::new(Reason::Stale, "W3.1", "this connection was replaced by a newer one"));
+        }
+        // Asked for again, a session has the same link.
+        let kept = match (&act, &from.proof) {
+            (Do::Ask(_), Proof::Key { links, .. }) if id >= limits::SERVICE_REQUEST_IDS_FROM => Some(links.link(id)),
+            _ => None,
+        };
+        let is_kept = kept.is_some();
+        let secret = kept.or_else(|| match act {
+            Do::MakeKey { kind: KeyKind::Code, .. } => Some(Secret::code()),
+            Do::MakeKey { .. } | Do::Ask(_) | Do::InviteExternal { .. } => Some(Secret::link()),
+            Do::MakeServiceKey { .. } => Some(Secret::token()),
+            _ => None,
+        });
+        // The answer to an earlier one was lost with its secret, of which only the hash is known: another is made.
+        let known = || self.engine.state().parties.remembered(from.actor, id).is_some();
+        let again = secret.is_some() && !is_kept && known();
+        let hash = secret.as_ref().map_or(SecretHash([0; 32]), Secret::hash);
+        match resolve::resolve(act, from.actor, self.engine.state(), now, hash)? {
+            resolve::Resolved::Look(look) => Ok(Answer::Look(look)),
+            resolve::Resolved::Command(command) => {
+                let command = *command;
+                let expires_at_ms = match &command {
+                    Command::MakeKey { expires, .. } => expires.0,
+                    Command::InviteExternal { .. } => (now + limits::EXTERNAL_KEY).0,
+                    _ => 0,
+                };
+                let asked = match &command {
+                    Command::Open { session, tool, .. } => Some((*session, *tool)),
+                    _ => None,
+                };
+                let request = Request { actor: from.actor, id: (!again).then_some(id), command };
+                let outcome = self.decide(now, request, turn).inspect_err(|refusal| {
+                    if let (Some((session, tool)), Some(source)) = (asked, &refusal.source)
+                        && let Some(participant) = from.seat(session)
+                    {
+                        self.refusals.note(session, participant, tool, source);
+                    }
+                })?;
+                Ok(Answer::Outcome { outcome, secret, expires_at_ms })
+            }
+        }
+    }
+
+    /// Makes the site another one, if it is still the one that was edited (W5.7).
+    pub(super) fn edit(
+        &mut self,
+        now: Time,
+        editor: Editor,
+        site: Box<RawSite>,
+        version: Option<u64>,
+        turn: &mut Turn,
+    ) -> Owed {
+        let Editor::Connection { to, id } = &editor else { return Owed::Edited(editor) };
+        let (to, id, live) = (to.clone(), *id, self.engine.state().site_version);
+        let stale = to.outbox.closing().is_some() || version.is_some_and(|version| version != live);
+        let done = match stale {
+            true => Err(Refusal::new(Reason::Stale, "W5.7", "the site was edited meanwhile: look at it again")),
+            false => {
+                let request = Request { actor: to.actor, id: None, command: Command::ApplySite(site) };
+                self.decide(now, request, turn)
+            }
+        };
+        match done {
+            Ok(_) => Owed::Edited(editor),
+            Err(refusal) => Owed::Reply { to, id, answer: Err(refusal) },
+        }
+    }
+}
