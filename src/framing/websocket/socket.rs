@@ -51,7 +51,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Self {
             stream,
             decoder: Decoder::new(end, largest),
-            early,
+            // An empty rest may still hold the whole buffer that the upgrade was read into.
+            early: if early.is_empty() { Bytes::new() } else { early },
             out: Vec::new(),
             written: 0,
             taken: 0,
