@@ -31,6 +31,8 @@ pub enum Act {
     Active,
     Ask,
     Jump,
+    MakeKey,
+    UseKey,
     CustomerCome,
     CustomerLost,
     CustomerBack,
@@ -48,6 +50,14 @@ pub enum Act {
     End,
     Leave,
     Restart,
+    /// The process dies and goes on from its journal.
+    Crash,
+    /// The last numbered request comes again.
+    Repeat,
+    /// The wall clock is set.
+    Clock,
+    /// The relay saw data pass.
+    Data,
     Disable,
     DeleteTeam,
     EditSite,
@@ -68,6 +78,8 @@ const ACTS: &[(Act, usize)] = &[
     (Act::Active, 4),
     (Act::Ask, 22),
     (Act::Jump, 2),
+    (Act::MakeKey, 3),
+    (Act::UseKey, 3),
     (Act::CustomerCome, 4),
     (Act::CustomerLost, 4),
     (Act::CustomerBack, 4),
@@ -85,9 +97,13 @@ const ACTS: &[(Act, usize)] = &[
     (Act::End, 9),
     (Act::Leave, 4),
     (Act::Restart, 1),
+    (Act::Crash, 1),
+    (Act::Repeat, 3),
+    (Act::Clock, 1),
+    (Act::Data, 2),
     (Act::Disable, 1),
     (Act::DeleteTeam, 1),
-    (Act::EditSite, 2),
+    (Act::EditSite, 3),
 ];
 
 pub const REPS: usize = 6;
@@ -130,7 +146,8 @@ fn site(random: &mut Random) -> String {
     if random.once_in(4) {
         text += "seats = 2\n";
     }
-    text += "[options]\n";
+    let pooled = random.once_in(3);
+    text += "[options]\nstatuses = { lunch = \"away\" }\n";
     for (option, times) in [
         ("fallback_team = \"t0\"", 2),
         ("fallback_rules_normal = [3, 4]", 4),
@@ -141,6 +158,9 @@ fn site(random: &mut Random) -> String {
         ("max_active_sessions = 2", 4),
         ("max_wait_s = 90", 4),
         ("require_closed_sessions = true", 4),
+        // At 08:00 UTC, ten minutes after the beginning.
+        ("two_factor = { required_from = \"2026-03-02\", timezone = \"Etc/GMT+8\" }", 25),
+        ("session_inactivity_s = 300", 3),
     ] {
         if random.once_in(times) {
             let _ = writeln!(text, "{option}");
@@ -184,8 +204,16 @@ fn site(random: &mut Random) -> String {
             .collect();
         let skills: Vec<String> =
             (0..SKILLS).filter(|_| random.once_in(4)).map(|skill| format!("\"s{skill}\"")).collect();
-        let permissions =
-            ["support", "accept_from_queue", "get_next", "opt_out", "transfer_outside", "share_outside", "jump_client"];
+        let permissions = [
+            "support",
+            "accept_from_queue",
+            "get_next",
+            "opt_out",
+            "transfer_outside",
+            "share_outside",
+            "jump_client",
+            "generate_keys",
+        ];
         let permissions: Vec<String> =
             permissions.iter().filter(|_| !random.once_in(5)).map(|name| format!("\"{name}\"")).collect();
         let _ = writeln!(
@@ -204,6 +232,22 @@ fn site(random: &mut Random) -> String {
         if random.once_in(6) {
             text += "console_idle_s = 300\n";
         }
+        if pooled && random.once_in(2) {
+            text += "license_pool = \"pool\"\n";
+        }
+        if random.once_in(8) {
+            text += "expires = \"2026-03-02T08:20:00Z\"\n";
+        }
+        if random.once_in(6) {
+            let force = random.once_in(2);
+            let _ = writeln!(
+                text,
+                "[user.schedule]\ntimezone = \"UTC\"\nforce = {force}\nentries = [\"mon 07:00 - mon 08:15\"]"
+            );
+        }
+    }
+    if pooled {
+        text += "[[license_pool]]\ncode = \"pool\"\nseats = 2\nreauthenticate_after_min = 15\n";
     }
     text += "[[portal]]\ncode = \"p0\"\nteams = [\"t0\", \"t1\"]\n[[jump_item]]\ncode = \"j0\"\n";
     text += "[[issue]]\ncode = \"i0\"\nteam = \"t1\"\nskills = [\"s1\"]\npriority = 70\n";
