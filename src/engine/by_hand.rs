@@ -87,13 +87,6 @@ impl Engine {
         let session = self.session_of(id)?;
         let from = session.last_queue;
         let owner = session.owner();
-        match &session.stage {
-            Stage::Held { .. } => return refuse(Reason::WrongState, "R7.7", "a held session stays with its owner"),
-            Stage::Waiting(waiting) if waiting.queue == to => {
-                return refuse(Reason::WrongState, "R7.3", "the session waits in this queue already");
-            }
-            _ => {}
-        }
         self.is_no_request(id, "R7.3")?;
         if let Actor::Party(_) = actor {
             let rep = self.console_of(actor)?;
@@ -104,6 +97,13 @@ impl Engine {
         } else {
             self.administrator(actor)?;
             self.entry_queue(super::Entry::Queue(to))?;
+        }
+        match &self.session_of(id)?.stage {
+            Stage::Held { .. } => return refuse(Reason::WrongState, "R7.7", "a held session stays with its owner"),
+            Stage::Waiting(waiting) if waiting.queue == to => {
+                return refuse(Reason::WrongState, "R7.3", "the session waits in this queue already");
+            }
+            _ => {}
         }
         if !self.state.is_available(to) {
             return refuse(Reason::NoRepAvailable, "R8.3", "nobody serves that queue at the moment");

@@ -62,8 +62,9 @@ fn play(blocks: &[Range<u64>]) -> Result<Vec<Played>, String> {
     let next = AtomicUsize::new(0);
     let played: Mutex<Vec<Option<Result<Played, String>>>> = Mutex::new(blocks.iter().map(|_| None).collect());
     let work = || {
-        while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let at = blocks.iter().position(|it| it == block).expect("it is one of them");
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(block) = blocks.get(at) else { break };
             let result = play_block(block.clone());
             if result.is_err() {
                 next.store(blocks.len(), Ordering::Relaxed);

@@ -179,3 +179,15 @@ fn r2_3_a_jump_session_starts_active_and_falls_back_only_after_a_transfer() {
         "#]],
     );
 }
+
+#[test]
+fn r7_3_a_transfer_to_its_own_queue_asks_first_who_wants_it() {
+    story(
+        "login r1 r2 lead; opt_out r1; opt_out r2; opt_out lead; ask a in net; transfer r2 a net; transfer lead a net",
+        expect![[r#"
+            0s       queued a net
+            0s       refused transfer not_owner
+            0s       refused transfer wrong_state
+        "#]],
+    );
+}

@@ -212,3 +212,25 @@ fn r2_4_the_portal_is_bound_where_the_customer_comes_in() {
         "#]],
     );
 }
+
+#[test]
+fn r2_1_a_rep_asked_for_by_name_has_it_in_the_own_queue_and_nobody_is_offered_it() {
+    story(
+        "login r1 r2; ask a in r1; take r2 a; get_next r2; take r1 a; ask b in d1",
+        expect![[r#"
+            0s       queued a r1
+            0s       refused take not_permitted
+            0s       refused get_next queue_empty
+            0s       accepted a r1
+            0s       refused ask no_rep_available
+        "#]],
+    );
+}
+
+#[test]
+fn r2_1_a_key_leads_to_the_own_queue_while_its_rep_is_logged_in() {
+    story(
+        "login r1 r2; ask a in r1 join; ask b in r1 join; come a; take r1 a; logout r2; +1s; come b; leave b",
+        expect![[""]],
+    );
+}
