@@ -70,7 +70,7 @@ fn r1_2_every_act_of_one_who_is_not_logged_in_is_not_logged_in() {
             0s       refused accept not_logged_in
             0s       refused reject not_logged_in
             0s       refused take not_logged_in
-            0s       refused transfer wrong_state
+            0s       refused transfer not_logged_in
             0s       refused share not_logged_in
             0s       refused join not_logged_in
             0s       refused depart not_logged_in
@@ -105,7 +105,7 @@ fn r1_2_no_customer_and_no_service_acts_as_a_rep() {
             0s       refused accept not_permitted
             0s       refused reject not_permitted
             0s       refused take not_permitted
-            0s       refused transfer wrong_state
+            0s       refused transfer not_permitted
             0s       refused share not_permitted
             0s       refused join not_permitted
             0s       refused depart not_permitted
@@ -118,7 +118,7 @@ fn r1_2_no_customer_and_no_service_acts_as_a_rep() {
             0s       refused accept not_permitted
             0s       refused reject not_permitted
             0s       refused take not_permitted
-            0s       refused transfer wrong_state
+            0s       refused transfer not_permitted
             0s       refused share not_permitted
             0s       refused join not_permitted
             0s       refused depart not_permitted
@@ -135,20 +135,20 @@ fn r7_1_acts_of_a_rep_of_another_team_on_what_waits() {
     story(
         &format!("login r1 d1; ask a in net; {}", each_act("d1", "a")),
         expect![[r#"
-        0s       queued a net
-        0s       offered a r1
-        0s       refused accept offer_gone
-        0s       refused reject offer_gone
-        0s       refused take not_member
-        0s       refused transfer wrong_state
-        0s       refused share wrong_state
-        0s       refused join wrong_state
-        0s       refused depart not_participant
-        0s       refused take_over wrong_state
-        0s       refused hold wrong_state
-        0s       refused resume wrong_state
-        0s       refused end not_owner
-    "#]],
+            0s       queued a net
+            0s       offered a r1
+            0s       refused accept offer_gone
+            0s       refused reject offer_gone
+            0s       refused take not_member
+            0s       refused transfer not_owner
+            0s       refused share wrong_state
+            0s       refused join wrong_state
+            0s       refused depart not_participant
+            0s       refused take_over wrong_state
+            0s       refused hold wrong_state
+            0s       refused resume wrong_state
+            0s       refused end not_owner
+        "#]],
     );
 }
 
@@ -175,7 +175,7 @@ fn r7_3_acts_of_one_who_is_not_in_it_on_what_is_served_and_on_what_is_held() {
             0s       refused accept offer_gone
             0s       refused reject offer_gone
             0s       refused take wrong_state
-            0s       refused transfer wrong_state
+            0s       refused transfer not_owner
             0s       refused share wrong_state
             0s       refused join wrong_state
             0s       refused depart not_participant
@@ -216,7 +216,7 @@ fn r5_3_the_same_act_twice() {
             0s       refused take_over wrong_state
             0s       moved a net net transfer
             0s       offered a r1
-            0s       refused transfer wrong_state
+            0s       refused transfer not_owner
             0s       refused end not_owner
             0s       offer_withdrawn a r1 taken
             0s       accepted a r2

@@ -228,9 +228,16 @@ fn r2_1_a_rep_asked_for_by_name_has_it_in_the_own_queue_and_nobody_is_offered_it
 }
 
 #[test]
-fn r2_1_a_key_leads_to_the_own_queue_while_its_rep_is_logged_in() {
+fn r2_1_a_key_of_a_rep_leads_to_the_own_queue() {
     story(
-        "login r1 r2; ask a in r1 join; ask b in r1 join; come a; take r1 a; logout r2; +1s; come b; leave b",
-        expect![[""]],
+        "login r1 r2; ask a in r1 join; come a; take r2 a; take r1 a; ask b in r1 join; come b; get_next r2; leave b",
+        expect![[r#"
+            0s       queued a r1
+            0s       refused take not_permitted
+            0s       accepted a r1
+            0s       queued b r1
+            0s       refused get_next queue_empty
+            0s       ended b left_queue
+        "#]],
     );
 }
