@@ -409,36 +409,3 @@ pub fn portal(site: &Site, host: Option<&str>) -> Option<PortalId> {
     let serves = |hosts: &[String]| hosts.iter().any(|known| known.eq_ignore_ascii_case(host));
     site.portals.iter().find(|(_, portal)| serves(&portal.hosts)).map(|(id, _)| *id)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn r2_5_an_address_is_exactly_one_thing() {
-        let text = "[site]\nname = \"a\"\n[[team]]\ncode = \"net\"\n[[user]]\nusername = \"ana\"\n\
-                    [[issue]]\ncode = \"mail\"\nteam = \"net\"\n";
-        let site = Site::from_text(text, None).unwrap();
-        let general = Site::from_text(&text.replace("net", "general"), None).unwrap();
-        let found = |site: &Site, address| entry(site, address).map_err(|refusal| (refusal.reason, refusal.rule));
-        assert!(matches!(found(&site, "team:net"), Ok(Entry::Queue(Queue::Team(TeamId(_))))));
-        assert_eq!(found(&site, "team:NET"), found(&site, "team:net"), "codes are of any case");
-        assert_eq!(found(&site, "rep:ana"), Ok(Entry::Queue(Queue::Personal(site.codes.users["ana"]))));
-        assert!(matches!(found(&site, "issue:mail"), Ok(Entry::Issue(IssueId(_)))));
-        assert_eq!(found(&general, "general"), found(&general, "team:general"));
-        for (address, reason) in [
-            ("general", Reason::UnknownTeam),
-            ("team:mail", Reason::UnknownTeam),
-            ("team:net:net", Reason::UnknownTeam),
-            ("team:", Reason::UnknownTeam),
-            ("rep:net", Reason::UnknownRep),
-            ("issue:net", Reason::UnknownIssue),
-            ("net", Reason::UnknownQueue),
-            ("queue:net", Reason::UnknownQueue),
-            (" team:net", Reason::UnknownQueue),
-            ("", Reason::UnknownQueue),
-        ] {
-            assert_eq!(found(&site, address), Err((reason, "R2.5")), "{address}");
-        }
-    }
-}

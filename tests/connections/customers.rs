@@ -136,20 +136,6 @@ async fn r10_2_the_disclaimer_comes_before_everything_and_declining_has_its_own_
 }
 
 #[tokio::test]
-async fn r5_2_an_offer_says_nothing_of_the_request_where_the_site_hides_it() {
-    for shown in [true, false] {
-        let folder = tempfile::tempdir().unwrap();
-        let text = format!("default_policy = \"open\"\nshow_session_information = {shown}");
-        let place = place(folder.path(), &SITE.replace("default_policy = \"open\"", &text)).await;
-        let mut ana = rep(&place, "ana").await;
-        let _waits = customer(&place, key(&ana).await).await.unwrap();
-        let told = |ev| if let Ev::Offer { info, .. } = ev { Some(info.is_some()) } else { None };
-        assert_eq!(ana.until(told).await, shown);
-        place.close().await;
-    }
-}
-
-#[tokio::test]
 async fn r10_1_a_waiting_customer_is_greeted_and_hears_notices_while_they_hold() {
     let folder = tempfile::tempdir().unwrap();
     let greeting = "default_policy = \"open\"\ngreeting = \"Good day.\"";
