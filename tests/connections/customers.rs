@@ -118,8 +118,12 @@ async fn r10_2_the_disclaimer_comes_before_everything_and_declining_has_its_own_
     assert_eq!(declines.until(shown).await, "Others may look.");
     let no = Do::AnswerDisclaimer { session: declines.session, agree: false };
     declines.client.act(no).await.unwrap();
-    let ended = |ev| if let Ev::Ended { reason, .. } = ev { Some(reason) } else { None };
-    assert_eq!(declines.until(ended).await, "declined");
+    let next = |ev| match ev {
+        Ev::Ended { reason, .. } => Some(reason),
+        Ev::Disclaimer { .. } => Some("asked twice".to_owned()),
+        _ => None,
+    };
+    assert_eq!(declines.until(next).await, "declined");
 
     let mut agrees = customer(&place, key(&ana).await).await.unwrap();
     agrees.until(shown).await;
@@ -162,10 +166,9 @@ async fn r2_6_r10_1_when_nobody_serves_the_queue_the_portal_says_so_in_its_own_w
     let folder = tempfile::tempdir().unwrap();
     // More words than a close frame holds.
     let words = "We open at nine. ".repeat(20).trim_end().to_owned();
-    let portal = format!(
-        "code = \"main\"\nhosts = [\"127.0.0.1\"]\nno_rep_message = \"{words}\"\nno_rep_url = \"https://help.example\""
-    );
-    let nobody = SITE.replace("code = \"main\"", &portal).replace("fallback_team = \"desk\"\n", "");
+    let portal =
+        format!("[[portal]]\ncode = \"main\"\nno_rep_message = \"{words}\"\nno_rep_url = \"https://help.example\"");
+    let nobody = SITE.replace("[[portal]]\ncode = \"main\"", &portal).replace("fallback_team = \"desk\"\n", "");
     let place = place(folder.path(), &nobody).await;
     let ana = rep(&place, "ana").await;
     let key = key(&ana).await;

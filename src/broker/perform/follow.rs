@@ -3,7 +3,7 @@
 use super::{
     Performer,
     enter::invited,
-    says::{disclaimer, offer_gone, prompted, requested, told},
+    says::{offer_gone, prompted, requested, told},
     sessions::members,
 };
 use crate::{
@@ -28,10 +28,6 @@ impl Performer {
             }
             Event::LogoutNotice { user, minutes } => {
                 self.tell_rep(*user, head, || Ev::LogoutNotice { minutes: *minutes });
-            }
-            Event::DisclaimerShown { session, expires_at } => {
-                let ev = disclaimer(state, *session, expires_at.0);
-                self.tell(Party::Customer(*session), head, || ev);
             }
             Event::DisclaimerAgreed { session } => self.views.session_changed(*session),
             Event::NoticePublished { .. } => self.views.notices_changed(),
