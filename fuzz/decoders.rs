@@ -2,29 +2,21 @@
 //! given bytes for, and what it takes it must make again. Fuzz targets and the replay of their corpora share these.
 
 use equipoise::{
-    engine::Turn,
-    framing::{
-        length::Splitter,
-        websocket::{Decoder, End},
-    },
-    limits,
     policy::paths::{self, Os},
-    site::raw::RawSite,
+    site::{Site, raw::RawSite},
     wire::{Frame, FromBroker, FromClient},
 };
+
+#[cfg(feature = "io")]
+#[path = "decoders_io.rs"]
+mod io;
+#[cfg(feature = "io")]
+pub use io::*;
 
 /// A fuzz target and the folder of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const ALL: [Target; 7] = [
-    ("control", control),
-    ("frame", frame),
-    ("length_prefix", length_prefix),
-    ("websocket", websocket),
-    ("journal_row", journal_row),
-    ("path", path),
-    ("site_file", site_file),
-];
+pub const PURE: [Target; 4] = [("control", control), ("frame", frame), ("path", path), ("site_file", site_file)];
 
 pub fn control(bytes: &[u8]) {
     if let Ok(message) = FromClient::decode(bytes) {
@@ -41,39 +33,6 @@ pub fn frame(bytes: &[u8]) {
     }
 }
 
-/// However a stream is cut into pieces, the same messages come out.
-pub fn length_prefix(bytes: &[u8]) {
-    let split = |piece: usize| {
-        let mut splitter = Splitter::new(limits::HELLO_BYTES_MAX);
-        let mut messages = Vec::new();
-        for mut piece in bytes.chunks(piece) {
-            while !piece.is_empty() {
-                match splitter.feed(&mut piece) {
-                    Ok(message) => messages.extend(message),
-                    Err(error) => return (messages, Some(error)),
-                }
-            }
-        }
-        (messages, None)
-    };
-    assert_eq!(split(1), split(usize::MAX));
-}
-
-pub fn websocket(bytes: &[u8]) {
-    for end in [End::Broker, End::Client] {
-        let mut decoder = Decoder::new(end, limits::HELLO_BYTES_MAX);
-        let mut input = bytes;
-        while let Ok(Some(_)) = decoder.feed(&mut input) {}
-    }
-}
-
-pub fn journal_row(bytes: &[u8]) {
-    if let Ok(turn) = rmp_serde::from_slice::<Turn>(bytes) {
-        let again = rmp_serde::to_vec_named(&turn).expect("every part of a turn knows its length");
-        assert_eq!(rmp_serde::from_slice::<Turn>(&again).ok(), Some(turn));
-    }
-}
-
 pub fn path(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for os in Os::ALL {
@@ -86,6 +45,6 @@ pub fn path(bytes: &[u8]) {
 pub fn site_file(bytes: &[u8]) {
     if let Ok(raw) = RawSite::parse(&String::from_utf8_lossy(bytes)) {
         // Refused or taken, but never a panic.
-        let _ = equipoise::site::Site::check(raw, None);
+        let _ = Site::check(raw, None);
     }
 }

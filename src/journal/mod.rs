@@ -16,7 +16,7 @@ mod writer;
 
 pub use folder::DataFolder;
 pub use reading::read;
-pub use row::{Damage, Row, TurnId};
+pub use row::{Damage, Row, TurnId, decode, encode, unpack};
 pub use sqlite::{OpenError, Options, Recovered, SqliteJournal};
 pub use verify::{Report, verify};
 

@@ -1,7 +1,7 @@
 //! One row: how a turn becomes bytes, and how rows prove each other (W5.1).
 
 use crate::{engine::Turn, ids::Seq};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 /// The first byte of a payload: how the rest is encoded. 1 is MessagePack with field names.
@@ -106,24 +106,30 @@ pub(super) fn digest(payload: &[u8]) -> Hash {
     Sha256::digest(payload).into()
 }
 
-pub(super) fn encode(turn: &Turn) -> Vec<u8> {
+/// A turn as a row holds it: the version, then MessagePack.
+pub fn encode(turn: &Turn) -> Vec<u8> {
     let mut payload = vec![PAYLOAD_VERSION];
     rmp_serde::encode::write_named(&mut payload, turn).expect("a turn is plain data and memory takes it");
     payload
 }
 
-pub(super) fn decode(payload: &[u8]) -> Result<Turn, String> {
+/// What [`encode`] made, whole; the error says what is wrong with it.
+pub fn decode(payload: &[u8]) -> Result<Turn, String> {
     match payload.split_first() {
-        Some((&PAYLOAD_VERSION, rest)) => {
-            let mut left = rest;
-            let mut reader = rmp_serde::Deserializer::new(&mut left);
-            reader.set_max_depth(DEPTH_MAX);
-            let turn = Turn::deserialize(&mut reader).map_err(|error| error.to_string())?;
-            if left.is_empty() { Ok(turn) } else { Err("bytes follow the turn".into()) }
-        }
+        Some((&PAYLOAD_VERSION, rest)) => unpack(rest),
         Some((version, _)) => Err(format!("payload version {version}; this version knows {PAYLOAD_VERSION}")),
         None => Err("empty payload".into()),
     }
+}
+
+/// Reads MessagePack that was stored, to its last byte: a turn, or the state in a snapshot. It may have been damaged on
+/// purpose, so it takes no more of the stack than what is ever stored needs.
+pub fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let mut left = bytes;
+    let mut reader = rmp_serde::Deserializer::new(&mut left);
+    reader.set_max_depth(DEPTH_MAX);
+    let read = T::deserialize(&mut reader).map_err(|error| error.to_string())?;
+    if left.is_empty() { Ok(read) } else { Err("bytes follow its end".into()) }
 }
 
 /// Turn, request, command, its map, a message's value in it: a site file adds a few levels.

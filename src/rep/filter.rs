@@ -36,6 +36,11 @@ struct Clean {
 
 impl Perform for Clean {
     fn print(&mut self, c: char) {
+        // U+0080 to U+009F are sequences of one character to a terminal. The parser executes them, but prints those
+        // whose two bytes came apart.
+        if c.is_control() {
+            return;
+        }
         self.out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
@@ -105,6 +110,18 @@ fn harmless(intermediates: &[u8], action: char) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn w6_1_a_sequence_of_one_character_does_not_pass_however_its_bytes_are_cut() {
+        for text in ["a\u{9b}31mb", "a\u{9d}52;c;QUFB\u{9c}b", "a\u{90}x\u{9c}b", "a\u{85}b"] {
+            for cut in 0..=text.len() {
+                let mut filter = Filter::default();
+                let (front, back) = text.as_bytes().split_at(cut);
+                let clean = String::from_utf8([filter.pass(front), filter.pass(back)].concat()).unwrap();
+                assert!(!clean.chars().any(char::is_control), "{text:?} cut at {cut}: {clean:?}");
+            }
+        }
+    }
 
     fn pass(text: &str) -> String {
         String::from_utf8(Filter::default().pass(text.as_bytes())).unwrap()

@@ -16,6 +16,7 @@ mod shell;
 mod view;
 
 pub use explain::explanation;
+pub use filter::Filter;
 pub use keyboard::Keyboard;
 pub use output::Output;
 

@@ -13,11 +13,13 @@ pub use settings::Settings;
 use crate::{
     broker::{self, Broker},
     clock,
+    engine::State,
     framing::ALPN,
+    ids::UserId,
     limits,
     ops::{self, Check, Health, http::OpsListener, metrics::Recorder},
     site::{
-        Site,
+        Site, UserPermission,
         raw::{RawAccount, RawSite},
     },
     transport::{
@@ -120,6 +122,11 @@ impl Server {
         watchers.spawn(watch::run(broker.clone(), health.clone(), settings.clone(), ops_stop.clone()));
         for (key, gives_up) in settings.weaknesses() {
             tracing::warn!(key, gives_up, "a setting is weaker than its default");
+        }
+        let alone = broker.look(|state| admins(state).filter(|user| !state.accounts.has_second_factor(*user)).count());
+        let alone = alone.await.map_err(|_| ServerError::Ended)?;
+        if alone > 0 {
+            tracing::warn!(administrators = alone, "administrators sign in with a password alone: let them enrol");
         }
         health.pass(Check::Started);
         let ops = ops_address;
@@ -236,12 +243,7 @@ impl Server {
 
     /// Somebody can sign in and administer.
     pub async fn has_admin(&self) -> Result<bool, ServerError> {
-        use crate::site::UserPermission::Administrator;
-        let look = self.broker.look(|state| {
-            let mut users = state.site.users.iter();
-            users
-                .any(|(id, user)| user.permissions.contains(&Administrator) && state.accounts.credential(*id).is_some())
-        });
+        let look = self.broker.look(|state| admins(state).next().is_some());
         look.await.map_err(|_| ServerError::Ended)
     }
 }
@@ -254,6 +256,12 @@ impl Doors {
             None => Ok(()),
         }
     }
+}
+
+/// Administrators who can sign in.
+fn admins(state: &State) -> impl Iterator<Item = UserId> {
+    let admins = state.site.users.iter().filter(|(_, user)| user.permissions.contains(&UserPermission::Administrator));
+    admins.map(|(id, _)| *id).filter(|id| state.accounts.credential(*id).is_some())
 }
 
 /// Waits for the owner's end, and says why where nobody asked for it.

@@ -38,6 +38,8 @@ fn i_a8_the_first_administrator_is_made_once_with_the_token_and_only_then_the_do
 
     // The administrator is in the journal: the next start serves at once.
     let mut broker = Broker::start(&data, &[]);
+    // R11.3: nobody has to find out for himself who has no second factor.
+    assert_eq!(broker.field("administrators sign in with a password alone", "administrators"), "1");
     broker.field("serving", "http");
     assert_eq!(broker.end("INT"), 0);
 }
@@ -84,7 +86,7 @@ fn h_103_a_second_broker_on_one_folder_refuses_to_start() {
 }
 
 #[test]
-fn h_104_sigterm_ends_it_in_order_and_a_hang_up_does_not() {
+fn h_104_h_92_sigterm_ends_it_in_order_and_a_hang_up_with_a_broken_file_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let config = folder.path().join("equipoise.toml");
@@ -95,10 +97,18 @@ fn h_104_sigterm_ends_it_in_order_and_a_hang_up_does_not() {
     assert_eq!(equipoise(&["setup", "--data", data_folder, "--username", "root"], "long enough for all").code, 0);
     broker.field("serving", "http");
 
-    // H-92: a broken file changes nothing and is reported with its key.
-    std::fs::write(&config, "[log]\nlevel = \"equipoise=loud\"\n").unwrap();
-    broker.signal("HUP");
-    assert!(broker.field("the settings were not reloaded", "problems").contains("log.level"));
+    let broken = [
+        ("[log]\nlevel = \"equipoise=loud\"\n", "log.level"),
+        ("[log]\nlevle = \"info\"\n", "log.levle"),
+        ("\"log.level\" = \"info\"\n[log]\nlevel = \"warn\"\n", "log.level"),
+        ("[log\n", "equipoise.toml"),
+    ];
+    for (text, named) in broken {
+        std::fs::write(&config, text).unwrap();
+        broker.signal("HUP");
+        let problems = broker.field("the settings were not reloaded", "problems");
+        assert!(problems.contains(named), "{text:?}: {problems}");
+    }
     std::fs::write(&config, "[log]\nlevel = \"info\"\n").unwrap();
     broker.signal("HUP");
     broker.field("settings reloaded", "level");

@@ -127,7 +127,7 @@ pub(super) fn fold(snapshot: Option<&[u8]>, turns: &mut dyn Iterator<Item = Turn
 }
 
 fn read_state(bytes: &[u8]) -> Result<State, String> {
-    let mut state: State = rmp_serde::from_slice(bytes).map_err(|error| error.to_string())?;
+    let mut state: State = crate::journal::unpack(bytes)?;
     state.rebuild();
     Ok(state)
 }

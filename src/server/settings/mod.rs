@@ -123,6 +123,13 @@ impl Settings {
         Self::check(Reader::of(sources)?)
     }
 
+    /// The same from a file's text alone.
+    pub fn of_text(text: &str) -> Result<Self, Problems> {
+        let mut reader = Reader::of(&Sources::default())?;
+        reader.file("text", text)?;
+        Self::check(reader)
+    }
+
     fn check(mut r: Reader) -> Result<Self, Problems> {
         let listen = r.parse::<SocketAddr>("listen.address", "an address and port such as 0.0.0.0:8443");
         let plain_text = r.word(

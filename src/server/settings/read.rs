@@ -1,8 +1,13 @@
 //! Merges the sources and reads each key with its type, noting what is wrong and going on.
 
 use super::{KEYS, Problem, Problems, Sources};
-use config::{Config, File, FileFormat, Map, Value, ValueKind};
-use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, str::FromStr};
+use config::{File, FileFormat, Map, Source, Value, ValueKind};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    path::PathBuf,
+    str::FromStr,
+};
 
 pub(super) const ENVIRONMENT_PREFIX: &str = "EQUIPOISE_";
 /// Variables that commands read and that are no settings.
@@ -27,12 +32,8 @@ impl Reader {
         let mut reader = Self { values: defaults(), problems: Vec::new() };
         if let Some(file) = &sources.file {
             let origin = file.display().to_string();
-            let whole =
-                |message: String| Problems(vec![Problem { key: String::new(), origin: origin.clone(), message }]);
-            let text = std::fs::read_to_string(file).map_err(|e| whole(e.to_string()))?;
-            for (key, value) in flat(&text).map_err(whole)? {
-                reader.put(key, &origin, value.kind);
-            }
+            let text = std::fs::read_to_string(file).map_err(|e| whole(&origin, e.to_string()))?;
+            reader.file(&origin, &text)?;
         }
         for (name, value) in &sources.environment {
             if NOT_SETTINGS.contains(&name.as_str()) {
@@ -46,6 +47,21 @@ impl Reader {
             reader.put(key.clone(), "flag", ValueKind::String(value.clone()));
         }
         Ok(reader)
+    }
+
+    /// What a file says. `[log]` with `level`, and `"log.level"` at the top, are one key: both at once would leave it to
+    /// chance which holds.
+    pub(super) fn file(&mut self, origin: &str, text: &str) -> Result<(), Problems> {
+        let mut given = BTreeSet::new();
+        for (key, value) in flat(text).map_err(|message| whole(origin, message))? {
+            if given.insert(key.clone()) {
+                self.put(key, origin, value.kind);
+            } else {
+                let message = "it is given twice, under two spellings; leave one".to_owned();
+                self.problems.push(Problem { key, origin: origin.to_owned(), message });
+            }
+        }
+        Ok(())
     }
 
     fn put(&mut self, key: String, origin: &str, kind: ValueKind) {
@@ -150,6 +166,11 @@ impl Reader {
     }
 }
 
+/// A problem of all that comes from there.
+fn whole(origin: &str, message: String) -> Problems {
+    Problems(vec![Problem { key: String::new(), origin: origin.to_owned(), message }])
+}
+
 fn defaults() -> BTreeMap<String, Value> {
     let text: String = KEYS.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
     flat(&text).expect("the defaults are TOML").into_iter().collect()
@@ -157,10 +178,10 @@ fn defaults() -> BTreeMap<String, Value> {
 
 /// The leaves of a TOML text by their dotted keys.
 fn flat(text: &str) -> Result<Vec<(String, Value)>, String> {
-    let config =
-        Config::builder().add_source(File::from_str(text, FileFormat::Toml)).build().map_err(|e| e.to_string())?;
+    // As it stands: merged into a `Config`, of two spellings of one key one would be gone.
+    let table = File::from_str(text, FileFormat::Toml).collect().map_err(|e| e.to_string())?;
     let mut leaves = Vec::new();
-    flatten("", config.cache.into_table().map_err(|e| e.to_string())?, &mut leaves);
+    flatten("", table, &mut leaves);
     Ok(leaves)
 }
 

@@ -38,6 +38,14 @@ fn the_documented_file_is_the_same_as_no_file() {
 }
 
 #[test]
+fn one_key_under_two_spellings_is_a_problem() {
+    let (_folder, sources) = file("\"log.level\" = \"warn\"\n[log]\nlevel = \"error\"\n");
+    let problems = Settings::load(&sources).unwrap_err().0;
+    assert_eq!(problems.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), ["log.level"]);
+    assert!(problems[0].message.contains("given twice"), "{}", problems[0]);
+}
+
+#[test]
 fn the_environment_is_stronger_than_the_file_and_a_flag_is_stronger_than_both() {
     let (_folder, mut sources) = file("[log]\nlevel = \"warn\"\nformat = \"json\"\n[data]\nfolder = \"one\"\n");
     sources.environment = pairs(&[("EQUIPOISE_LOG__LEVEL", "error"), ("EQUIPOISE_DATA__FOLDER", "two")]);
