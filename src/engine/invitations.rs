@@ -75,7 +75,7 @@ impl Engine {
                 Err(Refusal::new(Reason::Stale, "I-K2", "this token was given out already: draw another"))
             }
             Some(token) => Ok((limits::INVITATION_BY_MAIL, Some(token))),
-            None => nobody("this rep is reached by mail only, and this broker sends none: see [mail] in its settings"),
+            None => nobody("this rep is reached by mail only, and this broker sends none"),
         }
     }
 
