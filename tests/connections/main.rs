@@ -22,4 +22,5 @@ mod second_factor;
 mod slow;
 mod timers;
 mod tls;
+mod tools;
 mod ways_in;
