@@ -67,6 +67,8 @@ pub struct Ready {
     pub service_key: String,
     /// Access tokens of the reps, in order.
     pub tokens: Vec<String>,
+    /// An administrator's.
+    pub admin: String,
 }
 
 impl Ready {
@@ -127,6 +129,7 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
     for rep in 0..options.reps {
         tokens.push(broker.token_for(&format!("r{rep}")).await.map_err(|refused| Failure::Run(refused.message))?);
     }
+    let admin = administrator(&broker).await?;
     let ready = Ready {
         plain: plain.address(),
         secure: secure.address(),
@@ -134,6 +137,7 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
         pin: certificate.fingerprint(),
         service_key: service_key.into(),
         tokens,
+        admin,
     };
     println!("{}", serde_json::to_string(&ready)?);
     tokio::spawn(recorder.keep_up(shutdown.clone()));
@@ -147,13 +151,27 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
     owner.await.map_err(failed)?.map_err(failed)
 }
 
+/// A token for the one who edits the site: its account needs a credential, though nobody signs in with it.
+async fn administrator(broker: &Broker) -> Result<String, Failure> {
+    let root =
+        broker.look(|state| state.site.codes.users["root"]).await.map_err(|refused| Failure::Run(refused.message))?;
+    let set = Command::SetCredential { user: root, phc: "*".to_owned(), version: 0 };
+    match broker.command(Actor::System, set).await {
+        // It has one from the run before the restart.
+        Err(refusal) if refusal.reason != Reason::Stale => return Err(failed(refusal)),
+        _ => {}
+    }
+    broker.token_for("root").await.map_err(|refused| Failure::Run(refused.message))
+}
+
 /// Reps dealt out to teams, no prompts: the permissions are compiled and asked as ever.
-fn site(reps: usize, teams: usize, algorithm: &str) -> String {
+pub fn site(reps: usize, teams: usize, algorithm: &str) -> String {
     let mut text = String::from(
         "[site]\nname = \"load\"\n[options]\ndefault_policy = \"open\"\n\
          [[policy]]\ncode = \"open\"\n\
          tools = { screen = \"control\", shell = \"yes\", file_transfer = \"both\", clipboard = \"both\" }\n\
-         prompt = { mode = \"never\" }\n",
+         prompt = { mode = \"never\" }\n\
+         [[user]]\nusername = \"root\"\npermissions = [\"administrator\"]\n",
     );
     for team in 0..teams {
         text.push_str(&format!("[[team]]\ncode = \"t{team}\"\npersistent = true\nalgorithm = \"{algorithm}\"\n"));

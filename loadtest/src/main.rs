@@ -12,6 +12,7 @@ mod lean;
 mod process;
 mod relay;
 mod report;
+mod revoke;
 mod slow;
 mod stage;
 
@@ -45,6 +46,8 @@ enum Scenario {
     Slow(slow::Options),
     /// kill −9 under load and restart: what was acknowledged, what was lost, how long until ready.
     Crash(crash::Options),
+    /// A right taken away while bytes wait: one session's, and every session's by an edit of the site.
+    Revoke(revoke::Options),
     /// Print two results side by side.
     Compare { before: PathBuf, after: PathBuf },
     /// Run as the measured broker.
@@ -117,6 +120,7 @@ async fn run(scenario: Scenario) -> Result<(), Failure> {
         Scenario::Connect(options) => connect::run(options).await,
         Scenario::Slow(options) => slow::run(options).await,
         Scenario::Crash(options) => crash::run(options).await,
+        Scenario::Revoke(options) => revoke::run(options).await,
         Scenario::Broker(options) => child::serve(options).await,
         Scenario::Floor { floor } => Ok(floor::serve(floor).await?),
     }

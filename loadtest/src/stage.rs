@@ -2,7 +2,7 @@
 
 use crate::{
     Failure,
-    child::{Over, Ready},
+    child::{self, Over, Ready},
     lean::Lean,
     process::Measured,
 };
@@ -62,6 +62,15 @@ impl Stage {
     pub async fn rep(&self, number: usize) -> Result<Lean, Failure> {
         let token = self.ready.tokens.get(number).ok_or_else(|| Failure::Run(format!("there is no rep {number}")))?;
         Lean::connect(&self.at, hello(Role::Rep, Credential::Token(token.clone()))).await
+    }
+
+    pub async fn administrator(&self) -> Result<Lean, Failure> {
+        Lean::connect(&self.at, hello(Role::Admin, Credential::Token(self.ready.admin.clone()))).await
+    }
+
+    /// The site that the broker was started with.
+    pub fn site(&self) -> String {
+        child::site(self.reps, self.teams, "least_busy")
     }
 
     pub async fn service(&self) -> Result<Lean, Failure> {

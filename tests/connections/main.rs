@@ -17,6 +17,7 @@ mod live;
 mod messages;
 mod place;
 mod quic;
+mod revocation;
 mod rights;
 mod second_factor;
 mod slow;
