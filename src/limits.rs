@@ -128,6 +128,8 @@ pub const SITE_TEXT_BYTES_MAX: usize = IMPORT_BYTES_MAX / 2;
 pub const SITE_PIECE_BYTES: usize = MESSAGE_BYTES_MAX - 4 * 1024;
 /// Final offsets that the answer to an edit names: as many as fit a message; every reader is told its own anyway.
 pub const FINALS_NAMED: usize = 1_000;
+/// Warnings about a site file that the answer and the log name: enough to look at the file, and they fit beside the offsets.
+pub const WARNINGS_NAMED: usize = 16;
 /// One journal row (W5.6).
 pub const TURN_BYTES_MAX: usize = 512 * 1024;
 /// Deltas a console may have missed and still resume without a new snapshot (W4.4).

@@ -70,6 +70,47 @@ fn site_check_names_every_problem_with_its_line() {
 }
 
 #[test]
+fn p3_32_site_check_warns_of_domains_compared_by_contains() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("site.toml");
+    let tools = "tools = { cobrowse_domains = [\"example.com\"], cobrowse_domains_match = \"contains\" }";
+    std::fs::write(&file, format!("[site]\nname = \"s\"\n[[policy]]\ncode = \"web\"\n{tools}\n")).unwrap();
+    let path = file.to_str().unwrap();
+    let (out, err) = ends(&equipoise(&["site", "check", path]), 0);
+    assert!(out.ends_with("sound\n") && err.contains("warning: policy[0].tools.cobrowse_domains_match"), "{err}");
+    let (out, err) = ends(&equipoise(&["site", "check", path, "--json"]), 0);
+    assert!(out.contains("\"warnings\":[{") && err.is_empty(), "{out}{err}");
+}
+
+#[test]
+fn p6_4_policy_explain_against_says_what_changes_for_whom() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new.toml");
+    let site = std::fs::read_to_string("config/site.toml").unwrap();
+    let new = site.replacen("reboot = \"yes\"", "reboot = \"no\"", 1);
+    assert_ne!(site, new);
+    std::fs::write(&file, new).unwrap();
+    let explain = |more: &[&str], code: i32| {
+        let args = ["policy", "explain", "--site", "config/site.toml", "--against", file.to_str().unwrap()];
+        ends(&equipoise(&[&args, more].concat()), code)
+    };
+    let (everybody, _) = explain(&[], 0);
+    let changed: Vec<&str> = everybody.lines().collect();
+    assert!(changed.iter().all(|line| line.starts_with("reboot ")), "{everybody}");
+    assert!(["ana", "dev"].iter().all(|user| changed.iter().any(|line| line.contains(user))), "{everybody}");
+    let (ana, _) = explain(&["--user", "ana"], 0);
+    assert!(ana.contains("reboot") && !ana.contains("dev"), "{ana}");
+    let (json, _) = explain(&["--json"], 0);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let all = json["changes"].as_array().unwrap();
+    assert!(!all.is_empty() && all.iter().all(|change| change["tool"] == "reboot"), "{json}");
+    let (none, _) = explain(&["--kind", "chat"], 0);
+    assert_eq!(none, "nobody's permissions change\n");
+    let (_, err) = explain(&["--user", "nobody"], 2);
+    assert!(err.contains("nobody"), "{err}");
+}
+
+#[test]
 fn a_closed_pipe_is_no_panic() {
     #[expect(clippy::disallowed_methods, reason = "a test starts the binary; the broker starts no process")]
     let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("equipoise"))

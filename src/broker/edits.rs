@@ -55,6 +55,10 @@ impl Edits {
     /// Answers whoever waits, nothing being left to judge.
     pub fn answer(&mut self, state: &State) {
         let Self { editors, sessions, legs, finals } = std::mem::take(self);
+        let warnings: Vec<String> = match editors.is_empty() {
+            true => Vec::new(),
+            false => state.site.raw.warnings().iter().map(ToString::to_string).take(limits::WARNINGS_NAMED).collect(),
+        };
         for editor in editors {
             match editor {
                 Editor::Command(reply) => {
@@ -62,8 +66,8 @@ impl Edits {
                     let _ = reply.send(Ok(Outcome::Done));
                 }
                 Editor::Connection { to, id } => {
-                    let finals = finals.clone();
-                    let done = Done::Applied { version: state.site_version, sessions, legs, finals };
+                    let (finals, warnings) = (finals.clone(), warnings.clone());
+                    let done = Done::Applied { version: state.site_version, sessions, legs, finals, warnings };
                     to.say(&FromBroker::Reply { re: id, answer: Ok(Box::new(done)) });
                 }
             }

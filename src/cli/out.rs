@@ -33,8 +33,7 @@ impl Failure {
             Self::Closed => return ExitCode::SUCCESS,
         };
         for line in text.lines() {
-            // A closed standard error leaves only the exit code.
-            let _ = writeln!(io::stderr(), "equipoise: {line}");
+            Out.note(line);
         }
         ExitCode::from(code)
     }
@@ -65,6 +64,11 @@ impl Out {
     pub(super) fn json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value).map_err(|e| Failure::failed(&e))?;
         self.line(&text)
+    }
+
+    /// On standard error. Closed, it leaves only the exit code.
+    pub(super) fn note(&self, text: &str) {
+        let _ = writeln!(io::stderr(), "equipoise: {text}");
     }
 
     pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {

@@ -78,6 +78,8 @@ pub(super) enum SiteCommand {
 struct Checked {
     ok: bool,
     problems: Vec<Problem>,
+    /// Of a sound file: what its author may not mean.
+    warnings: Vec<Problem>,
 }
 
 pub(super) fn run(command: SiteCommand) -> Result<(), Failure> {
@@ -91,6 +93,7 @@ pub(super) fn run(command: SiteCommand) -> Result<(), Failure> {
             // What is wrong with the file is said before anybody signs in.
             let text = text_of(&file)?;
             let site = load(&file)?;
+            warn(&file, &site.raw.warnings());
             let password = password(&format!("Password of {login}: "))?;
             runtime(1)?.block_on(apply(broker.target(), &login, &password, &text, &site, asked))
         }
@@ -259,8 +262,11 @@ fn check(file: &Path, json: bool) -> Result<(), Failure> {
         },
         Err(problems) => (None, problems),
     };
+    let warnings = site.as_ref().map(|site| site.raw.warnings()).unwrap_or_default();
     if json {
-        Out.json(&Checked { ok: site.is_some(), problems: problems.clone() })?;
+        Out.json(&Checked { ok: site.is_some(), problems: problems.clone(), warnings })?;
+    } else {
+        warn(file, &warnings);
     }
     match site {
         Some(_) if json => Ok(()),
@@ -280,6 +286,12 @@ fn check(file: &Path, json: bool) -> Result<(), Failure> {
 /// Reads and checks a site file for a command that goes on with it.
 pub(super) fn load(file: &Path) -> Result<Site, Failure> {
     Site::from_text(&text_of(file)?, None).map_err(|problems| Failure::Usage(listed(file, &problems)))
+}
+
+fn warn(file: &Path, warnings: &[Problem]) {
+    for warning in warnings {
+        Out.note(&format!("{}: warning: {warning}", file.display()));
+    }
 }
 
 fn text_of(file: &Path) -> Result<String, Failure> {

@@ -153,7 +153,15 @@ impl Follower {
                 counter!("equipoise_prompts_total", "outcome" => outcome).increment(1);
             }
             Event::Opened { .. } => counter!("equipoise_opens_total", "outcome" => "opened").increment(1),
-            Event::OpenRefused { .. } => counter!("equipoise_opens_total", "outcome" => "refused").increment(1),
+            Event::OpenRefused { cause, .. } => {
+                counter!("equipoise_opens_total", "outcome" => "refused").increment(1);
+                if let Some(cause) = cause {
+                    counter!("equipoise_refusals_total", "tool" => cause.tool.name()).increment(1);
+                }
+            }
+            Event::Refused { tool, count, .. } => {
+                counter!("equipoise_refusals_total", "tool" => tool.name()).increment(u64::from(*count));
+            }
             _ => {}
         }
     }
@@ -252,8 +260,9 @@ mod tests {
     use crate::engine::{
         Queue,
         command::{Ask, Customer, Entry},
-        event::{EndReason, LogoutReason, MoveRule, OwnerRule},
+        event::{Cause, EndReason, LogoutReason, MoveRule, OwnerRule},
     };
+    use crate::policy::Tool;
     use crate::{ids::*, site::SessionKind};
     use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -394,6 +403,30 @@ mod tests {
                 "equipoise_reps{state=\"opted_out\"} 1",
                 "equipoise_reps{state=\"idle\"} 0",
                 "equipoise_rep_logouts_total{reason=\"lost\"} 1",
+            ],
+        );
+    }
+
+    #[test]
+    fn p6_3_refusals_count_by_tool() {
+        let (session, participant, source) = (SessionId(1), ParticipantId(1), "policy:house".to_owned());
+        let cause = Some(Cause { tool: Tool::Shell, source: source.clone() });
+        let refused = |cause| {
+            let (code, reason) = ("denied".to_owned(), String::new());
+            Event::OpenRefused { session, open: OpenId(1), code, reason, cause }
+        };
+        let text = after(vec![
+            (0, Event::Refused { session, participant, tool: Tool::Reboot, count: 7, source: source.clone() }),
+            (1, Event::Refused { session, participant, tool: Tool::Shell, count: 2, source }),
+            (2, refused(cause)),
+            (3, refused(None)),
+        ]);
+        says(
+            &text,
+            &[
+                "equipoise_refusals_total{tool=\"reboot\"} 7",
+                "equipoise_refusals_total{tool=\"shell\"} 3",
+                "equipoise_opens_total{outcome=\"refused\"} 2",
             ],
         );
     }

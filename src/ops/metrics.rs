@@ -61,6 +61,59 @@ const TOOLS: (&str, &[&str]) = (
         "other",
     ],
 );
+/// All of P3, for what is refused.
+const EVERY_TOOL: (&str, &[&str]) = (
+    "tool",
+    &[
+        "screen",
+        "show_my_screen",
+        "clipboard",
+        "customer_restrictions",
+        "app_sharing_prompt",
+        "annotations",
+        "file_transfer",
+        "customer_paths",
+        "rep_paths",
+        "file_manager",
+        "shell",
+        "system_info",
+        "system_info_actions",
+        "registry",
+        "canned_scripts",
+        "script_deploy",
+        "embedded_scripts",
+        "elevation",
+        "elevated_tools",
+        "reboot",
+        "pin_jump_client",
+        "deploy",
+        "chat",
+        "push_url",
+        "chat_files",
+        "record",
+        "screen_capture",
+        "credentials",
+        "hold",
+        "transfer",
+        "collaborate",
+        "invite_external",
+        "private_sessions",
+        "unattended",
+        "connect_on_lan",
+        "lens",
+        "mobile_settings",
+        "cobrowse_click",
+        "cobrowse_type",
+        "cobrowse_domains",
+        "webcam",
+        "voice",
+        "document_share",
+        "document_download",
+        "custom_fields",
+        "external_key",
+        "termination",
+    ],
+);
 
 const fn counter(
     name: &'static str,
@@ -202,6 +255,13 @@ pub const TABLE: &[Metric] = &[
         "requests",
         &[("outcome", &["opened", "refused"])],
         "Tools asked for that were opened or refused.",
+        "",
+    ),
+    counter(
+        "equipoise_refusals_total",
+        "requests",
+        &[EVERY_TOOL],
+        "Requests that a permission refused, or a change of it while they waited (P6.3); frames are in equipoise_relay_frames_total.",
         "",
     ),
     counter(
@@ -464,6 +524,13 @@ mod tests {
         let closed = TABLE.iter().find(|metric| metric.name == "equipoise_connections_closed_total").unwrap();
         let codes = crate::wire::CloseCode::ALL.map(crate::wire::CloseCode::name);
         assert_eq!(closed.labels[0].1, [&codes[..], &["other"]].concat());
+    }
+
+    #[test]
+    fn p6_3_every_tool_has_its_label() {
+        let refusals = TABLE.iter().find(|metric| metric.name == "equipoise_refusals_total").unwrap();
+        let tools: Vec<&str> = crate::policy::Tool::ALL.iter().map(|tool| tool.name()).collect();
+        assert_eq!(refusals.labels[0].1, tools);
     }
 
     #[test]

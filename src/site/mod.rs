@@ -10,6 +10,7 @@ pub mod schedule;
 pub mod template;
 pub mod tool;
 pub mod value;
+mod warn;
 
 pub use policy::{GroupPolicy, Layer, Origin, Policy, PromptMode, PromptRule, TechnicianGroup};
 pub use read::Problem;

@@ -197,8 +197,8 @@ async fn c1_an_administrator_edits_the_live_site_in_pieces_and_a_bad_or_stale_ed
     let (first, second) = new.split_at(500);
     assert_eq!(root.act(edit(first, true, version)).await.unwrap(), Done::Yes {});
     let done = root.act(edit(second, false, version)).await.unwrap();
-    let Done::Applied { version: after, sessions, legs, finals } = done else { panic!("applied: {done:?}") };
-    assert_eq!((after, sessions, legs, finals.len()), (version + 1, 1, 2, 2));
+    let Done::Applied { version: after, sessions, legs, finals, warnings } = done else { panic!("applied: {done:?}") };
+    assert_eq!((after, sessions, legs, finals.len(), warnings.len()), (version + 1, 1, 2, 2, 0));
     root.close().await;
     leave(place, ana, customer).await;
 }

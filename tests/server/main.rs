@@ -3,6 +3,7 @@
 
 mod files;
 mod process;
+mod site;
 
 use process::{Broker, equipoise, get};
 use std::time::Duration;

@@ -20,6 +20,7 @@ pub struct Broker {
 #[derive(Debug)]
 pub struct Ended {
     pub code: i32,
+    pub out: String,
     pub err: String,
 }
 
@@ -33,7 +34,7 @@ fn command(args: &[&str]) -> Command {
 pub fn equipoise(args: &[&str], password: &str) -> Ended {
     let output = command(args).env("EQUIPOISE_PASSWORD", password).stdin(Stdio::null()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code().unwrap_or(-1), err: text(output.stderr) }
+    Ended { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
 }
 
 impl Broker {

@@ -10,6 +10,8 @@ use crate::{
     broker::{refused, resolve, view, views::push},
     engine::{Event, Queue, State, event::LogoutReason},
     ids::*,
+    limits,
+    site::Problem,
     wire::{
         CloseCode,
         control::{Ev, Refused},
@@ -188,6 +190,11 @@ impl Performer {
             }
             Event::PermissionsChanged { session, .. } => self.tell_permissions(*session, state, head),
             Event::SiteApplied { .. } | Event::TeamDeleted { .. } => {
+                if let Event::SiteApplied { site } = event {
+                    for Problem { key, message, .. } in site.warnings().into_iter().take(limits::WARNINGS_NAMED) {
+                        tracing::warn!(key, "{message}");
+                    }
+                }
                 state.sessions.keys().for_each(|session| self.views.session_changed(*session));
                 site.users.keys().for_each(|user| self.views.rep_changed(*user));
             }

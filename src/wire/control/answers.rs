@@ -50,6 +50,9 @@ pub enum Done {
         legs: u32,
         /// The first 1,000 of them.
         finals: Vec<FinalOffset>,
+        /// What the file says that its author may not mean (P3.32).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
     Notice {
         notice: u32,

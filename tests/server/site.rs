@@ -1,0 +1,64 @@
+//! `site export` and `site apply` against a running broker, as an administrator's scripts see them.
+
+use crate::process::{Broker, Ended, equipoise};
+
+const PASSWORD: &str = "long enough for all";
+
+/// A broker with the example site, and how its administrator reaches it.
+fn served(data: &std::path::Path) -> (Broker, [String; 6]) {
+    let mut broker = Broker::start(data, &["--site", "config/site.toml"]);
+    broker.said_plainly("There is no administrator yet");
+    let made = equipoise(&["setup", "--data", data.to_str().unwrap(), "--username", "root"], PASSWORD);
+    assert_eq!(made.code, 0, "{made:?}");
+    let url = format!("https://{}", broker.field("serving", "http"));
+    let pin = broker.field("clients pin this certificate", "pin");
+    (broker, ["--server".into(), url, "--pin".into(), pin, "--login".into(), "root".into()])
+}
+
+#[test]
+fn p6_2_an_edit_is_shown_then_live_and_a_wrong_one_is_refused_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut broker, door) = served(&folder.path().join("data"));
+    let site = |args: &[&str], code: i32| -> Ended {
+        let args = [&["site"], args, &door.each_ref().map(String::as_str)].concat();
+        let ended = equipoise(&args, PASSWORD);
+        assert_eq!(ended.code, code, "{args:?}: {ended:?}");
+        ended
+    };
+    let file = folder.path().join("site.toml");
+    let path = file.to_str().unwrap();
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+
+    let live = site(&["export"], 0).out;
+    write(&live);
+    assert_eq!(site(&["apply", path, "--dry-run"], 0).out, "the live site is like the file\n");
+
+    let edited = live.replacen("reboot = \"yes\"", "reboot = \"no\"", 1);
+    assert_ne!(live, edited);
+    write(&edited);
+    let shown = site(&["apply", path, "--dry-run"], 0).out;
+    assert!(shown.contains("~ policy full tools.reboot: \"yes\" → \"no\"\n"), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("reboot ") && line.contains("for ana")), "{shown}");
+    // Without a terminal nobody can agree.
+    let unasked = site(&["apply", path], 2);
+    assert!(unasked.err.contains("say --yes"), "{unasked:?}");
+
+    write(&format!("{edited}\n[[team]]\ncode = \"Net!\"\n[[issue]]\ncode = \"x\"\nteam = \"nobody\"\n"));
+    let wrong = site(&["apply", path, "--yes"], 2).err;
+    assert!(wrong.contains(": line ") && wrong.contains("team[") && wrong.contains("issue["), "{wrong}");
+    assert_eq!(site(&["export"], 0).out, live, "nothing of it is live");
+
+    write(&edited);
+    let applied = site(&["apply", path, "--yes"], 0).out;
+    assert!(applied.lines().any(|line| line.starts_with("applied: version ")), "{applied}");
+    assert_eq!(site(&["export"], 0).out, edited);
+
+    // P3.32: who applies it is warned, and so is who reads the log.
+    write(&format!("{edited}\n[[policy]]\ncode = \"loose\"\ntools = {{ cobrowse_domains_match = \"contains\" }}\n"));
+    let loose = site(&["apply", path, "--yes", "--json"], 0);
+    assert!(loose.err.contains("warning: policy[") && loose.err.contains("`suffix` does not"), "{loose:?}");
+    let said: serde_json::Value = serde_json::from_str(&loose.out).unwrap();
+    assert_eq!((&said["applied"], said["settings"].as_array().map(Vec::len)), (&true.into(), Some(1)), "{said}");
+    assert!(broker.field("`contains` lets", "key").ends_with("tools.cobrowse_domains_match"));
+    assert_eq!(broker.end("TERM"), 0);
+}
