@@ -86,6 +86,7 @@ fn running() -> Engine {
             skills: Vec::new(),
             priority: None,
             relax_after: None,
+            helps: None,
             preferred: None,
             customer: Customer::default(),
             join: Some(join),
