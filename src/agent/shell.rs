@@ -103,14 +103,7 @@ impl Shell {
     /// Hangs up, and kills what is still there after a grace. Waits until the shell is gone.
     pub async fn end(mut self) {
         signal_group(self.leader, Signal::HUP);
-        let deadline = tokio::time::Instant::now() + Duration::from_millis(limits::SHELL_GRACE.0);
-        while !self.gone() && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    fn gone(&mut self) -> bool {
-        self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+        self.left().await;
     }
 }
 
