@@ -99,8 +99,11 @@ async fn h_53_guessed_codes_lock_the_account_and_asking_for_one_does_not_unlock_
     let mut told = Vec::new();
     for n in 0..6 {
         told.push(sign_in(&ground, &format!("{n:06}")).await.0);
-        // The password alone neither counts nor clears what was counted.
-        post(&ground, SIGN_IN_PATH, json!({ "username": "ben", "password": PASSWORD })).await;
+        // The password alone neither counts nor clears what was counted: one more or one less would show in the next
+        // two answers. Asked once only, for a site takes ten sign-ins a second.
+        if n == 3 {
+            post(&ground, SIGN_IN_PATH, json!({ "username": "ben", "password": PASSWORD })).await;
+        }
     }
     assert_eq!(told, [401, 401, 401, 401, 401, 429]);
     ground.close().await;
