@@ -33,8 +33,18 @@ struct Server {
 impl Server {
     /// None, loudly, where there is no Xvfb: `.ci/run tools` installs it.
     fn start() -> Option<Self> {
+        // Without `-noreset` it starts over when its last program leaves, and turns away who comes meanwhile.
         let mut command = Command::new("Xvfb");
-        command.args(["-displayfd", "1", "-screen", "0", &format!("{WIDTH}x{HEIGHT}x24"), "-nolisten", "tcp"]);
+        command.args([
+            "-displayfd",
+            "1",
+            "-noreset",
+            "-screen",
+            "0",
+            &format!("{WIDTH}x{HEIGHT}x24"),
+            "-nolisten",
+            "tcp",
+        ]);
         let Ok(mut child) = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else {
             eprintln!("SKIPPED: Xvfb is not installed, so no desktop was tested; `.ci/run tools` installs it");
             return None;
