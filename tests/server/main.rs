@@ -94,6 +94,7 @@ fn h_104_h_92_sigterm_ends_it_in_order_and_a_hang_up_with_a_broken_file_changes_
     std::fs::write(&config, "[log]\nlevel = \"info\"\n").unwrap();
     let mut broker = Broker::start(&data, &["--config", config.to_str().unwrap()]);
     let ops = broker.field("operations listener", "address");
+    broker.said_plainly("There is no administrator yet");
     let data_folder = data.to_str().unwrap();
     assert_eq!(equipoise(&["setup", "--data", data_folder, "--username", "root"], "long enough for all").code, 0);
     broker.field("serving", "http");
