@@ -7,7 +7,7 @@ use crate::{
     site::{Problem, Site, raw::RawSite},
     wire::control::{Done, FinalOffset, FromBroker, Refused},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::oneshot;
 
 /// Who waits for an edit to be done.
@@ -35,21 +35,23 @@ impl Edits {
         if self.editors.is_empty() {
             return;
         }
+        let mut ended = BTreeMap::new();
         for Stamped { event, .. } in events {
-            match event {
-                Event::PermissionsChanged { .. } => self.sessions += 1,
-                Event::ChannelClosed { channel, cause: Some(_), .. }
-                | Event::LegClosed { channel, cause: Some(_), .. } => {
-                    for last in finals.of_channel(*channel) {
-                        self.legs += 1;
-                        if self.finals.len() < limits::FINALS_NAMED {
-                            self.finals.push(last);
-                        }
-                    }
+            let (channel, only) = match event {
+                Event::ChannelClosed { channel, cause: Some(_), .. } => (*channel, None),
+                Event::LegClosed { channel, reader, cause: Some(_), .. } => (*channel, Some(reader.0)),
+                Event::PermissionsChanged { .. } => {
+                    self.sessions += 1;
+                    continue;
                 }
-                _ => {}
-            }
+                _ => continue,
+            };
+            let legs = finals.of_channel(channel).filter(|last| only.is_none_or(|reader| last.participant == reader));
+            ended.extend(legs.map(|last| ((last.channel, last.participant), last)));
         }
+        self.legs += ended.len() as u32;
+        let room = limits::FINALS_NAMED.saturating_sub(self.finals.len());
+        self.finals.extend(ended.into_values().take(room));
     }
 
     /// Answers whoever waits, nothing being left to judge.

@@ -269,7 +269,8 @@ impl Channel {
     /// The broker's word, as an event, that the channel is no more. Frames may have said so before.
     pub(super) fn told_closed(&mut self, at: Option<u64>, reason: CloseReason) {
         self.over = true;
-        self.closed(Ended { at: at.unwrap_or(self.reading.next), reason });
+        let had = if self.part == Part::Writer { self.writing.acked } else { self.reading.next };
+        self.closed(Ended { at: at.unwrap_or(had), reason });
     }
 
     pub(super) fn confirmed(&mut self, session: u64, link: u32) {

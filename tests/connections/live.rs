@@ -48,6 +48,26 @@ async fn i_a5_a_changed_password_closes_every_other_connection_of_an_administrat
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn i_a5_a_second_factor_set_or_removed_closes_what_an_administrator_opened_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    let (mut before, user) = root(&ground).await;
+    before.is_alive().await;
+    let set = Command::SetSecondFactor { user, sealed: "sealed".to_owned(), step: 1, recovery: Vec::new() };
+    in_time(ground.place.broker.command(Actor::System, set)).await.unwrap();
+    assert_eq!(before.ends().await, 4501, "it was set");
+
+    let (mut here, mut elsewhere) = (administrator(&ground).await, administrator(&ground).await);
+    elsewhere.is_alive().await;
+    let token = ground.place.broker.token_for("root").await.unwrap();
+    here.request(1, Do::ResetSecondFactor { username: "root".into() }).await;
+    assert_eq!(elsewhere.ends().await, 4501, "it was removed");
+    let old = ground.greet(hello(Role::Admin, Credential::Token(token))).await;
+    assert_eq!(old.err(), Some(4501), "what was signed in before is no good");
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn i_a5_a_disabled_administrator_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let ground = Ground::open(folder.path()).await;

@@ -154,6 +154,16 @@ async fn b_28_i_p3_no_byte_passes_a_revocation_over_websocket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn b_28_i_p3_no_byte_passes_a_revocation_over_quic() {
+    race(Transport::Quic, Transport::Quic).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b_28_i_p3_no_byte_passes_a_revocation_from_websocket_to_quic() {
+    race(Transport::Ws, Transport::Quic).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn b_28_i_p3_no_byte_passes_a_revocation_from_quic_to_websocket() {
     race(Transport::Quic, Transport::Ws).await;
 }

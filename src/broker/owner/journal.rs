@@ -7,7 +7,7 @@ use super::{
     owed::{Owed, refuse_owed},
 };
 use crate::{
-    broker::StartError,
+    broker::{StartError, perform::Finals},
     engine::{Command, Engine, Event, Reason, Refusal, State, Turn},
     ids::*,
     journal::{Appended, Journal, OpenError, Recovered, SqliteJournal},
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 impl Owner {
     /// A turn that is not to be: whoever waits is refused, and the engine is folded anew without it.
-    pub(super) async fn abandon(&mut self, turn: Turn, owed: Vec<Owed>, refusal: &Refusal) {
+    pub(super) async fn abandon(&mut self, turn: Turn, owed: Vec<Owed>, finals: &Finals, refusal: &Refusal) {
         for owed in owed {
             refuse_owed(owed, refusal);
         }
@@ -31,7 +31,7 @@ impl Owner {
         // The journal took it after all, though it could not say so in time: all that follows from it, follows.
         if self.head > before {
             (self.follower)(&turn.events, self.engine.state());
-            self.performer.perform(&turn.events, self.engine.state(), self.head);
+            self.performer.perform(&turn.events, finals, self.engine.state(), self.head);
             for stamped in turn.events {
                 // Whoever entered was refused, so there is no connection.
                 if let Event::Attached { party, epoch, .. } = stamped.event {

@@ -12,7 +12,7 @@ use super::{
     Follower, OwnerError, Settings, Shared, StartError,
     edits::{Editor, Edits},
     past::Pasts,
-    perform::Performer,
+    perform::{Finals, Performer},
 };
 use crate::{
     clock::{self, EngineClock},
@@ -265,7 +265,7 @@ impl Owner {
     async fn finish(&mut self, turn: Turn, owed: Vec<Owed>) {
         if std::mem::take(&mut self.broken) {
             tracing::error!("deciding a turn panicked; nothing of it stays; rebuilding from the journal");
-            return self.abandon(turn, owed, &broken()).await;
+            return self.abandon(turn, owed, &Finals::default(), &broken()).await;
         }
         // Rights that end are closed before the turn is durable, rights that begin are opened after it (W2.2).
         let finals = self.performer.narrow(&turn.events);
@@ -277,7 +277,7 @@ impl Owner {
                 return owed.into_iter().for_each(|owed| refuse_owed(owed, &refusal));
             }
             tracing::error!(error = %refusal, "a turn could not be made durable; rebuilding from the journal");
-            return self.abandon(turn, owed, &refusal).await;
+            return self.abandon(turn, owed, &finals, &refusal).await;
         }
         (self.follower)(&turn.events, self.engine.state());
         for owed in owed {
@@ -287,7 +287,7 @@ impl Owner {
         if self.engine.state().tools.unjudged() == 0 {
             self.edits.answer(self.engine.state());
         }
-        self.performer.perform(&turn.events, self.engine.state(), self.head);
+        self.performer.perform(&turn.events, &finals, self.engine.state(), self.head);
     }
 
     /// Answers what cannot be done; that somebody or something has ended is only put off.

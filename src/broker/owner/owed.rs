@@ -67,7 +67,7 @@ impl Owner {
                     self.performer.watch(*session, &to, self.engine.state());
                 }
                 let answer = answer
-                    .map(|answer| Box::new(self.done(&to, answer, finals)))
+                    .map(|answer| Box::new(self.done(answer, finals)))
                     .map_err(|refusal| Box::new(refused_by(refusal)));
                 to.say(&FromBroker::Reply { re: id, answer });
             }
@@ -103,7 +103,7 @@ impl Owner {
         }
     }
 
-    fn done(&self, to: &Connection, answer: Answer, finals: &Finals) -> Done {
+    fn done(&self, answer: Answer, finals: &Finals) -> Done {
         let state = self.engine.state();
         match answer {
             Answer::Look(resolve::Look::Explain(session) | resolve::Look::Past(session, _)) => {
@@ -126,7 +126,7 @@ impl Owner {
                 (Outcome::Opening { open, prompt }, _) => {
                     Done::Opening { open: open.0, prompt: prompt.map(|prompt| prompt.0) }
                 }
-                (Outcome::Revoked { epoch, legs }, _) => Done::Revoked { epoch: epoch.0, finals: finals.of(&legs, to) },
+                (Outcome::Revoked { epoch, legs }, _) => Done::Revoked { epoch: epoch.0, finals: finals.of(&legs) },
                 _ => Done::Yes {},
             },
         }

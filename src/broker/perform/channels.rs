@@ -70,14 +70,15 @@ impl Performer {
             match event {
                 Event::LegClosed { channel, reader, .. } => {
                     if let Some(routed) = self.shared.directory.channel(*channel) {
-                        finals.0.insert((*channel, *reader), routed.channel.revoke(*reader, now));
+                        finals.legs.insert((*channel, *reader), routed.channel.revoke(*reader, now));
                     }
                 }
                 Event::ChannelClosed { channel, reason, .. } => {
                     if let Some(routed) = self.shared.directory.channel(*channel) {
                         for (reader, at) in routed.channel.remove(close_reason(reason), now) {
-                            finals.0.entry((*channel, reader)).or_insert(at);
+                            finals.legs.entry((*channel, reader)).or_insert(at);
                         }
+                        finals.written.extend(routed.channel.written().map(|written| (*channel, written)));
                     }
                 }
                 _ => {}
@@ -151,19 +152,17 @@ impl Performer {
 
     pub(super) fn channel_closed(
         &self,
-        session: SessionId,
-        channel: ChannelId,
+        (session, channel): (SessionId, ChannelId),
         reason: &str,
         cause: &Option<Cause>,
+        finals: &Finals,
         head: Seq,
     ) {
-        let (tool, source) = told(cause);
-        let (session_id, channel_id, reason) = (session.0, channel.0, reason.to_owned());
-        let ev = Ev::Closed { session: session_id, channel: channel_id, reason, at: None, tool, source };
         self.shared.directory.close(channel);
-        for (party, _) in self.members.get(&session).into_iter().flatten() {
-            let ev = ev.clone();
-            self.tell(*party, head, || ev);
+        for (party, participant) in self.members.get(&session).into_iter().flatten() {
+            let (at, (tool, source)) = (finals.at(channel, *participant), told(cause));
+            let (session, channel, reason) = (session.0, channel.0, reason.to_owned());
+            self.tell(*party, head, || Ev::Closed { session, channel, reason, at, tool, source });
         }
     }
 

@@ -1,7 +1,7 @@
 //! What each event means to those who see it: one arm an event, long ones in the file of what they touch.
 
 use super::{
-    Performer,
+    Finals, Performer,
     enter::invited,
     says::{offer_gone, prompted, requested, told},
     sessions::members,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Performer {
-    pub(super) fn follow(&mut self, event: &Event, state: &State, head: Seq) {
+    pub(super) fn follow(&mut self, event: &Event, finals: &Finals, state: &State, head: Seq) {
         let site = &state.site;
         match event {
             Event::LoggedIn { user } | Event::OptedIn { user } | Event::OptedOut { user } => {
@@ -177,13 +177,14 @@ impl Performer {
             }
             Event::LegClosed { session, channel, reader, reason, cause } => {
                 if let Some(party) = self.party_at(*session, *reader) {
+                    let at = finals.at(*channel, *reader);
                     let (session, channel, reason) = (session.0, channel.0, reason.clone());
                     let (tool, source) = told(cause);
-                    self.tell(party, head, || Ev::Closed { session, channel, reason, at: None, tool, source });
+                    self.tell(party, head, || Ev::Closed { session, channel, reason, at, tool, source });
                 }
             }
             Event::ChannelClosed { session, channel, reason, cause } => {
-                self.channel_closed(*session, *channel, reason, cause, head);
+                self.channel_closed((*session, *channel), reason, cause, finals, head);
             }
             Event::Noted { session, channel, by, facts } => {
                 self.noted((*session, *channel), *by, facts, state, head);

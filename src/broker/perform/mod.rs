@@ -24,18 +24,27 @@ use std::{
 
 /// Where each leg that ended in this turn ended: no byte past it reaches its reader (W2.2).
 #[derive(Default)]
-pub(super) struct Finals(BTreeMap<(ChannelId, ParticipantId), u64>);
+pub(super) struct Finals {
+    legs: BTreeMap<(ChannelId, ParticipantId), u64>,
+    /// How far the channels that ended were written.
+    written: BTreeMap<ChannelId, u64>,
+}
 
 impl Finals {
     /// Of every reader whose leg of this channel ended.
     pub fn of_channel(&self, channel: ChannelId) -> impl Iterator<Item = FinalOffset> {
-        let legs = self.0.range((channel, ParticipantId(0))..=(channel, ParticipantId(u16::MAX)));
+        let legs = self.legs.range((channel, ParticipantId(0))..=(channel, ParticipantId(u16::MAX)));
         legs.map(|((channel, reader), at)| FinalOffset { channel: channel.0, participant: reader.0, offset: *at })
     }
 
-    pub fn of(&self, legs: &[(ChannelId, ParticipantId)], _to: &Connection) -> Vec<FinalOffset> {
-        let offset = |leg| self.0.get(leg).copied().unwrap_or(0);
+    pub fn of(&self, legs: &[(ChannelId, ParticipantId)]) -> Vec<FinalOffset> {
+        let offset = |leg| self.legs.get(leg).copied().unwrap_or(0);
         legs.iter().map(|leg| FinalOffset { channel: leg.0.0, participant: leg.1.0, offset: offset(leg) }).collect()
+    }
+
+    /// Where the channel ended for this one: for a reader its leg, else what was written.
+    fn at(&self, channel: ChannelId, participant: ParticipantId) -> Option<u64> {
+        self.legs.get(&(channel, participant)).or_else(|| self.written.get(&channel)).copied()
     }
 }
 
@@ -93,9 +102,9 @@ impl Performer {
     }
 
     /// Everything that follows a durable turn.
-    pub fn perform(&mut self, events: &[Stamped], state: &State, head: Seq) {
+    pub fn perform(&mut self, events: &[Stamped], finals: &Finals, state: &State, head: Seq) {
         for Stamped { event, .. } in events {
-            self.follow(event, state, head);
+            self.follow(event, finals, state, head);
         }
         self.remind(events, state, head);
         self.reauthorise(events, state);

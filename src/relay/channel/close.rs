@@ -6,6 +6,7 @@ use crate::{
     relay::leg::{Leg, Stage},
     wire::{Frame, frame::CloseReason},
 };
+use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 impl Channel {
@@ -52,38 +53,43 @@ impl Channel {
     }
 
     /// Ends one leg for ever (W2.3). When this returns its gate is shut, its queue is purged, and no byte from the
-    /// given offset on reaches the reader. 0 where there is no such leg.
+    /// given offset on reaches the reader, who is told the same. One that had ended by itself ended where it did; 0
+    /// where there never was such a leg.
     pub fn revoke(&self, reader: ParticipantId, now: Instant) -> u64 {
         self.with(|channel, state| {
+            let before = state.ended.remove(&reader);
             let at = state.legs.iter().position(|leg| leg.reader == reader);
-            let last = at.map_or(0, |at| channel.cut(state, at, CloseReason::Revoked, now));
+            let last = at.map(|at| channel.cut(state, at, CloseReason::Revoked, now));
             channel.settle(state, now);
-            last
+            last.or(before).unwrap_or(0)
         })
     }
 
-    /// The owner closed the channel: every leg ends where it is. Gives each reader's final offset. No notice comes.
-    pub fn remove(&self, reason: CloseReason, now: Instant) -> Vec<(ParticipantId, u64)> {
+    /// The owner closed the channel: every leg ends where it is. Gives each reader's final offset, also of those whose
+    /// end the owner did not ask for before. No notice comes.
+    pub fn remove(&self, reason: CloseReason, now: Instant) -> BTreeMap<ParticipantId, u64> {
         self.with(|channel, state| {
-            let finals = state.legs.iter().map(|leg| leg.reader).collect::<Vec<_>>();
-            let finals = finals.into_iter().map(|reader| {
-                let at = state.legs.iter().position(|leg| leg.reader == reader).unwrap_or(0);
-                (reader, channel.cut(state, at, reason, now))
-            });
-            let finals = finals.collect();
+            let mut finals = std::mem::take(&mut state.ended);
+            while let Some(reader) = state.legs.first().map(|leg| leg.reader) {
+                finals.insert(reader, channel.cut(state, 0, reason, now));
+            }
             channel.tell_writer_closed(state, reason);
             state.over = true;
             finals
         })
     }
 
-    /// Takes a leg away: gate shut, queue purged, reader told. Gives the final offset.
-    pub(super) fn cut(&self, state: &mut State, at: usize, reason: CloseReason, now: Instant) -> u64 {
+    /// Takes a leg away: gate shut, queue purged, reader told. Gives the final offset: where all is finished, that of
+    /// the channel, so that a reader who was left behind hears that it missed something.
+    fn cut(&self, state: &mut State, at: usize, reason: CloseReason, now: Instant) -> u64 {
         let mut leg = state.legs.remove(at);
         leg.shared.gate.shut();
         let end = leg.end.as_ref().map(|end| end.outbox.clone());
         leg.let_go(Stage::Waiting, now);
-        let last = leg.sent();
+        let last = match state.closing.filter(|_| reason == CloseReason::Finished) {
+            Some(closing) => closing.max(leg.sent()),
+            None => leg.sent(),
+        };
         let told = state.closing.is_some_and(|closing| leg.acked >= closing);
         if let Some(outbox) = end.filter(|_| !told) {
             outbox.steer(Frame::close(self.spec.channel, last, reason));
@@ -99,13 +105,15 @@ impl Channel {
         }
         let reader = state.legs[at].reader;
         let last = self.cut(state, at, reason, now);
+        state.ended.insert(reader, last);
         state.notices.push(Notice::LegEnded { channel: self.spec.channel, reader, at: last, reason });
         self.settle(state, now);
     }
 
     pub(super) fn end(&self, state: &mut State, reason: CloseReason, now: Instant) {
-        while !state.legs.is_empty() {
-            self.cut(state, 0, reason, now);
+        while let Some(reader) = state.legs.first().map(|leg| leg.reader) {
+            let last = self.cut(state, 0, reason, now);
+            state.ended.insert(reader, last);
         }
         self.tell_writer_closed(state, reason);
         state.over = true;

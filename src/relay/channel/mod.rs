@@ -17,7 +17,7 @@ use crate::{
     wire::{CloseCode, Frame, Kind, frame::CloseReason},
 };
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::time::Instant;
 
 /// What the owner hears of. Told after the channel's lock is let go; the hearer must not block.
@@ -111,6 +111,8 @@ struct State {
     repeats: u32,
     over: bool,
     legs: Vec<Leg>,
+    /// Where legs ended of which the owner was only notified: it asks when its own turn ends them.
+    ended: BTreeMap<ParticipantId, u64>,
     refreshed: Option<Instant>,
     refresh_due: bool,
     notices: Vec<Notice>,
@@ -169,6 +171,7 @@ impl Channel {
             repeats: 0,
             over: false,
             legs,
+            ended: BTreeMap::new(),
             refreshed: None,
             refresh_due: false,
             notices: Vec::new(),

@@ -104,6 +104,24 @@ fn w1_7_a_leg_stalled_beside_others_is_left_behind_and_comes_back_with_a_refresh
 }
 
 #[test]
+fn w1_7_a_reader_left_behind_hears_how_much_it_missed_when_all_is_finished() {
+    let mut room = Room::new(Class::Shell, &[ANA, BEN]);
+    room.send(0, WINDOW as usize).unwrap();
+    take(&room.ana);
+    room.credit(ANA, WINDOW, 2 * WINDOW);
+    room.pass(Duration::from_millis(5_000));
+    assert_eq!(take(&room.ben).story(), "close 0 lagged");
+    room.send(WINDOW, 100).unwrap();
+    let last = WINDOW + 100;
+    room.channel.receive(WRITER, FIRST, Frame::close(CHANNEL, last, CloseReason::Finished), room.now).unwrap();
+    take(&room.ana);
+    room.credit(ANA, last, last + WINDOW);
+    let finals = room.channel.remove(CloseReason::Finished, room.now);
+    assert_eq!(finals.into_iter().collect::<Vec<_>>(), [(ANA, last), (BEN, last)]);
+    assert_eq!(take(&room.ben).story(), format!("close {last} finished"));
+}
+
+#[test]
 fn w1_7_a_reader_alone_may_take_all_the_time_it_needs() {
     let mut room = Room::new(Class::File, &[ANA]);
     room.send(0, 65_536).unwrap();

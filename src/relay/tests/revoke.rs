@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::PermissionEpoch;
+use std::collections::BTreeMap;
 
 #[test]
 fn i_p3_a_revoked_leg_ends_at_the_last_byte_that_was_handed_to_its_socket() {
@@ -47,12 +48,33 @@ fn w2_2_a_removed_channel_names_every_readers_final_offset() {
     let room = Room::new(Class::Shell, &[ANA, BEN]);
     room.send(0, 100).unwrap();
     take(&room.ana);
-    assert_eq!(room.channel.remove(CloseReason::SessionEnded, room.now), [(ANA, 100), (BEN, 0)]);
+    assert_eq!(room.channel.remove(CloseReason::SessionEnded, room.now), BTreeMap::from([(ANA, 100), (BEN, 0)]));
     assert_eq!(take(&room.ana).story(), "close 100 session_ended");
     assert_eq!(take(&room.ben).story(), "close 0 session_ended");
     assert_eq!(take(&room.writer).story(), "close 100 session_ended");
     assert_eq!(room.heard(), [], "the owner knows already");
     assert_eq!(room.send(100, 1), Ok(Passed::Stale));
+}
+
+/// The relay ends a leg by itself and the owner hears of it a moment later: a revocation in between names the same.
+#[test]
+fn w2_2_a_leg_that_ended_by_itself_is_named_where_it_ended() {
+    let room = Room::new(Class::Shell, &[ANA, BEN]);
+    room.send(0, 100).unwrap();
+    let _ = (take(&room.ana), take(&room.ben));
+    let cancelled = Frame::close(CHANNEL, 60, CloseReason::Cancelled);
+    room.channel.receive(ANA, FIRST, cancelled.clone(), room.now).unwrap();
+    assert_eq!(take(&room.ana).story(), "close 100 cancelled");
+    assert_eq!(room.channel.revoke(ANA, room.now), 100);
+    room.send(100, 20).unwrap();
+    take(&room.ben);
+    room.channel.receive(BEN, FIRST, cancelled, room.now).unwrap();
+    assert_eq!(take(&room.ben).story(), "close 120 cancelled");
+    assert_eq!(
+        room.channel.remove(CloseReason::Revoked, room.now),
+        BTreeMap::from([(BEN, 120)]),
+        "Ana was named before"
+    );
 }
 
 /// A socket and a revoking owner in two threads: whatever the moment, the reader has every byte before the final

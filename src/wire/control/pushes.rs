@@ -128,7 +128,8 @@ pub enum Ev {
         session: u64,
         channel: u32,
         reason: String,
-        /// Left out where the frames themselves say it.
+        /// For a reader where its leg ended, as its CLOSE says too; else how far it was written. Left out where nobody
+        /// remembers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<u64>,
         /// The permission that ended it, and the layer that took it away (P6.2); left out where none did.
