@@ -364,7 +364,7 @@ impl Channel {
     /// The next frame, within credit.
     pub(super) fn next_frame(&mut self) -> Option<Frame> {
         let writing = &mut self.writing;
-        if !writing.sendable() {
+        if self.over || !writing.sendable() {
             return None;
         }
         let frame = writing.kept.get(writing.sent).cloned();

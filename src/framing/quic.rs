@@ -118,11 +118,9 @@ impl Quic {
     /// at once otherwise (W2.3).
     pub fn queue_control(&mut self, message: &[u8]) {
         self.out.push(&[message]);
-        if message.first() == Some(&(Kind::Close as u8))
-            && let Ok(frame) = Frame::decode(Bytes::copy_from_slice(message))
-        {
-            let finished = frame.payload.first() == Some(&(CloseReason::Finished as u8));
-            self.end_leg(frame.header.channel, finished.then_some(frame.header.offset));
+        if let Some(close) = close_of(message) {
+            let finished = close.payload.first() == Some(&(CloseReason::Finished as u8));
+            self.end_leg(close.header.channel, finished.then_some(close.header.offset));
         }
     }
 
@@ -310,6 +308,11 @@ impl Quic {
                         return Poll::Ready(Err(Fault::Protocol("data on the control stream").into()));
                     }
                     self.items += 1;
+                    // Nobody takes more of what we send there: a stream that stayed open would count against the
+                    // peer's limit for as long as the connection lives.
+                    if let Some(close) = close_of(&message) {
+                        self.end_leg(close.header.channel, None);
+                    }
                     take(Item::Message(message))?;
                 }
             }
@@ -465,6 +468,12 @@ impl Arriving {
             None => Err(Fault::Forbidden("a stream of a leg carries data frames")),
         }
     }
+}
+
+/// A CLOSE, from either side.
+fn close_of(message: &[u8]) -> Option<Frame> {
+    let is_close = message.first() == Some(&(Kind::Close as u8));
+    is_close.then(|| Frame::decode(Bytes::copy_from_slice(message)).ok()).flatten()
 }
 
 fn broken(error: WriteError) -> Fault {

@@ -7,7 +7,12 @@ use crate::{
 use bytes::Bytes;
 use equipoise::{
     client::{Reader, Transport, Writer},
-    wire::{Flags, Kind, control::Value},
+    limits::LEGS_OF_SESSION,
+    wire::{
+        Flags, Kind,
+        control::{Ev, Value},
+        frame::CloseReason,
+    },
 };
 
 /// Bytes that tell where they stand.
@@ -66,6 +71,26 @@ async fn a_file_passes(rep: Transport, customers: Transport) {
     let (_, got) =
         in_time(async { tokio::join!(write_all(writer, Kind::File, sent.clone()), read_all(reader, |_| {})) }).await;
     assert!(got == sent);
+    ana.client.close().await;
+    customer.client.close().await;
+    place.close().await;
+}
+
+/// A stream that its writer kept open after the channel's end would never be given back.
+#[tokio::test(flavor = "multi_thread")]
+async fn w4_5_more_channels_come_and_go_than_a_connection_may_have_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::open(folder.path()).await;
+    let (mut ana, mut customer) = a_session(place.target(Transport::Quic), place.target(Transport::Quic)).await;
+    for _ in 0..LEGS_OF_SESSION + 4 {
+        let (mut reader, mut writer) = download(&mut ana, &mut customer).await;
+        in_time(writer.write(Kind::File, Flags::default(), Bytes::from_static(b"begun"))).await.unwrap();
+        assert!(in_time(reader.read()).await.unwrap().is_some());
+        reader.cancel(CloseReason::Cancelled).await;
+        let closed = |ev| matches!(ev, Ev::Closed { .. }).then_some(());
+        in_time(ana.until(closed)).await;
+        in_time(customer.until(closed)).await;
+    }
     ana.client.close().await;
     customer.client.close().await;
     place.close().await;
