@@ -37,6 +37,9 @@ const _: () = assert!(INTERACTIVE_WINDOW_BYTES >= FRAME_PAYLOAD_BYTES_MAX as u64
 const _: () = assert!(FILE_WINDOW_BYTES >= 2 * FRAME_PAYLOAD_BYTES_MAX as u64);
 /// What may wait in the broker for one leg: one window, so that credit alone bounds memory (I-L4).
 pub const LEG_QUEUE_BYTES: u64 = WINDOW_BYTES_MAX;
+/// The same at first: the largest frame. It grows where a reader runs dry while its writer waits for credit, so that one
+/// who stops reading costs no more than it needed.
+pub const LEG_QUEUE_BYTES_FIRST: u64 = FRAME_PAYLOAD_BYTES_MAX as u64;
 /// A lossless leg beside others that takes nothing for so long is detached as `lagged` (W1.7).
 pub const LEG_STALL: Span = Span::seconds(5);
 /// A connection that takes nothing at all for so long is closed with 4002 (W1.7).

@@ -53,11 +53,15 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let stage = Stage::start(options.consoles, options.teams, Over::Ws).await?;
     let mut consoles = tokio::task::JoinSet::new();
     for number in 0..options.consoles {
-        consoles.spawn(console(stage.rep(number).await?));
+        let mut rep = stage.rep(number).await?;
+        rep.only = &["offer"];
+        consoles.spawn(console(rep));
     }
     let mut services = Vec::new();
     for _ in 0..options.services {
-        services.push(stage.service().await?);
+        let mut service = stage.service().await?;
+        service.only = &["session", "session_gone"];
+        services.push(service);
     }
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);

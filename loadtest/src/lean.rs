@@ -26,6 +26,8 @@ pub struct Lean {
     pub pushes: VecDeque<Ev>,
     /// Data and steering frames that came between control messages.
     pub frames: VecDeque<Frame>,
+    /// Names of the pushes that are taken; the others are not even decoded. Empty: all.
+    pub only: &'static [&'static str],
     next_id: u64,
 }
 
@@ -43,7 +45,7 @@ impl Lean {
             Some(Ok(FromBroker::Bye(bye))) => return Err(Failure::Run(format!("{}: {}", bye.code, bye.reason))),
             other => return Err(Failure::Run(format!("the first message was no welcome: {other:?}"))),
         };
-        let mut lean = Self { link, welcome, pushes: VecDeque::new(), frames: VecDeque::new(), next_id: 1 };
+        let mut lean = Self { link, welcome, pushes: VecDeque::new(), frames: VecDeque::new(), only: &[], next_id: 1 };
         for message in first {
             lean.sort(message)?;
         }
@@ -122,6 +124,11 @@ impl Lean {
             self.frames.push_back(Frame::decode(message).map_err(failed)?);
             return Ok(None);
         }
+        if !self.only.is_empty()
+            && pushed(&message).is_some_and(|name| !self.only.iter().any(|it| it.as_bytes() == name))
+        {
+            return Ok(None);
+        }
         match FromBroker::decode(&message).map_err(failed)? {
             FromBroker::Push { ev: Some(ev), .. } => {
                 self.pushes.push_back(*ev);
@@ -136,6 +143,19 @@ impl Lean {
         }
     }
 }
+
+/// The name of what a push tells: `{seq: …, ev: {name: …}}`.
+fn pushed(message: &[u8]) -> Option<&[u8]> {
+    const EV: &[u8] = b"\xa2ev\x81";
+    let at = message.windows(EV.len()).take(EV_WITHIN).position(|bytes| bytes == EV)? + EV.len();
+    let length = usize::from(message.get(at)?.checked_sub(SHORT_TEXT)?);
+    message.get(at + 1..at + 1 + length)
+}
+
+/// A push's number comes first, in nine bytes at the most.
+const EV_WITHIN: usize = 16;
+/// MessagePack: a text of up to 31 bytes begins with this and its length.
+const SHORT_TEXT: u8 = 0xa0;
 
 /// Writes what waits on a link and reads what is there into `messages`.
 pub async fn step(link: &mut Link, messages: &mut VecDeque<Bytes>) -> Result<(), Failure> {

@@ -100,13 +100,13 @@ impl Port {
     /// Takes one control message. Waits while the owner's mailbox is full, so a flood slows itself.
     pub async fn message(&self, message: FromClient) {
         match message {
+            // What is rare waits on the heap, so that no connection keeps room for it.
             FromClient::Request { id, act } => match *act {
-                Do::ApplySite { text, more, version } => self.apply_site(id, text, more, version).await,
-                Do::SetPassword { username, password } => self.set_password(id, username, password.into()).await,
-                Do::ResetSecondFactor { username } => {
-                    let answer = self.broker.reset_second_factor(self.connection.actor, &username).await;
-                    self.answer(id, answer.map(|()| crate::wire::Done::Yes {}));
+                Do::ApplySite { text, more, version } => Box::pin(self.apply_site(id, text, more, version)).await,
+                Do::SetPassword { username, password } => {
+                    Box::pin(self.set_password(id, username, password.into())).await;
                 }
+                Do::ResetSecondFactor { username } => Box::pin(self.reset_second_factor(id, &username)).await,
                 act => {
                     let mail = Mail::Act { from: self.connection.clone(), id, act: Box::new(act) };
                     if self.broker.send(mail).await.is_err() {
@@ -158,6 +158,11 @@ impl Port {
         self.answer(id, answer.map(|()| crate::wire::Done::Yes {}));
     }
 
+    async fn reset_second_factor(&self, id: u64, username: &str) {
+        let answer = self.broker.reset_second_factor(self.connection.actor, username).await;
+        self.answer(id, answer.map(|()| crate::wire::Done::Yes {}));
+    }
+
     fn answer(&self, re: u64, answer: Result<crate::wire::Done, Refused>) {
         self.connection.say(&FromBroker::Reply { re, answer: answer.map(Box::new).map_err(Box::new) });
     }
@@ -183,6 +188,14 @@ impl Port {
         });
         let forgiven = || self.dropped.lock().allows(now, limits::DROPPED_FRAMES_PER_S, limits::DROPPED_FRAMES_BURST);
         if taken || forgiven() { Ok(()) } else { Err(CloseCode::RateLimited) }
+    }
+
+    /// So much of these channels has left for this connection that their writers may go on.
+    pub fn left(&self, channels: Vec<ChannelId>) {
+        let now = Instant::now();
+        for (routed, _) in channels.into_iter().filter_map(|channel| self.routed(channel)) {
+            routed.channel.left(now);
+        }
     }
 
     fn routed(&self, id: ChannelId) -> Option<(Arc<Routed>, ParticipantId)> {

@@ -8,13 +8,14 @@ use crate::{
         Queue, Session, State,
         event::ChannelSpec,
         session::{Role, Stage},
+        tools::Granted,
     },
     ids::*,
     limits,
     policy::{Tool, ToolOption, ToolValue},
     site::{SessionKind, Site},
     wire::{
-        Kind,
+        EncodedRights, Kind,
         control::{ChannelView, Ev, ParticipantView, RepView, SessionView, TeamView, ToolView, Value},
     },
 };
@@ -206,31 +207,33 @@ fn nth_part<T: Clone>(all: &[T], part: usize) -> Vec<T> {
     all.chunks(limits::SNAPSHOT_PART).nth(part).unwrap_or_default().to_vec()
 }
 
-/// What one participant may do in a session, each tool with its source (P1.3). The customer's endpoint is told the
-/// options that only it can honour, as they are for who serves (P3.30, P3.31).
-pub fn permissions(state: &State, session: &Session, participant: ParticipantId) -> Option<Ev> {
-    let party = session.participant(participant)?.party;
-    let is_customer = matches!(party, Party::Customer(_));
-    let rep = if is_customer { Party::Rep(session.owner()?) } else { party };
-    let granted = state.granted(session, rep);
+/// What a rep may do by a grant, with the layer that says so (P6.2).
+pub fn rights(granted: &Granted<'_>) -> EncodedRights {
     let permissions = granted.permissions();
-    let value = |value: &ToolValue| match value {
-        ToolValue::List(entries) => Value::List(entries.to_vec()),
-        one => Value::Text(one.to_string()),
-    };
-    let tools = permissions.iter().filter(|_| !is_customer).map(|(tool, effective)| {
+    let tools = permissions.iter().map(|(tool, effective)| {
         let prompt = effective.prompt.name().to_owned();
         let view = ToolView { value: value(&effective.value), source: granted.source(tool), prompt };
         (tool.name().to_owned(), view)
     });
-    let options = ToolOption::ALL.iter().filter(|option| !is_customer || option.is_endpoints());
+    let options =
+        ToolOption::ALL.iter().map(|option| (option.name().to_owned(), value(&permissions.option(*option).0)));
+    EncodedRights::new(tools.collect(), options.collect())
+}
+
+/// What a customer's endpoint has to honour (P3.30, P3.31): of its rep's tools it is told nothing.
+pub fn rights_of_customer(granted: &Granted<'_>) -> EncodedRights {
+    let permissions = granted.permissions();
+    let options = ToolOption::ALL.iter().filter(|option| option.is_endpoints());
     let options = options.map(|option| (option.name().to_owned(), value(&permissions.option(*option).0)));
-    let mut options: BTreeMap<String, Value> = options.collect();
-    if is_customer {
-        options.insert(Tool::Termination.name().to_owned(), value(permissions.value(Tool::Termination)));
+    let termination = (Tool::Termination.name().to_owned(), value(permissions.value(Tool::Termination)));
+    EncodedRights::new(BTreeMap::new(), options.chain([termination]).collect())
+}
+
+fn value(value: &ToolValue) -> Value {
+    match value {
+        ToolValue::List(entries) => Value::List(entries.to_vec()),
+        one => Value::Text(one.to_string()),
     }
-    let epoch = state.tools.epoch(session.id).0;
-    Some(Ev::Permissions { session: session.id.0, epoch, tools: tools.collect(), options })
 }
 
 /// A channel as its ends are told of it.

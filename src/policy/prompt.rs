@@ -34,7 +34,7 @@ impl Prompt {
 }
 
 /// P4.3.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Hash)]
 pub struct Prompting {
     pub timeout: Span,
     /// What silence answers, and what is answered where nobody is present (P4.5).

@@ -75,7 +75,7 @@ impl Source {
 }
 
 /// One tool's value in a situation.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Effective {
     pub value: ToolValue,
     pub source: Source,
@@ -83,7 +83,7 @@ pub struct Effective {
 }
 
 /// Every tool's value in a situation; made anew whenever something changes (P2.5).
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Permissions {
     tools: Vec<Effective>,
     options: Vec<(ToolValue, Source)>,

@@ -4,7 +4,7 @@
 use super::{
     counters::{Label, LineCounters},
     gate::{Gate, Queued},
-    outbox::{Flood, LegShared, Outbox, Which},
+    outbox::{Flood, LegShared, NEVER, Outbox, Which},
     window,
 };
 use crate::{
@@ -64,6 +64,11 @@ pub(super) struct Leg {
     /// As the reader last said, absolute offsets.
     pub acked: u64,
     pub limit: u64,
+    /// What may wait in the outbox before the writer is held back (W1.5).
+    hold: u64,
+    /// Everything had left while the writer waited for credit. Once the reader says that it has it, the leg holds more;
+    /// one that does not read fills the system's buffers alone.
+    dry: bool,
     /// Bytes left out in all, and those the reader knows of.
     skipped: u64,
     skipped_known: u64,
@@ -91,6 +96,7 @@ impl Leg {
             gate: Gate::new(spec.kinds, PermissionEpoch(0)),
             sent: 0.into(),
             limit: first.into(),
+            wake_at: NEVER.into(),
         };
         Self {
             reader,
@@ -100,6 +106,8 @@ impl Leg {
             next: 0,
             acked: 0,
             limit: first,
+            hold: limits::LEG_QUEUE_BYTES_FIRST,
+            dry: false,
             skipped: 0,
             skipped_known: 0,
             gaps: VecDeque::new(),
@@ -158,6 +166,9 @@ impl Leg {
         if acked > self.acked {
             self.acked = acked;
             self.progress = now;
+            if std::mem::take(&mut self.dry) {
+                self.hold = (2 * self.hold).min(limits::LEG_QUEUE_BYTES);
+            }
             while let Some((_, len)) = self.gaps.pop_front_if(|(at, len)| *at + *len <= acked) {
                 self.skipped_known += len;
             }
@@ -179,6 +190,29 @@ impl Leg {
     pub fn room(&self) -> u64 {
         let limit = self.shared.limit.load(Ordering::Acquire);
         limit.saturating_sub(self.next.saturating_sub(self.skipped))
+    }
+
+    /// How far the writer may write (W1.5): as far as the reader takes, but no more waits here than the leg holds.
+    pub fn upstream(&self) -> u64 {
+        let limit = self.next.saturating_add(self.room());
+        loop {
+            let sent = self.shared.sent.load(Ordering::SeqCst);
+            let held = sent.saturating_add(self.hold);
+            if held >= limit {
+                return limit;
+            }
+            // The outbox says when half of it has left.
+            let mark = sent.saturating_add(self.hold / 2);
+            self.shared.wake_at.store(mark, Ordering::SeqCst);
+            if self.shared.sent.load(Ordering::SeqCst) < mark {
+                return held;
+            }
+        }
+    }
+
+    /// Its writer has to wait for credit, and perhaps everything has left already.
+    pub fn starved(&mut self) {
+        self.dry |= self.stage == Stage::Live && self.sent() >= self.next;
     }
 
     /// A key picture would be of use and find room.

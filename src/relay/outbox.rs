@@ -57,6 +57,8 @@ pub struct Drained {
     pub bytes: usize,
     /// Something that could leave is left: drain again when the socket takes more.
     pub more: bool,
+    /// [`Outbox::roomy`] names channels.
+    pub roomy: bool,
 }
 
 /// What a channel and the outbox it feeds share of one leg.
@@ -70,6 +72,22 @@ pub(super) struct LegShared {
     pub sent: AtomicU64,
     /// The reader's limit, dropped pictures taken off.
     pub limit: AtomicU64,
+    /// Once `sent` is here the channel has room to give its writer; `NEVER` where nobody waits for it.
+    pub wake_at: AtomicU64,
+}
+
+/// No offset is this far.
+pub(super) const NEVER: u64 = u64::MAX;
+
+impl LegShared {
+    /// A frame is out. Says whether that is what the channel waits for. It sets its mark before it looks how much is
+    /// out, and here that is said before the mark is looked at: one of both sees the other.
+    fn left(&self, end: u64) -> bool {
+        self.sent.store(end, Ordering::SeqCst);
+        let mark = self.wake_at.load(Ordering::SeqCst);
+        let forget = || self.wake_at.compare_exchange(mark, NEVER, Ordering::SeqCst, Ordering::SeqCst);
+        end >= mark && forget().is_ok()
+    }
 }
 
 /// Frames of honest writers are never this many: a hostile one's single bytes shall not cost 80 times their size.
@@ -103,6 +121,8 @@ struct State {
     frames: usize,
     frame_bytes: u64,
     closing: Option<Closing>,
+    /// Channels whose writers may go on, for so much has left.
+    roomy: Vec<ChannelId>,
     /// The socket's task was told and has not yet found the outbox empty.
     awake: bool,
     /// Something waits and nothing was taken since then.
@@ -249,7 +269,13 @@ impl Outbox {
             state.waiting_since = Some(Instant::now());
         }
         state.awake = more;
-        Drained { bytes, more }
+        Drained { bytes, more, roomy: !state.roomy.is_empty() }
+    }
+
+    /// Channels of which so much has left that their writers may go on: each is to be told with
+    /// [`Channel::left`](super::Channel::left).
+    pub fn roomy(&self) -> Vec<ChannelId> {
+        std::mem::take(&mut self.state.lock().roomy)
     }
 
     /// Bytes that wait: control, and payload of frames.
@@ -363,6 +389,9 @@ impl Outbox {
             let Some(leg) = state.legs.get_mut(&channel) else { continue };
             leg.deficit = (leg.deficit + QUANTUM).min(DEFICIT_MAX);
             let taken = leg.turn(max_bytes.saturating_sub(bytes), sink);
+            if taken.roomy {
+                state.roomy.push(channel);
+            }
             bytes += taken.bytes;
             state.frames -= taken.frames;
             state.frame_bytes -= taken.payload;
@@ -426,13 +455,14 @@ struct Taken {
     bytes: usize,
     payload: u64,
     frames: usize,
+    roomy: bool,
 }
 
 impl LegQueue {
     /// Sends what its share and its reader's credit allow.
     fn turn(&mut self, max_bytes: usize, sink: &mut impl Sink) -> Taken {
         let counters = &self.counters;
-        let mut taken = Taken { bytes: 0, payload: 0, frames: 0 };
+        let mut taken = Taken { bytes: 0, payload: 0, frames: 0, roomy: false };
         let limit = self.shared.limit.load(Ordering::Acquire);
         while taken.bytes < max_bytes
             && let Some(front) = self.frames.front()
@@ -461,7 +491,7 @@ impl LegQueue {
                     taken.bytes += bytes;
                     counters.forwarded.add(1);
                     counters.forwarded_bytes.add(payload);
-                    self.shared.sent.store(end, Ordering::Release);
+                    taken.roomy |= self.shared.left(end);
                     sink.frame(admitted);
                 }
                 Err(_) => counters.refused.add(1),

@@ -126,7 +126,7 @@ impl ToolOption {
 }
 
 /// The value of one tool or option.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum ToolValue {
     Word(Word),
     /// Everything: paths, domains, addressees.

@@ -73,15 +73,16 @@ impl Ended {
 pub(super) async fn serve(mut link: Link, origin: Origin, broker: Broker, permit: Arc<OwnedSemaphorePermit>) {
     let transport = origin.transport.name();
     link.before_hello();
-    let ended = match enter(&mut link, &broker, origin).await {
+    // Who enters needs much room for a moment: not in the task, which lives for hours.
+    let ended = match Box::pin(enter(&mut link, &broker, origin)).await {
         Ok(port) => {
             drop(permit);
             drop(broker);
             let connected = metrics::gauge!("equipoise_connections", "transport" => transport);
             connected.increment(1);
-            let ended = Pump::new(&mut link, &port).run().await;
+            let ended = Pump::new(&mut link, &port).pump().await;
             connected.decrement(1);
-            ended
+            ended.map_or_else(|ended| ended, |()| Ended::Gone)
         }
         Err(ended) => ended,
     };
@@ -196,13 +197,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    async fn run(mut self) -> Ended {
-        match self.pump().await {
-            Ok(()) => Ended::Gone,
-            Err(ended) => ended,
-        }
-    }
-
+    /// Until one of both ends it; `Ok` where the peer is simply gone.
     async fn pump(&mut self) -> Result<(), Ended> {
         let timer = sleep_until(self.due().into());
         tokio::pin!(timer);
@@ -214,6 +209,9 @@ impl<'a> Pump<'a> {
             let mut has_room = self.link.has_room();
             if has_room {
                 let drained = outbox.drain(limits::WRITE_BATCH_BYTES, &mut Batch(self.link));
+                if drained.roomy {
+                    self.port.left(outbox.roomy());
+                }
                 if !drained.more
                     && let Some(closing) = outbox.closing()
                 {
@@ -227,7 +225,11 @@ impl<'a> Pump<'a> {
                 biased;
                 step = step(self.link, self.port, &mut self.bucket, &mut self.inbox) => {
                     // What came whole before a fault or a close still counts.
-                    self.after_step().await;
+                    self.after_step();
+                    if !self.inbox.is_empty() {
+                        // Few connections have something to say at a time: no other keeps room for it.
+                        Box::pin(self.messages()).await;
+                    }
                     match step? {
                         Step::Read => {}
                         Step::Written => self.stuck = None,
@@ -244,7 +246,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    async fn after_step(&mut self) {
+    fn after_step(&mut self) {
         let now = Instant::now();
         let items = self.link.items();
         if items != self.items {
@@ -253,6 +255,9 @@ impl<'a> Pump<'a> {
         }
         let same = self.partial.filter(|(_, before)| *before == items);
         self.partial = self.link.is_partial().then(|| same.unwrap_or((now, items)));
+    }
+
+    async fn messages(&mut self) {
         while let Some(message) = self.inbox.pop_front() {
             match message {
                 // In its turn behind all that was said before: the pong tells the client that it has heard it.

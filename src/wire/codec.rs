@@ -5,14 +5,17 @@
 
 use super::{
     CloseCode,
-    control::{Bye, Do, Done, Ev, FromBroker, FromClient, Hello, Refused, Welcome},
+    control::{Bye, Do, Done, Ev, FromBroker, FromClient, Hello, Refused, ToolView, Value, Welcome},
     names::variants,
     scan::{self, Cursor},
 };
-use crate::limits;
+use crate::{
+    ids::{PermissionEpoch, Seq, SessionId},
+    limits,
+};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 /// What a whole message is, by its first byte (W4.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -250,6 +253,38 @@ static EV: LazyLock<&[&str]> = LazyLock::new(variants::<Ev>);
 
 fn known(names: &[&'static str], name: &str) -> Option<&'static str> {
     names.iter().find(|known| **known == name).copied()
+}
+
+/// What a `permissions` push says of tools and options, encoded once for all who may the same.
+#[derive(Clone, Debug)]
+pub struct EncodedRights(Bytes);
+
+impl EncodedRights {
+    /// The two maps as they are encoded when nothing is in them: they end the push.
+    const EMPTY: &[u8] = b"\xa5tools\x80\xa7options\x80";
+
+    pub fn new(tools: BTreeMap<String, ToolView>, options: BTreeMap<String, Value>) -> Self {
+        let whole = Self::whole(0, 0, 0, tools, options);
+        let nothing = Self::whole(0, 0, 0, BTreeMap::new(), BTreeMap::new());
+        Self(whole.slice(nothing.len().saturating_sub(Self::EMPTY.len())..))
+    }
+
+    /// The push, as [`FromBroker::encode`] would have it.
+    pub fn push(&self, seq: Seq, session: SessionId, epoch: PermissionEpoch) -> Bytes {
+        let whole = Self::whole(seq.0, session.0, epoch.0, BTreeMap::new(), BTreeMap::new());
+        [whole.strip_suffix(Self::EMPTY).unwrap_or(&whole), &self.0].concat().into()
+    }
+
+    fn whole(
+        seq: u64,
+        session: u64,
+        epoch: u32,
+        tools: BTreeMap<String, ToolView>,
+        options: BTreeMap<String, Value>,
+    ) -> Bytes {
+        let ev = Ev::Permissions { session, epoch, tools, options };
+        FromBroker::Push { seq, ev: Some(Box::new(ev)) }.encode()
+    }
 }
 
 /// serde's own words are dropped: they may quote what was sent, secrets included.

@@ -22,7 +22,7 @@ mod scan;
 mod tests;
 mod work;
 
-pub use codec::{BadMessage, Part};
+pub use codec::{BadMessage, EncodedRights, Part};
 pub use control::{Credential, Do, Done, Ev, FromBroker, FromClient, Hello, Refused, Welcome};
 pub use frame::{Flags, Frame, FrameError, Header, Kind};
 pub use hidden::Hidden;

@@ -1,11 +1,14 @@
 //! Golden bytes, round trips, and damage that must not panic.
 
 use super::{
-    control::{Ask, Bye, Class, ClientInfo, Open, Role, Value},
+    control::{Ask, Bye, Class, ClientInfo, Open, Role, ToolView, Value},
     frame::CloseReason,
     *,
 };
-use crate::{ids::ChannelId, limits};
+use crate::{
+    ids::{ChannelId, PermissionEpoch, Seq, SessionId},
+    limits,
+};
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -384,5 +387,22 @@ fn b_41_no_message_shows_its_secrets() {
     assert_eq!(shown.len(), 8);
     for text in shown {
         assert!(!text.contains(secret) && text.contains('…'), "{text}");
+    }
+}
+
+#[test]
+fn w4_1_rights_that_were_encoded_once_are_the_push_that_is_encoded_whole() {
+    let view =
+        |value: &str| ToolView { value: Value::Text(value.into()), source: "policy p".into(), prompt: "no".into() };
+    let tools: BTreeMap<String, ToolView> =
+        (0..40).map(|tool| (format!("tool_{tool}"), view(if tool % 2 == 0 { "yes" } else { "no" }))).collect();
+    let options: BTreeMap<String, Value> = [("prompt_s".to_owned(), Value::Int(60))].into();
+    for (tools, options) in [(tools, options.clone()), (BTreeMap::new(), options), (BTreeMap::new(), BTreeMap::new())] {
+        let once = EncodedRights::new(tools.clone(), options.clone());
+        for (seq, session, epoch) in [(0, 0, 0), (7, 300, 2), (1 << 40, u64::MAX, u32::MAX)] {
+            let ev = Ev::Permissions { session, epoch, tools: tools.clone(), options: options.clone() };
+            let whole = FromBroker::Push { seq, ev: Some(Box::new(ev)) }.encode();
+            assert_eq!(once.push(Seq(seq), SessionId(session), PermissionEpoch(epoch)), whole);
+        }
     }
 }

@@ -205,7 +205,7 @@ impl Performer {
         connection: &Connection,
         participant: ParticipantId,
         session: SessionId,
-        channels: &BTreeMap<ChannelId, LiveChannel>,
+        channels: &BTreeMap<ChannelId, Box<LiveChannel>>,
         head: Seq,
     ) {
         let mut by_open: BTreeMap<OpenId, Vec<&LiveChannel>> = BTreeMap::new();

@@ -3,7 +3,6 @@
 use super::{
     Performer,
     says::{disclaimer, prompted, requested},
-    sessions::connection_permissions,
 };
 use crate::{
     broker::{Connection, TransportName, directory::Proof, resolve, view, views::push},
@@ -101,16 +100,13 @@ impl Performer {
             if matches!(party, Party::External(..)) {
                 let shown = view::session_outside(state, session, |party| self.attached(party));
                 push(connection, head, Ev::Session(Box::new(shown)));
-                connection_permissions(connection, state, session, participant, head);
             }
             if party == Party::Customer(session.id) {
                 self.greet_customer(connection, state, session, head);
             }
             // What changed while it was away was told to nobody.
-            if session.owner().is_some()
-                && let Some(ev) = view::permissions(state, session, participant)
-            {
-                push(connection, head, ev);
+            if session.owner().is_some() {
+                self.say_permissions(connection, state, session, participant, head);
             }
             let Some(tools) = state.tools.session(session.id) else { continue };
             self.tell_what_is_open(connection, participant, session.id, &tools.channels, head);

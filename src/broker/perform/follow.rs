@@ -191,6 +191,7 @@ impl Performer {
             }
             Event::PermissionsChanged { session, .. } => self.tell_permissions(*session, state, head),
             Event::SiteApplied { .. } | Event::TeamDeleted { .. } => {
+                self.said.forget();
                 if let Event::SiteApplied { site } = event {
                     for Problem { key, message, .. } in site.warnings().into_iter().take(limits::WARNINGS_NAMED) {
                         tracing::warn!(key, "{message}");

@@ -3,6 +3,7 @@
 mod channels;
 mod enter;
 mod follow;
+mod rights;
 mod says;
 mod sessions;
 
@@ -60,6 +61,7 @@ pub(super) struct Performer {
     /// Service connections that asked for a session, told of it at once. Gone with a restart: they ask again.
     watchers: HashMap<SessionId, Arc<Connection>>,
     activity: Activity,
+    said: rights::Said,
 }
 
 impl Performer {
@@ -72,6 +74,7 @@ impl Performer {
             inviting: BTreeSet::new(),
             watchers: HashMap::new(),
             activity: Activity::default(),
+            said: rights::Said::default(),
         }
     }
 

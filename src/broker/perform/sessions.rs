@@ -105,19 +105,7 @@ impl Performer {
         if let Some(found) = state.session(session)
             && found.owner().is_some()
         {
-            let ev = view::serving(state, found, |party| self.attached(party));
-            self.tell(Party::Customer(session), head, || ev);
-        }
-    }
-
-    /// What each rep in the session may do (P6.2).
-    pub(super) fn tell_permissions(&self, session: SessionId, state: &State, head: Seq) {
-        for (party, participant) in self.members.get(&session).into_iter().flatten() {
-            let Some(connection) = self.shared.directory.connection(*party) else { continue };
-            let found = state.session(session);
-            if let Some(found) = found {
-                connection_permissions(&connection, state, found, *participant, head);
-            }
+            self.tell(Party::Customer(session), head, || view::serving(state, found, |party| self.attached(party)));
         }
     }
 
@@ -159,19 +147,6 @@ impl Performer {
             Some(found) => view::session(state, found, |party| self.attached(party)),
             None => SessionView { session: session.0, state: "ended".to_owned(), ..SessionView::default() },
         }
-    }
-}
-
-/// What this participant may do in the session (P6.2); nothing is said to a customer.
-pub(super) fn connection_permissions(
-    connection: &Connection,
-    state: &State,
-    session: &Session,
-    participant: ParticipantId,
-    head: Seq,
-) {
-    if let Some(ev) = view::permissions(state, session, participant) {
-        push(connection, head, ev);
     }
 }
 

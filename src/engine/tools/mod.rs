@@ -57,7 +57,8 @@ pub struct InSession {
     pub consents: BTreeMap<ParticipantId, BTreeMap<Tool, Option<Time>>>,
     /// What the customer took back: only a consent opens it again, whatever the policy says of prompts (I-P8).
     pub withdrawn: BTreeSet<Tool>,
-    pub channels: BTreeMap<ChannelId, Channel>,
+    /// Boxed, for a node of the map has room for eleven and most sessions have one or two.
+    pub channels: BTreeMap<ChannelId, Box<Channel>>,
     ended: bool,
 }
 
@@ -122,7 +123,7 @@ impl Tools {
 
     /// Every live channel of the site, for whoever rebuilds the relay.
     pub fn channels(&self) -> impl Iterator<Item = (SessionId, &Channel)> {
-        self.sessions.iter().flat_map(|(id, session)| session.channels.values().map(|channel| (*id, channel)))
+        self.sessions.iter().flat_map(|(id, session)| session.channels.values().map(|channel| (*id, &**channel)))
     }
 
     /// Of a session in which no tool was asked for it is the first.
@@ -201,12 +202,12 @@ impl Tools {
                 }
             }
             Event::OpenRefused { open, .. } => {
-                if let Some(gone) = session.opens.remove(open) {
+                if let Some(gone) = session.end_open(*open) {
                     gone.due(*open).map(|(until, due)| self.due.remove(&(until, id, due)));
                 }
             }
             Event::Opened { open, tool, channels, facts, .. } => {
-                let gone = session.opens.remove(open);
+                let gone = session.end_open(*open);
                 if let Some((until, due)) = gone.as_ref().and_then(|gone| gone.due(*open)) {
                     self.due.remove(&(until, id, due));
                 }
@@ -217,7 +218,8 @@ impl Tools {
                     self.of_channel.insert(spec.channel, id);
                     let (args, facts) = (args.clone(), facts.clone());
                     let (spec, tool, open, closed) = (spec.clone(), *tool, *open, BTreeSet::new());
-                    session.channels.insert(spec.channel, Channel { spec, tool, open, by, args, facts, closed });
+                    let channel = Channel { spec, tool, open, by, args, facts, closed };
+                    session.channels.insert(channel.spec.channel, Box::new(channel));
                 }
             }
             Event::LegOpened { channel, reader, .. } => {
@@ -279,6 +281,15 @@ impl InSession {
     /// Something is open or on its way.
     pub fn in_use(&self) -> bool {
         !(self.channels.is_empty() && self.opens.is_empty() && self.prompts.is_empty())
+    }
+
+    fn end_open(&mut self, open: OpenId) -> Option<Open> {
+        let gone = self.opens.remove(&open);
+        if self.opens.is_empty() {
+            // A map that was emptied keeps the room of its last node.
+            self.opens = BTreeMap::new();
+        }
+        gone
     }
 
     /// A yes holds for who asked and for everybody whose request waited on the same prompt (P4.7). Gives those that run

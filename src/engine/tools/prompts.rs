@@ -256,7 +256,8 @@ impl Engine {
         });
         let Some(using) = self.state.tools.session(session).filter(|_| asks) else { return };
         let its = |channel: &&super::Channel| channel.tool == tool && channel.by == Some(participant);
-        let channels: Vec<ChannelId> = using.channels.values().filter(its).map(|it| it.spec.channel).collect();
+        let channels: Vec<ChannelId> =
+            using.channels.values().map(Box::as_ref).filter(its).map(|it| it.spec.channel).collect();
         let any = !channels.is_empty();
         for channel in channels {
             self.close(at, session, channel, REVOKED, cause(tool, "consent"), out);

@@ -13,7 +13,10 @@ use crate::{
     },
     site::Site,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Compiled permissions of one participant in one session, and what paths mean at the two ends.
 pub struct Granted<'site> {
@@ -73,6 +76,11 @@ impl Granted<'_> {
         &self.permissions
     }
 
+    /// The same for all who may the same, while the site does not change.
+    pub fn shared(&self) -> &Arc<Permissions> {
+        &self.permissions
+    }
+
     pub fn prompt(&self, tool: Tool) -> Prompt {
         self.permissions.get(tool).prompt
     }
@@ -90,7 +98,11 @@ impl Granted<'_> {
 /// Compiled permissions by what went into them: thousands of sessions share a few (W2.4). No state: forgotten when the
 /// site changes, and the same whether remembered or not.
 #[derive(Clone, Debug, Default)]
-pub struct Grants(HashMap<Situation, Arc<Permissions>>);
+pub struct Grants {
+    of: HashMap<Situation, Arc<Permissions>>,
+    /// Each once, however many situations end in it.
+    made: HashSet<Arc<Permissions>>,
+}
 
 impl PartialEq for Grants {
     fn eq(&self, _other: &Self) -> bool {
@@ -100,18 +112,24 @@ impl PartialEq for Grants {
 
 impl Grants {
     pub(in crate::engine) fn forget(&mut self) {
-        self.0.clear();
+        *self = Self::default();
+    }
+
+    fn get(&self, situation: &Situation) -> Option<Arc<Permissions>> {
+        self.of.get(situation).cloned()
     }
 
     pub(super) fn learn(&mut self, site: &Site, situation: &Situation) -> Arc<Permissions> {
-        if let Some(known) = self.0.get(situation) {
-            return known.clone();
+        if let Some(known) = self.get(situation) {
+            return known;
         }
-        if self.0.len() >= limits::GRANTS_REMEMBERED {
-            self.0.clear();
+        if self.of.len() >= limits::GRANTS_REMEMBERED {
+            self.forget();
         }
-        let compiled = Arc::new(grant(site, situation));
-        self.0.insert(*situation, compiled.clone());
+        let compiled = grant(site, situation);
+        let compiled = self.made.get(&compiled).cloned().unwrap_or_else(|| Arc::new(compiled));
+        self.made.insert(compiled.clone());
+        self.of.insert(*situation, compiled.clone());
         compiled
     }
 }
@@ -120,7 +138,7 @@ impl State {
     /// The permissions of `rep` in `session` as the site is at this moment (P2.5).
     pub fn granted(&self, session: &Session, rep: Party) -> Granted<'_> {
         let situation = self.situation(session, rep);
-        let known = self.grants.0.get(&situation).cloned();
+        let known = self.grants.get(&situation);
         let permissions = known.unwrap_or_else(|| Arc::new(grant(&self.site, &situation)));
         let customer = self.parties.get(Party::Customer(session.id));
         let client = customer.map_or(&session.ask.customer.client, |customer| &customer.client);

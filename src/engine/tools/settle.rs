@@ -65,6 +65,10 @@ impl Engine {
                 _ => {}
             }
         }
+        // All of them are told what they may do, in use or not.
+        for session in &touched {
+            self.learn(*session);
+        }
         let tools = &self.state.tools;
         touched.retain(|session| {
             tools.session(*session).is_some_and(|using| using.in_use() || !using.consents.is_empty())
@@ -99,7 +103,8 @@ impl Engine {
             let alone = !plan::read_along(channel.tool, channel.spec.kinds) && channel.spec.readers == [old];
             (channel.spec.writer == old && channel.tool != Tool::Chat) || alone
         };
-        let channels: Vec<_> = using.channels.values().filter(its).map(|channel| channel.spec.channel).collect();
+        let channels: Vec<_> =
+            using.channels.values().map(Box::as_ref).filter(its).map(|channel| channel.spec.channel).collect();
         let opens: Vec<_> = using.opens.iter().filter(|(_, open)| open.by == old).map(|(id, _)| *id).collect();
         let any = !channels.is_empty();
         for channel in channels {

@@ -29,7 +29,8 @@ pub(super) fn take_buffer() -> Vec<u8> {
 }
 
 pub(super) fn give_buffer(mut buffer: Vec<u8>) {
-    if buffer.capacity() == 0 || buffer.capacity() > 4 * limits::WRITE_BATCH_BYTES {
+    // Neither the rest of a batch nor what one large message needed.
+    if !(limits::WRITE_BATCH_BYTES..=4 * limits::WRITE_BATCH_BYTES).contains(&buffer.capacity()) {
         return;
     }
     buffer.clear();

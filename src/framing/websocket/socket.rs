@@ -42,7 +42,8 @@ pub struct Socket<S> {
     taken: u64,
     items: u64,
     flushing: bool,
-    masks: Option<Masks>,
+    /// Of a client's end; boxed, for a broker has many ends and none of these.
+    masks: Option<Box<Masks>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
@@ -58,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             taken: 0,
             items: 0,
             flushing: false,
-            masks: (end == End::Client).then(Masks::default),
+            masks: (end == End::Client).then(Box::default),
         }
     }
 
@@ -83,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.out.capacity() == 0 {
             self.out = take_buffer();
         }
-        let mask = self.masks.as_mut().map(Masks::next);
+        let mask = self.masks.as_mut().map(|masks| masks.next());
         let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
         header.format((head.len() + tail.len()) as u64, &mut self.out).expect("writing to a vector cannot fail");
         let from = self.out.len();
@@ -180,7 +181,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(wrote)) => wrote,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.make_small();
+                    return Poll::Pending;
+                }
             };
             self.written += wrote;
             self.taken += wrote as u64;
@@ -197,6 +201,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// The other end takes no more for now, perhaps for long: what is left of a batch keeps no more room than it needs.
+    fn make_small(&mut self) {
+        if self.written > 0 && 2 * self.waiting() <= self.out.capacity() {
+            let rest = self.out[self.written..].to_vec();
+            give_buffer(std::mem::replace(&mut self.out, rest));
+            self.written = 0;
+        }
+    }
+
     fn poll_read<E: From<Fault>>(
         &mut self,
         cx: &mut Context<'_>,
@@ -208,12 +221,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         with_scratch(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Err(error)) => Poll::Ready(Err(E::from(error.into()))),
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Ok(Step::End)),
-                Poll::Ready(Ok(())) => Poll::Ready(self.hand_over(buffer.filled(), take).map(|()| Step::Read)),
+            // TLS gives a record at a time: what is there is taken as one batch, for each wakes its reader's task.
+            // What ends the stream ends it again at the next read.
+            while buffer.remaining() > 0 {
+                let before = buffer.filled().len();
+                match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                    Poll::Pending if before == 0 => return Poll::Pending,
+                    Poll::Ready(Err(error)) if before == 0 => return Poll::Ready(Err(E::from(error.into()))),
+                    Poll::Ready(Ok(())) if buffer.filled().len() > before => {}
+                    Poll::Ready(Ok(())) if before == 0 => return Poll::Ready(Ok(Step::End)),
+                    _ => break,
+                }
             }
+            Poll::Ready(self.hand_over(buffer.filled(), take).map(|()| Step::Read))
         })
     }
 

@@ -36,6 +36,11 @@ impl Channel {
         }
     }
 
+    /// So much has left a reader's outbox that its writer may go on.
+    pub fn left(&self, now: Instant) {
+        self.with(|channel, state| channel.settle(state, now));
+    }
+
     /// What the legs that count allow together: the least of what lossless legs do, the most of what pictures do. A
     /// leg whose connection is lost counts until it has been away as long as a stalled one may be, or while alone.
     fn allowance(&self, state: &State, now: Instant) -> Option<(u64, u64)> {
@@ -50,7 +55,8 @@ impl Channel {
             }
         };
         let word = |leg: &Leg| match leg.stage {
-            Stage::Live => (leg.acked, leg.next.saturating_add(leg.room())),
+            Stage::Live if self.spec.lossy => (leg.acked, leg.next.saturating_add(leg.room())),
+            Stage::Live => (leg.acked, leg.upstream()),
             _ => (leg.acked, leg.limit),
         };
         let words = state.legs.iter().filter(counts).map(word);
@@ -65,6 +71,8 @@ impl Channel {
         let Some(writer) = &state.writer else { return };
         let window = window(self.spec.class);
         let left = state.told.saturating_sub(written);
+        // Less than half of what is granted at the least.
+        state.exhausted |= left < window / 16;
         let more = limit.saturating_sub(state.told);
         let news = acked.saturating_sub(state.acked_told);
         let last = state.fin.or(state.closing).is_some_and(|last| acked >= last);

@@ -101,6 +101,8 @@ struct State {
     told: u64,
     allowed: u64,
     acked_told: u64,
+    /// The writer had next to no credit left when it was last looked at.
+    exhausted: bool,
     /// The writer's last byte, after a frame with FIN.
     fin: Option<u64>,
     closing: Option<u64>,
@@ -164,6 +166,7 @@ impl Channel {
             told: first,
             allowed: first,
             acked_told: 0,
+            exhausted: false,
             fin: None,
             closing: None,
             cursor: 0,

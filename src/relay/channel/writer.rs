@@ -50,6 +50,9 @@ impl Channel {
                 counters.stale.add(1);
                 return Ok(Passed::Stale);
             };
+            if std::mem::take(&mut state.exhausted) {
+                state.legs.iter_mut().for_each(Leg::starved);
+            }
             let fault = channel.check(state, written, &frame).or_else(|| channel.offer(state, &frame, now));
             if let Some(fault) = fault {
                 channel.fail(state);

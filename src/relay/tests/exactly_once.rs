@@ -177,6 +177,7 @@ impl World {
         let Some(line) = &reader.line else { return };
         let mut taken = Taken::default();
         line.outbox.drain(max, &mut taken);
+        line.outbox.roomy().into_iter().for_each(|_| self.channel.left(self.now));
         for frame in taken.control {
             assert_eq!(frame, Frame::close(CHANNEL, TOTAL, CloseReason::Finished));
         }

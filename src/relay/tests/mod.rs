@@ -162,6 +162,13 @@ pub fn take(outbox: &Outbox) -> Taken {
     taken
 }
 
+/// The same as a connection does it: channels hear of what has left.
+pub fn pump(outbox: &Outbox, channel: &Channel, now: Instant) -> Taken {
+    let taken = take(outbox);
+    outbox.roomy().into_iter().for_each(|_| channel.left(now));
+    taken
+}
+
 /// What stands at an offset of every test's stream.
 pub fn byte_at(offset: u64) -> u8 {
     (offset ^ (offset >> 8) ^ (offset >> 16)) as u8
@@ -175,5 +182,5 @@ pub fn counters_add_up(counters: &RelayCounters, class: Class, waiting: u64) {
 }
 
 pub fn drained(bytes: usize, more: bool) -> Drained {
-    Drained { bytes, more }
+    Drained { bytes, more, roomy: false }
 }

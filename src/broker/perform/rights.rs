@@ -1,0 +1,67 @@
+//! What each participant may do, as it is said (P6.2). Thousands of sessions share a few grants, so what a grant says
+//! is encoded once.
+
+use super::Performer;
+use crate::{
+    broker::{Connection, view},
+    engine::{Session, State},
+    ids::*,
+    limits,
+    policy::Permissions,
+    wire::EncodedRights,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// Encoded, by the address of the grant that is said. Each entry keeps its grant, so that no other comes to lie there.
+#[derive(Default)]
+pub(super) struct Said(HashMap<usize, (Arc<Permissions>, EncodedRights)>);
+
+impl Said {
+    fn of(&mut self, granted: &Arc<Permissions>, encode: impl FnOnce() -> EncodedRights) -> &EncodedRights {
+        if self.0.len() >= limits::GRANTS_REMEMBERED {
+            self.0.clear();
+        }
+        &self.0.entry(Arc::as_ptr(granted).addr()).or_insert_with(|| (granted.clone(), encode())).1
+    }
+
+    /// The site changed: layers may have other names.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Performer {
+    /// What each of those in the session may do; where nobody serves it nobody may do anything.
+    pub(super) fn tell_permissions(&mut self, session: SessionId, state: &State, head: Seq) {
+        let Some(found) = state.session(session) else { return };
+        for (party, participant) in self.members.get(&session).cloned().unwrap_or_default() {
+            if let Some(connection) = self.shared.directory.connection(party) {
+                self.say_permissions(&connection, state, found, participant, head);
+            }
+        }
+    }
+
+    pub(super) fn say_permissions(
+        &mut self,
+        connection: &Connection,
+        state: &State,
+        session: &Session,
+        participant: ParticipantId,
+        head: Seq,
+    ) {
+        let Some(party) = session.participant(participant).map(|found| found.party) else { return };
+        let epoch = state.tools.epoch(session.id);
+        let message = match party {
+            Party::Customer(_) => {
+                let Some(owner) = session.owner() else { return };
+                let granted = state.granted(session, Party::Rep(owner));
+                view::rights_of_customer(&granted).push(head, session.id, epoch)
+            }
+            rep => {
+                let granted = state.granted(session, rep);
+                self.said.of(granted.shared(), || view::rights(&granted)).push(head, session.id, epoch)
+            }
+        };
+        connection.say_encoded(message);
+    }
+}
