@@ -1,6 +1,7 @@
 //! Checks every event against the model as it happens, and the invariants after every step.
 
 use crate::{
+    calendar,
     model::{self, Moment},
     rare::Seen,
     shadow::Shadow,
@@ -8,7 +9,7 @@ use crate::{
 use equipoise::{
     engine::{
         Event, Queue, Session, Stamped, State,
-        event::{EndReason, MoveRule, OwnerRule},
+        event::{EndReason, LogoutReason, MoveRule, OwnerRule},
         session::{Role, Stage},
     },
     ids::*,
@@ -71,7 +72,34 @@ impl Checker {
         let state = &self.state;
         let moment = Moment { state, shadow: &self.shadow, now: at };
         ensure(at >= state.now, || "time went back".to_owned())?;
+        self.shadow.people.judge(moment, event)?;
         match event {
+            Event::LoggedIn { user } => {
+                let schedule = state.site.users[user].schedule.as_ref();
+                let open = schedule.is_none_or(|it| calendar::until(it, state.wall_ms(at)).is_some());
+                ensure(open, || format!("R11.2: {user} logged in outside the schedule"))
+            }
+            Event::LoggedOut { user, reason: LogoutReason::Schedule } => {
+                let ends = self.shadow.reps[user].ends_ms;
+                ensure(ends.is_some_and(|ends| ends <= state.wall_ms(at)), || {
+                    format!("R11.2: logged out, the window ends at {ends:?}")
+                })
+            }
+            Event::LogoutNotice { user, minutes } => {
+                let presence = &self.shadow.reps[user];
+                let left = presence.ends_ms.map(|ends| ends.saturating_sub(state.wall_ms(at)));
+                ensure(left.is_some_and(|left| left <= u64::from(*minutes) * 60_000), || {
+                    format!("R11.2: notice of {minutes} min with {left:?} ms left")
+                })?;
+                let first = presence.noticed.is_none_or(|before| *minutes < before);
+                ensure(first && [1, 5, 10, 15].contains(minutes), || {
+                    format!("R11.2: notice of {minutes} min after {:?}", presence.noticed)
+                })
+            }
+            Event::SeatTimedOut { user } => {
+                let due = self.seat_times_out(*user);
+                ensure(due.is_some_and(|due| due <= at), || format!("R11.4: the seat of {user} is good until {due:?}"))
+            }
             Event::Asked { session, .. } => {
                 ensure(self.begun.insert(*session), || format!("I-Q4: {session} was asked before"))
             }
@@ -151,13 +179,22 @@ impl Checker {
                 state.sessions.values().filter(|it| model::offered(it) == Some(*rep)).map(|it| it.id).collect();
             ensure(offers == Vec::from_iter(console.offer), || format!("I1: {rep} is offered {offers:?}"))?;
         }
-        for (pool, seats) in
-            state.site.pools.iter().map(|(id, pool)| (Some(*id), pool.seats)).chain([(None, state.site.seats)])
-        {
-            let taken = state.consoles.keys().filter(|user| state.site.users[user].pool == pool).count();
-            ensure(seats == 0 || taken <= seats as usize, || format!("I7: {taken} of {seats} seats of {pool:?}"))?;
+        let wall_ms = state.wall_ms(now);
+        for (rep, presence) in &self.shadow.reps {
+            ensure(presence.ends_ms.is_none_or(|ends| wall_ms < ends), || {
+                format!("R11.2: {rep} is there after {:?}", presence.ends_ms)
+            })?;
+            ensure(state.consoles[rep].must_prove == presence.must_prove, || format!("R11.4: {rep} and its seat"))?;
+            let due = self.seat_times_out(*rep).filter(|_| !presence.must_prove);
+            ensure(due.is_none_or(|due| now < due), || format!("R11.4: the seat of {rep} was good until {due:?}"))?;
         }
-        Ok(())
+        self.shadow.people.invariants(self.moment(now))
+    }
+
+    /// R11.4: until when the seat is good, if it is shared.
+    fn seat_times_out(&self, user: UserId) -> Option<Time> {
+        let pool = self.state.site.pools.get(&self.state.site.users.get(&user)?.pool?)?;
+        (!pool.reauthenticate_after.is_zero()).then(|| self.shadow.reps[&user].proved + pool.reauthenticate_after)
     }
 
     fn session(&self, session: &Session, now: Time) -> Checked {

@@ -4,11 +4,7 @@
 //! `.ci/simulation` plays twenty of them (`SIMULATION_HUNDREDS`, drawn by `SIMULATION_DRAW`), optimised.
 //! `.ci/simulation record` plays the whole range (`SIMULATION_RECORD`) and writes the file.
 
-use crate::{
-    Played, play,
-    random::Random,
-    rare::{SOMETIMES, Seen},
-};
+use crate::{Played, play, random::Random, rare::Seen, sometimes::SOMETIMES};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, env, fs, ops::Range, path::Path, time::Instant};

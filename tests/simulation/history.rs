@@ -19,9 +19,8 @@ use equipoise::{
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Every history begins at engine time 1,000 s, which is Monday 2026-03-02 07:50 UTC.
+/// The engine time at which every history begins; what the wall clock says then is the season's.
 const START: Time = Time(1_000_000);
-const START_WALL_MS: u64 = 1_772_437_800_000;
 
 pub struct History<'seen> {
     pub engine: Engine,
@@ -38,6 +37,10 @@ pub struct History<'seen> {
     pub used: Vec<SecretHash>,
     /// Keys that reps made and nobody used.
     pub keys: Vec<SecretHash>,
+    /// Keys that were made for external reps.
+    pub external_keys: Vec<SecretHash>,
+    /// Tokens in mails that were sent.
+    pub mails: Vec<SecretHash>,
     /// The last request that was done under a number of its own, and its outcome.
     done: Option<(Request, Outcome)>,
     steps: u32,
@@ -62,10 +65,12 @@ impl<'seen> History<'seen> {
             resume: BTreeMap::new(),
             used: Vec::new(),
             keys: Vec::new(),
+            external_keys: Vec::new(),
+            mails: Vec::new(),
             done: None,
             steps: 0,
         };
-        history.ask_for(Actor::System, Command::CivilTime { ms: START_WALL_MS })?;
+        history.ask_for(Actor::System, Command::CivilTime { ms: world.season.begins_ms })?;
         for (number, step) in world.steps.iter().enumerate() {
             history.step(step).map_err(|problem| format!("step {number} {step:?}: {problem}"))?;
         }
@@ -99,7 +104,6 @@ impl<'seen> History<'seen> {
         self.engine.advance(self.now, &mut events);
         let timers = events.len();
         let answer = self.engine.handle(self.now, &request, &mut events);
-        self.settled(&request, &answer, &events[timers..]).map_err(|problem| format!("{request:?}: {problem}"))?;
         // Who is gone cannot repeat anything, nor who signed in anew.
         let gone = |event: &Event| match (event, self.done.as_ref().map(|(request, _)| request.actor)) {
             (Event::LoggedOut { user, .. }, Some(Actor::Party(party))) => party == Party::Rep(*user),
@@ -116,6 +120,7 @@ impl<'seen> History<'seen> {
             self.done = Some((request.clone(), outcome.clone()));
         }
         self.checker.follow(&events[..timers], self.seen)?;
+        self.settled(&request, &answer, &events[timers..]).map_err(|problem| format!("{request:?}: {problem}"))?;
         let next = matches!(request.command, Command::GetNext).then(|| self.next_for(actor)).flatten();
         if let (Some(expected), Ok(outcome)) = (next, &answer) {
             self.seen.sometimes("got next");
@@ -131,16 +136,24 @@ impl<'seen> History<'seen> {
     }
 
     fn settled(&mut self, request: &Request, answer: &Result<Outcome, Refusal>, events: &[Stamped]) -> Checked {
-        if let Err(refusal) = answer {
-            self.seen.refused(request, refusal.reason);
-            ensure(events.is_empty(), || format!("refused, and yet: {events:?}"))?;
+        let moment = self.checker.moment(self.now);
+        if let Command::Login { user, .. } = request.command {
+            let refused = answer.as_ref().err().map(|refusal| refusal.reason);
+            moment.judge_login(user, refused)?;
         }
+        if let Err(refusal) = answer {
+            self.seen.refused(moment, request, refusal.reason);
+            return ensure(events.is_empty(), || format!("refused, and yet: {events:?}"));
+        }
+        self.seen.done(&request.command);
         Ok(())
     }
 
     fn next_for(&self, actor: Actor) -> Option<SessionId> {
         let Actor::Party(Party::Rep(rep)) = actor else { return None };
-        self.checker.moment(self.now).next_for(rep)
+        let next = self.checker.moment(self.now).next_for(rep)?;
+        // Who takes a request for help is in the session it is for.
+        Some(self.checker.shadow.people.helps.get(&next).copied().unwrap_or(next))
     }
 
     /// W3.5: the same request again has the same outcome, and nothing more comes of it.

@@ -5,13 +5,17 @@
 //! An ordinary run plays a few hundred. `.ci/simulation` plays more, and holds them against the recorded long run.
 
 mod acts;
+mod calendar;
 mod check;
 mod evidence;
 mod history;
 mod model;
+mod people;
 mod random;
 mod rare;
+mod reaching;
 mod shadow;
+mod sometimes;
 mod world;
 
 use history::History;
@@ -54,7 +58,7 @@ fn i1_to_i9_hold_in_seeded_histories() {
     for played in play(&blocks).unwrap_or_else(|failure| panic!("\n{failure}")) {
         seen.add(played.seen);
     }
-    println!("never seen: {:?}", seen.never());
+    println!("never seen: {:?}", seen.never())
 }
 
 /// Plays blocks of seeds on every core; in order of the blocks, what came of each, or the first failure.
@@ -121,12 +125,12 @@ fn report(seed: u64, world: &World, problem: &str) -> String {
 
 /// Leaves out runs of steps as long as the history still fails.
 fn shorten(world: &World) -> World {
-    let mut short = World { site: world.site.clone(), steps: world.steps.clone() };
+    let mut short = World { steps: world.steps.clone(), ..world.bare() };
     let mut chunk = short.steps.len() / 2;
     while chunk > 0 {
         let mut at = 0;
         while at < short.steps.len() {
-            let mut fewer = World { site: short.site.clone(), steps: short.steps.clone() };
+            let mut fewer = World { steps: short.steps.clone(), ..world.bare() };
             fewer.steps.drain(at..(at + chunk).min(short.steps.len()));
             if run(&fewer, &mut Seen::default()).is_err() {
                 short = fewer;

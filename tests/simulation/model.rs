@@ -1,9 +1,13 @@
 //! The rules again, by plain scanning: slow, short, and written without a look at the engine's own structures. What was
 //! is taken from the checker's own memory; of the engine's state only what an event says by itself.
 
-use crate::shadow::{Past, Shadow};
+use crate::{
+    calendar,
+    check::{Checked, ensure},
+    shadow::{Past, Shadow},
+};
 use equipoise::{
-    engine::{Entry, Queue, Session, State, event::MoveRule, session::Waiting},
+    engine::{Entry, Queue, Reason, Session, State, event::MoveRule, session::Waiting},
     ids::*,
     site::{Algorithm, Overdue, SessionKind, Site, StatusShown, UserPermission},
     time::Time,
@@ -23,6 +27,26 @@ impl Moment<'_> {
         &self.shadow.sessions[&session]
     }
 
+    /// R11.1, R11.2: may this rep be refused a login for this reason, or let in?
+    pub fn judge_login(&self, rep: UserId, refused: Option<Reason>) -> Checked {
+        let Some(user) = self.state.site.users.get(&rep) else {
+            return ensure(refused.is_some(), || format!("{rep} is nobody"));
+        };
+        let is_new = !self.shadow.reps.contains_key(&rep);
+        let schedule = user.schedule.as_ref();
+        let open = schedule.is_none_or(|it| calendar::until(it, self.state.wall_ms(self.now)).is_some());
+        let people = &self.shadow.people;
+        let seats = user.pool.map_or(self.state.site.seats, |pool| self.state.site.pools[&pool].seats) as usize;
+        let full = seats != 0 && people.seats(self.state, user.pool) >= seats && !people.extended.contains(&rep);
+        let right = match refused {
+            None => !is_new || open && !full,
+            Some(Reason::OutsideSchedule) => is_new && !open,
+            Some(Reason::NoSeat) => is_new && open && full,
+            Some(_) => true,
+        };
+        ensure(right, || format!("R11.1, R11.2: refused {refused:?}, window open {open}, no seat free {full}"))
+    }
+
     /// R3, for a session that waits in this team.
     pub fn eligible(&self, rep: UserId, team_id: TeamId, session: &Session) -> bool {
         let (Some(user), Some(console), Some(presence)) =
@@ -34,7 +58,7 @@ impl Moment<'_> {
         let idle = console.idle_since.is_some_and(|since| self.now.since(since) >= user.idle_limit);
         user.enabled
             && console.lost_since.is_none()
-            && !console.must_prove
+            && !presence.must_prove
             && user.permissions.contains(&UserPermission::Support)
             && user.teams.contains_key(&team_id)
             && !console.opted_out
@@ -49,12 +73,17 @@ impl Moment<'_> {
             && presence.count < user.max_sessions as usize
     }
 
+    /// R10.2, R10.3: its customer is not gone, and does not read the disclaimer.
+    fn is_there(&self, session: &Session) -> bool {
+        session.customer_lost.is_none() && !self.shadow.people.disclaimers.contains_key(&session.id)
+    }
+
     /// R4: whom this session should be offered to at this moment; `avoid` only if nobody else can be asked.
     pub fn choice(&self, session: &Session, avoid: Option<UserId>) -> Option<UserId> {
         let waiting = session.waiting()?;
         let Queue::Team(team_id) = waiting.queue else { return None };
         let team = self.state.site.teams.get(&team_id)?;
-        if waiting.offer.is_some() || session.customer_lost.is_some() || team.algorithm == Algorithm::None {
+        if waiting.offer.is_some() || !self.is_there(session) || team.algorithm == Algorithm::None {
             return None;
         }
         let reps = self.state.consoles.keys().copied();
@@ -112,7 +141,7 @@ impl Moment<'_> {
             let Some(Queue::Team(team)) = waiting.map(|it| it.queue) else { return false };
             let free = offered(session).is_none_or(|to| to == rep);
             let member = site.users.get(&rep).is_some_and(|user| user.teams.contains_key(&team));
-            free && member && session.customer_lost.is_none() && portal_allows(site, session, team)
+            free && member && self.is_there(session) && portal_allows(site, session, team)
         };
         let by_priority = site.options.get_next_by_priority;
         let order = |session: &&Session| {

@@ -1,9 +1,14 @@
 //! What should come about now and then, and how often it did: a simulation that never gets there proves nothing.
 
-use crate::model::{self, Moment};
+use crate::{
+    calendar,
+    model::{self, Moment},
+    sometimes::SOMETIMES,
+};
 use equipoise::{
     engine::{
         Command, Event, Queue, Reason, Request, State,
+        command::InvitationAnswer,
         event::{AcceptedHow, EndReason, LogoutReason, MoveRule, OwnerRule},
         session::Stage,
     },
@@ -15,91 +20,6 @@ use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub struct Seen(BTreeMap<&'static str, u64>);
-
-pub const SOMETIMES: &[&str] = &[
-    // offers
-    "offered by skill",
-    "offered with every skill given up",
-    "offered to the preferred rep",
-    "the preferred rep's window ran out",
-    "relaxed",
-    "ageing overtook priority",
-    "rejected",
-    "rejected by everybody who could",
-    "timed out",
-    "timed out without that being a rejection",
-    "asked again because nobody else was there",
-    "two offers ran out at one moment",
-    "withdrawn",
-    "taken from an offer to another",
-    "the customer was lost during an offer",
-    "the console was lost during an offer",
-    "a late accept",
-    "a late reject",
-    // the waiting rule
-    "marked overdue",
-    "moved overdue",
-    "moved as the offer ended",
-    "moved when the queue became available",
-    "overflowed twice",
-    "wait timeout",
-    "left the queue",
-    // by hand
-    "got next",
-    "jumped",
-    "transferred to a rep at the limit",
-    "joined",
-    "an invitation ran out",
-    "took over",
-    "held",
-    "held for too long",
-    "the hard cap refused",
-    "the queue was full",
-    "nobody was available",
-    "open sessions refused a logout",
-    // orphans
-    "fell back to the last queue",
-    "fell back to the first queue",
-    "fell back to the designated queue",
-    "heir",
-    "orphaned",
-    "a jump session fell back",
-    "fell back while waiting",
-    "taken back by a persistent queue with its rule off",
-    "waited in a persistent queue with nobody there",
-    // consoles
-    "became ready",
-    "idle limit",
-    "no seat was free",
-    "outside the schedule",
-    "logged out by the schedule",
-    "logged out when the console was idle",
-    "an account ran out",
-    "logged out for a second factor",
-    "a second factor was missing",
-    "a shared seat ran out",
-    "removed for inactivity",
-    "inactivity held off by data",
-    "came back within the grace",
-    "lost beyond the grace",
-    "the customer came back",
-    "the customer did not come back",
-    // the site and the broker
-    "a key led to a session",
-    "a key ran out",
-    "disabled with sessions",
-    "deleted with sessions",
-    "a team was deleted during an offer",
-    "a limit was lowered below the load",
-    "site edited",
-    "a site was refused",
-    "the wall clock was set back",
-    "restart",
-    "crash",
-    "a turn was lost in a crash",
-    "repeated",
-    "refused",
-];
 
 impl Seen {
     pub fn sometimes(&mut self, name: &'static str) {
@@ -128,11 +48,22 @@ impl Seen {
     }
 
     /// What was asked and refused.
-    pub fn refused(&mut self, request: &Request, reason: Reason) {
+    pub fn refused(&mut self, moment: Moment<'_>, request: &Request, reason: Reason) {
         self.sometimes("refused");
+        if let (Command::Login { user, .. }, Reason::OutsideSchedule) = (&request.command, reason) {
+            let names = [
+                "outside the schedule in the hour that comes twice",
+                "outside the schedule just after the skipped hour",
+            ];
+            self.clocks(moment, *user, names);
+        }
         let name = match (&request.command, reason) {
             (Command::Accept { .. }, Reason::OfferGone) => "a late accept",
             (Command::Reject { .. }, Reason::OfferGone) => "a late reject",
+            (Command::AnswerInvitation { .. }, Reason::KeyGone) => "a link of a mail was followed too late",
+            (Command::RedeemInvite { .. }, Reason::KeyGone) => "an external rep came with a key that was gone",
+            (Command::RedeemInvite { .. }, Reason::NoSeat) => "no seat was free for an external rep",
+            (_, Reason::Reauthenticate) => "a shared seat refused a new act",
             (_, Reason::HardCap) => "the hard cap refused",
             (_, Reason::QueueFull) => "the queue was full",
             (_, Reason::NoRepAvailable) => "nobody was available",
@@ -173,14 +104,51 @@ impl Seen {
                 self.when("taken from an offer to another", reason == "taken");
                 self.when("the customer was lost during an offer", reason == "customer_lost");
                 self.when("a team was deleted during an offer", reason == "team_deleted");
+                self.when("a disclaimer was shown during an offer", reason == "disclaimer");
             }
             Event::Overdue { .. } => self.sometimes("marked overdue"),
             Event::Moved { session, to, rule, .. } => self.moved(moment, *session, *to, *rule),
-            Event::Ended { session, reason } => self.ended(state, *session, *reason),
+            Event::Ended { session, reason } => self.ended(moment, *session, *reason),
             Event::Accepted { how: AcceptedHow::Jump, .. } => self.sometimes("jumped"),
             Event::Joined { .. } => self.sometimes("joined"),
             Event::InviteGone { reason, .. } => {
                 self.when("an invitation ran out", reason == "expired");
+                self.when("a mail failed", reason == "mail_failed");
+            }
+            Event::Invited { mailed: Some(_), .. } => self.sometimes("invited by mail"),
+            Event::InviteAccepted { to: Queue::Personal(user), .. } => {
+                let here = state.consoles.contains_key(user);
+                self.sometimes(if here {
+                    "accepted by mail and joined at once"
+                } else {
+                    "accepted by mail before the login"
+                });
+            }
+            Event::ExtendedSet { user, on: false } => {
+                self.when("extended availability was taken away", !state.consoles.contains_key(user));
+            }
+            Event::ExternalJoined { .. } => self.sometimes("an external rep came"),
+            Event::ExternalLeft { reason, .. } => match reason.as_str() {
+                "no_internal_rep" => self.sometimes("an external rep left with the last rep"),
+                "not_vouched_for" => self.sometimes("an external rep lost who vouched"),
+                "lost" => self.sometimes("an external rep did not come back"),
+                _ => {}
+            },
+            Event::Asked { ask, .. } => self.when("asked for help", ask.helps.is_some()),
+            Event::DisclaimerShown { .. } => self.sometimes("a disclaimer was shown"),
+            Event::DisclaimerAgreed { .. } => self.sometimes("agreed to the disclaimer"),
+            Event::NoticeGone { reason, .. } => {
+                let withdrawn = reason == "withdrawn";
+                self.sometimes(if withdrawn { "a notice was withdrawn" } else { "a notice ran out" });
+            }
+            Event::LoggedIn { user } => {
+                let names = ["logged in in the hour that comes twice", "logged in just after the skipped hour"];
+                self.clocks(moment, *user, names);
+            }
+            Event::LogoutNotice { .. } => self.sometimes("a notice before a forced logout"),
+            Event::Attached { party: Party::Rep(user), presented: None, .. } => {
+                let again = moment.shadow.reps.get(user).is_some_and(|presence| presence.must_prove);
+                self.when("a shared seat was proved again", again);
             }
             Event::OwnerChanged { rule, .. } => {
                 self.sometimes(if *rule == OwnerRule::Fallback1 { "heir" } else { "took over" });
@@ -201,7 +169,10 @@ impl Seen {
                     let lost = state.sessions.get(session).is_some_and(|it| it.customer_lost.is_some());
                     self.when("the customer came back", lost);
                 }
-                Party::External(..) => {}
+                Party::External(session, participant) => {
+                    let external = moment.shadow.people.externals.get(&(*session, *participant));
+                    self.when("an external rep came back", external.is_some_and(|it| it.lost.is_some()));
+                }
             },
             Event::KeyUsed { key } => self.when("a key led to a session", state.keys.get(*key).is_some()),
             Event::KeyExpired { .. } => self.sometimes("a key ran out"),
@@ -228,6 +199,29 @@ impl Seen {
         };
         let waits = state.sessions.values().filter_map(|session| session.waiting());
         self.when("waited in a persistent queue with nobody there", waits.into_iter().any(|it| alone(it.queue)));
+        let away = state.extended.iter().any(|user| !state.consoles.contains_key(user));
+        self.when("extended availability held a seat without a console", away);
+    }
+
+    /// What was asked and done.
+    pub fn done(&mut self, command: &Command) {
+        match command {
+            Command::AnswerInvitation { answer: InvitationAnswer::Decline, .. } => self.sometimes("declined by mail"),
+            Command::AnswerInvitation { answer: InvitationAnswer::DeclineAndSwitchOff, .. } => {
+                self.sometimes("declined by mail and switched off");
+            }
+            Command::AnswerDisclaimer { agree: false, .. } => self.sometimes("declined the disclaimer"),
+            _ => {}
+        }
+    }
+
+    /// Whose schedule it is, at a moment when the clocks change: in the hour that comes twice, or just after the one
+    /// that is skipped.
+    fn clocks(&mut self, moment: Moment<'_>, user: UserId, names: [&'static str; 2]) {
+        let Some(schedule) = moment.state.site.users.get(&user).and_then(|user| user.schedule.as_ref()) else { return };
+        let wall_ms = moment.state.wall_ms(moment.now);
+        self.when(names[0], calendar::is_shown_twice(&schedule.timezone, wall_ms));
+        self.when(names[1], calendar::has_just_skipped(&schedule.timezone, wall_ms));
     }
 
     fn offered(&mut self, moment: Moment<'_>, id: SessionId, rep: UserId, avoid: Option<UserId>) {
@@ -269,24 +263,31 @@ impl Seen {
                 let came = state.consoles.values().any(|console| open(console.login));
                 self.when("moved when the queue became available", late && came);
                 self.when("moved as the offer ended", late && !came);
-                return;
+                return self.when("a request for help moved", session.ask.helps.is_some());
             }
             MoveRule::Fallback2 => self.sometimes("fell back to the last queue"),
             MoveRule::Fallback3 => self.sometimes("fell back to the first queue"),
             MoveRule::Fallback4 => self.sometimes("fell back to the designated queue"),
         }
+        self.when("a request for help moved", session.ask.helps.is_some());
         self.when("a jump session fell back", past.kind == SessionKind::Jump);
         self.when("fell back while waiting", past.owner.is_none());
         let off = !state.site.options.fallback_normal[0] && past.kind != SessionKind::Jump;
         self.when("taken back by a persistent queue with its rule off", off && rule == MoveRule::Fallback2);
     }
 
-    fn ended(&mut self, state: &State, id: SessionId, reason: EndReason) {
+    fn ended(&mut self, moment: Moment<'_>, id: SessionId, reason: EndReason) {
+        let (state, now) = (moment.state, moment.now);
         let session = &state.sessions[&id];
         match reason {
             EndReason::Orphaned => self.sometimes("orphaned"),
             EndReason::WaitTimeout => self.sometimes("wait timeout"),
             EndReason::LeftQueue => self.sometimes("left the queue"),
+            EndReason::Helped => self.sometimes("helped"),
+            EndReason::HelpOver => self.sometimes("help was not needed any more"),
+            EndReason::Declined => {
+                self.when("nobody answered the disclaimer", session.disclaimer.is_some_and(|until| until <= now));
+            }
             EndReason::HoldExpired => self.sometimes("held for too long"),
             EndReason::ByCustomer => self.when("the customer did not come back", session.customer_lost.is_some()),
             _ => {}
@@ -297,7 +298,11 @@ impl Seen {
         let busy = model::busy(moment.shadow, user) > 0;
         match reason {
             LogoutReason::Lost => self.sometimes("lost beyond the grace"),
-            LogoutReason::Schedule => self.sometimes("logged out by the schedule"),
+            LogoutReason::Schedule => {
+                self.sometimes("logged out by the schedule");
+                let names = ["logged out in the hour that comes twice", "logged out just after the skipped hour"];
+                self.clocks(moment, user, names);
+            }
             LogoutReason::ConsoleIdle => self.sometimes("logged out when the console was idle"),
             LogoutReason::TwoFactor => self.sometimes("logged out for a second factor"),
             LogoutReason::Expired => self.sometimes("an account ran out"),

@@ -1,7 +1,10 @@
 //! A site and a history made from a seed. Each seed switches some settings and kinds of act off, so that the others
 //! come closer together.
 
-use crate::random::Random;
+use crate::{
+    calendar::{SEASONS, Season},
+    random::Random,
+};
 use std::fmt::Write;
 
 /// One act, said without any id of the running site: numbers are taken modulo what is there.
@@ -23,6 +26,8 @@ pub enum Act {
     Logout,
     Lost,
     Back,
+    ExternalLost,
+    ExternalBack,
     LoseForGood,
     OptOut,
     OptIn,
@@ -54,6 +59,16 @@ pub enum Act {
     Crash,
     /// The last numbered request comes again.
     Repeat,
+    InviteExternal,
+    ExternalCome,
+    ExternalLeave,
+    Extended,
+    AnswerInvitation,
+    MailFailed,
+    AskForHelp,
+    AnswerDisclaimer,
+    PublishNotice,
+    WithdrawNotice,
     /// The wall clock is set.
     Clock,
     /// The relay saw data pass.
@@ -67,9 +82,11 @@ pub enum Act {
 const ACTS: &[(Act, usize)] = &[
     (Act::Wait, 10),
     (Act::Login, 14),
-    (Act::Logout, 3),
+    (Act::Logout, 5),
     (Act::Lost, 3),
     (Act::Back, 3),
+    (Act::ExternalLost, 3),
+    (Act::ExternalBack, 2),
     (Act::LoseForGood, 1),
     (Act::OptOut, 2),
     (Act::OptIn, 4),
@@ -88,7 +105,7 @@ const ACTS: &[(Act, usize)] = &[
     (Act::Take, 4),
     (Act::GetNext, 4),
     (Act::Transfer, 5),
-    (Act::Share, 4),
+    (Act::Share, 6),
     (Act::Join, 5),
     (Act::Depart, 2),
     (Act::TakeOver, 3),
@@ -96,6 +113,16 @@ const ACTS: &[(Act, usize)] = &[
     (Act::Resume, 3),
     (Act::End, 9),
     (Act::Leave, 4),
+    (Act::InviteExternal, 4),
+    (Act::ExternalCome, 4),
+    (Act::ExternalLeave, 1),
+    (Act::Extended, 4),
+    (Act::AnswerInvitation, 5),
+    (Act::MailFailed, 2),
+    (Act::AskForHelp, 4),
+    (Act::AnswerDisclaimer, 4),
+    (Act::PublishNotice, 1),
+    (Act::WithdrawNotice, 1),
     (Act::Restart, 1),
     (Act::Crash, 1),
     (Act::Repeat, 3),
@@ -106,11 +133,31 @@ const ACTS: &[(Act, usize)] = &[
     (Act::EditSite, 3),
 ];
 
+/// Classes of faults: each is switched off as a whole for some seeds.
+const FAULTS: &[&[Act]] = &[
+    &[Act::Lost, Act::Back, Act::LoseForGood, Act::ExternalLost, Act::ExternalBack],
+    &[Act::CustomerLost, Act::CustomerBack],
+    &[Act::Restart, Act::Crash],
+    &[Act::Repeat],
+    &[Act::Clock],
+    &[Act::MailFailed],
+    &[Act::Disable, Act::DeleteTeam, Act::EditSite],
+];
+
+/// What some seeds are mostly about: rare situations need acts that follow on each other.
+const THEMES: &[&[Act]] = &[
+    &[Act::Extended, Act::Logout, Act::Login, Act::Jump, Act::Share, Act::AnswerInvitation, Act::MailFailed],
+    &[Act::Jump, Act::InviteExternal, Act::ExternalCome, Act::ExternalLost, Act::ExternalBack],
+    &[Act::UseKey, Act::MakeKey, Act::CustomerCome, Act::AnswerDisclaimer, Act::CustomerLost, Act::CustomerBack],
+    &[Act::Jump, Act::Accept, Act::AskForHelp, Act::Share, Act::Join, Act::TakeOver, Act::Hold, Act::Resume],
+];
+
 pub const REPS: usize = 6;
 pub const TEAMS: usize = 3;
 pub const SKILLS: usize = 6;
 
 pub struct World {
+    pub season: &'static Season,
     pub site: String,
     pub steps: Vec<Step>,
 }
@@ -118,12 +165,21 @@ pub struct World {
 impl World {
     pub fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let site = site(&mut random);
+        let season = &SEASONS[random.pick(&[0, 0, 0, 1, 2])];
+        let site = site(&mut random, season);
+        let off: Vec<&[Act]> = FAULTS.iter().copied().filter(|_| random.once_in(3)).collect();
+        let theme = THEMES.get(random.below(2 * THEMES.len())).copied().unwrap_or_default();
         let mut acts = Vec::new();
         for (act, often) in ACTS {
             let always = matches!(act, Act::Login | Act::Ask | Act::Wait);
-            if always || !random.once_in(4) {
-                acts.extend(std::iter::repeat_n(*act, *often));
+            let times = match (theme.contains(act), theme.is_empty()) {
+                (true, _) => 4 + random.below(4),
+                (false, true) => random.pick(&[0, 1, 1, 3]),
+                (false, false) => random.pick(&[0, 0, 1]),
+            };
+            let times = times.max(usize::from(always));
+            if !off.iter().any(|class| class.contains(act)) {
+                acts.extend(std::iter::repeat_n(*act, often * times));
             }
         }
         let steps = 40 + random.below(160);
@@ -133,21 +189,29 @@ impl World {
             act: random.pick(&acts),
             rep: random.below(REPS),
             other: random.below(REPS),
-            session: random.below(1000),
+            session: random.below(1_000_000),
             team: random.below(TEAMS),
             dice: random.next(),
         };
-        Self { site, steps: (0..steps).map(|_| step(&mut random)).collect() }
+        Self { season, site, steps: (0..steps).map(|_| step(&mut random)).collect() }
+    }
+
+    /// The same site, in which nothing is done.
+    pub fn bare(&self) -> Self {
+        Self { season: self.season, site: self.site.clone(), steps: Vec::new() }
     }
 }
 
-fn site(random: &mut Random) -> String {
+fn site(random: &mut Random, season: &Season) -> String {
     let mut text = "[site]\nname = \"simulated\"\n".to_owned();
     if random.once_in(4) {
         text += "seats = 2\n";
     }
     let pooled = random.once_in(3);
-    text += "[options]\nstatuses = { lunch = \"away\" }\n";
+    text += "[options]\nstatuses = { lunch = \"away\" }\ndefault_policy = \"house\"\n";
+    text += "disclaimer_text = \"be kind\"\n";
+    let (day, zone) = season.required_from;
+    let second_factor = format!("two_factor = {{ required_from = \"{day}\", timezone = \"{zone}\" }}");
     for (option, times) in [
         ("fallback_team = \"t0\"", 2),
         ("fallback_rules_normal = [3, 4]", 4),
@@ -158,8 +222,8 @@ fn site(random: &mut Random) -> String {
         ("max_active_sessions = 2", 4),
         ("max_wait_s = 90", 4),
         ("require_closed_sessions = true", 4),
-        // At 08:00 UTC, ten minutes after the beginning.
-        ("two_factor = { required_from = \"2026-03-02\", timezone = \"Etc/GMT+8\" }", 25),
+        ("disclaimer = true", 4),
+        (&second_factor, 25),
         ("session_inactivity_s = 300", 3),
     ] {
         if random.once_in(times) {
@@ -213,6 +277,9 @@ fn site(random: &mut Random) -> String {
             "share_outside",
             "jump_client",
             "generate_keys",
+            "invite_external",
+            "extended_availability",
+            "edit_customer_notices",
         ];
         let permissions: Vec<String> =
             permissions.iter().filter(|_| !random.once_in(5)).map(|name| format!("\"{name}\"")).collect();
@@ -236,20 +303,36 @@ fn site(random: &mut Random) -> String {
             text += "license_pool = \"pool\"\n";
         }
         if random.once_in(8) {
-            text += "expires = \"2026-03-02T08:20:00Z\"\n";
+            let _ = writeln!(text, "expires = \"{}\"", season.expires);
         }
-        if random.once_in(6) {
-            let force = random.once_in(2);
-            let _ = writeln!(
-                text,
-                "[user.schedule]\ntimezone = \"UTC\"\nforce = {force}\nentries = [\"mon 07:00 - mon 08:15\"]"
-            );
+        if !random.once_in(4) {
+            let _ = writeln!(text, "email = \"r{rep}@example.com\"");
+        }
+        if random.once_in(if season.zone == "UTC" { 5 } else { 2 }) {
+            let (zone, force) = (season.zone, random.once_in(2));
+            let windows: Vec<&str> = (0..=random.below(2)).map(|_| random.pick(season.windows)).collect();
+            let _ = writeln!(text, "[user.schedule]\ntimezone = \"{zone}\"\nforce = {force}\nentries = {windows:?}");
         }
     }
     if pooled {
-        text += "[[license_pool]]\ncode = \"pool\"\nseats = 2\nreauthenticate_after_min = 15\n";
+        let (seats, minutes) = (2 + random.below(2), random.pick(&[0, 15, 15]));
+        let _ =
+            writeln!(text, "[[license_pool]]\ncode = \"pool\"\nseats = {seats}\nreauthenticate_after_min = {minutes}");
     }
     text += "[[portal]]\ncode = \"p0\"\nteams = [\"t0\", \"t1\"]\n[[jump_item]]\ncode = \"j0\"\n";
-    text += "[[issue]]\ncode = \"i0\"\nteam = \"t1\"\nskills = [\"s1\"]\npriority = 70\n";
+    let helps = !random.once_in(4);
+    let _ = writeln!(
+        text,
+        "[[issue]]\ncode = \"i0\"\nteam = \"t1\"\nskills = [\"s1\"]\npriority = 70\nhelp_requests = {helps}"
+    );
+    let invites = if random.once_in(6) { "no" } else { "yes" };
+    let _ = writeln!(
+        text,
+        "[[policy]]\ncode = \"house\"\ntools = {{ invite_external = \"{invites}\" }}\n[[policy]]\ncode = \"guest\"\n\
+         for_invites = true\ntools = {{ shell = \"no\" }}"
+    );
+    if random.once_in(4) {
+        text += "[[policy]]\ncode = \"partner\"\nfor_invites = true\ntools = { file_transfer = \"none\" }\n";
+    }
     text
 }
