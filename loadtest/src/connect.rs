@@ -3,7 +3,7 @@
 use crate::{
     Failure,
     child::Over,
-    lean::{failed, limit_of},
+    lean::failed,
     report::Report,
     stage::{Pair, Stage},
 };
@@ -14,9 +14,13 @@ use equipoise::{
 };
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::task::JoinSet;
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+};
 
 /// What each pair moves before memory is looked at again, one direction after the other.
 const MOVED_BYTES: usize = 16 * 1024;
@@ -42,24 +46,23 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let mut report = Report::new("connect", 0);
     report.option("connections", sessions * 2);
     report.option("transport", options.transport.name());
-    let stage = std::sync::Arc::new(Stage::start(sessions, sessions.div_ceil(REPS_OF_TEAM), options.transport).await?);
+    let stage = Arc::new(Stage::start(sessions, sessions.div_ceil(REPS_OF_TEAM), options.transport).await?);
     let before = stage.broker.usage()?;
     let started = Instant::now();
-    let mut pairs = Vec::with_capacity(sessions);
-    let mut setting_up = JoinSet::new();
+    let (phase, told) = watch::channel(Phase::Idle);
+    let (done, mut over) = mpsc::channel(AT_ONCE);
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut pairs = JoinSet::new();
     for number in 0..sessions {
-        if setting_up.len() == AT_ONCE {
-            pairs.push(joined(&mut setting_up).await?);
-            if pairs.len() % 500 == 0 {
-                eprintln!("{} of {sessions} sessions", pairs.len());
-            }
-        }
-        let stage = stage.clone();
-        setting_up.spawn(async move { stage.pair(number).await });
+        let (stage, places, told, done) = (stage.clone(), places.clone(), told.clone(), done.clone());
+        pairs.spawn(async move {
+            let place = places.acquire().await.map_err(failed)?;
+            let pair = stage.pair(number).await?;
+            drop(place);
+            live(pair, told, places, done).await
+        });
     }
-    while !setting_up.is_empty() {
-        pairs.push(joined(&mut setting_up).await?);
-    }
+    reached(&mut over, &mut pairs, sessions, "in sessions").await?;
     report.round("setup_s", started.elapsed().as_secs_f64());
 
     let (at, still) = (stage.broker.usage()?, Instant::now());
@@ -68,10 +71,8 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let cpu = (stage.broker.usage()?.cpu - at.cpu).as_secs_f64();
     report.round("idle_cpu_percent_of_a_core", 100.0 * cpu / still.elapsed().as_secs_f64());
 
-    eprintln!("16 KiB through each");
-    for pair in &mut pairs {
-        through(pair).await?;
-    }
+    phase.send_replace(Phase::Through);
+    reached(&mut over, &mut pairs, sessions, "moved 16 KiB").await?;
     report.round("used_kib_per_connection", grown(&before, &stage.broker.usage()?, sessions));
     report
         .notes
@@ -79,15 +80,69 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     report.print()
 }
 
-async fn joined(setting_up: &mut JoinSet<Result<Pair, Failure>>) -> Result<Pair, Failure> {
-    setting_up.join_next().await.ok_or_else(|| Failure::Run("nothing was being set up".into()))?.map_err(failed)?
+/// What the pairs are to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing but answer when the broker asks whether anybody is there.
+    Idle,
+    /// 16 KiB through each, and then nothing again.
+    Through,
+}
+
+/// Waits until all pairs are done with what they do.
+async fn reached(
+    over: &mut mpsc::Receiver<()>,
+    pairs: &mut JoinSet<Result<(), Failure>>,
+    sessions: usize,
+    what: &str,
+) -> Result<(), Failure> {
+    for count in 1..=sessions {
+        tokio::select! {
+            _ = over.recv() => {}
+            Some(ended) = pairs.join_next() => {
+                return Err(ended.map_err(failed)?.err().unwrap_or_else(|| Failure::Run("a pair ended".into())));
+            }
+        }
+        if count % 500 == 0 || count == sessions {
+            eprintln!("{count} of {sessions} {what}");
+        }
+    }
+    Ok(())
+}
+
+/// A pair from when it is in its session.
+async fn live(
+    mut pair: Pair,
+    mut phase: watch::Receiver<Phase>,
+    places: Arc<Semaphore>,
+    done: mpsc::Sender<()>,
+) -> Result<(), Failure> {
+    // What a rep sees of its team is of no interest here.
+    pair.reader.lean.only = &["none"];
+    pair.writer.lean.only = &["none"];
+    done.send(()).await.map_err(failed)?;
+    loop {
+        tokio::select! {
+            changed = phase.changed() => {
+                changed.map_err(failed)?;
+                let place = places.acquire().await.map_err(failed)?;
+                through(&mut pair).await?;
+                drop(place);
+                done.send(()).await.map_err(failed)?;
+            }
+            read = pair.writer.lean.read() => drop(read?),
+            read = pair.reader.lean.read() => drop(read?),
+        }
+        pair.writer.lean.frames.clear();
+        pair.reader.lean.frames.clear();
+    }
 }
 
 fn grown(before: &crate::process::Usage, after: &crate::process::Usage, sessions: usize) -> f64 {
     (after.resident_kib as f64 - before.resident_kib as f64) / (sessions * 2) as f64
 }
 
-/// The customer's bytes to the rep; the rep's acknowledgement back.
+/// The customer's bytes to the rep, and the rep's acknowledgement.
 async fn through(pair: &mut Pair) -> Result<(), Failure> {
     let payload = Bytes::from(vec![b'x'; MOVED_BYTES]);
     let header = Header { kind: Kind::File, flags: Flags::default(), channel: pair.channel, offset: pair.writer.at };
@@ -105,16 +160,5 @@ async fn through(pair: &mut Pair) -> Result<(), Failure> {
     }
     pair.reader.limit = pair.reader.at + limits::WINDOW_BYTES_MAX;
     pair.reader.lean.send_frame(&Frame::credit(pair.channel, pair.reader.at, pair.reader.limit));
-    pair.reader.lean.flush(&mut messages).await?;
-    while pair.writer.limit < pair.reader.at + limits::FILE_WINDOW_BYTES {
-        pair.writer.lean.step(&mut messages).await?;
-        for message in messages.drain(..) {
-            if let Ok(frame) = Frame::decode(message)
-                && let Some(limit) = limit_of(&frame)
-            {
-                pair.writer.limit = limit;
-            }
-        }
-    }
-    Ok(())
+    pair.reader.lean.flush(&mut messages).await
 }

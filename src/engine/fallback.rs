@@ -97,7 +97,7 @@ impl Engine {
         if self.overflow(at, id, out) {
             return;
         }
-        let Some(queue) = self.state.sessions.get(&id).and_then(Session::waiting).map(|waiting| waiting.queue) else {
+        let Some(queue) = self.state.session(id).and_then(Session::waiting).map(|waiting| waiting.queue) else {
             return;
         };
         self.emit(at, Event::Overdue { session: id, queue }, out);
@@ -118,7 +118,7 @@ impl Engine {
 
     /// R6.1: an offer ended unaccepted; what came due meanwhile is done.
     pub(super) fn after_offer(&mut self, at: Time, id: SessionId, out: &mut Vec<Stamped>) {
-        let Some(waiting) = self.state.sessions.get(&id).and_then(Session::waiting) else { return };
+        let Some(waiting) = self.state.session(id).and_then(Session::waiting) else { return };
         if waiting.move_due {
             self.overflow(at, id, out);
         } else if self.state.overdue_at(waiting).is_some_and(|due| due <= at) {

@@ -249,6 +249,10 @@ impl Outbox {
             bytes += message.len();
             sink.control(message);
         }
+        if state.control.is_empty() {
+            // Most connections have nothing to say most of the time.
+            state.control = VecDeque::new();
+        }
         while bytes < max_bytes
             && let Some(channel) = state.steered.pop_front()
         {

@@ -260,7 +260,7 @@ impl Engine {
 
     fn session_in(&self, session: SessionId) -> Result<&Session, Refusal> {
         let unknown = || Refusal::new(Reason::UnknownSession, "", format!("there is no session {session}"));
-        self.state.sessions.get(&session).ok_or_else(unknown)
+        self.state.session(session).ok_or_else(unknown)
     }
 
     fn rep_of(&self, here: &Session, by: ParticipantId, side: Side) -> Option<Party> {
