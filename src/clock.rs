@@ -1,7 +1,7 @@
-//! The one place where the wall clock is read, and the monotonic engine time made from it (W5.3).
+//! The one place where the wall clock is read, the monotonic engine time made from it (W5.3), and random delays.
 
 use crate::time::{Span, Time};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970 UTC. A clock set before 1970 reads as 0.
 #[expect(clippy::disallowed_methods, reason = "the one reader of the wall clock")]
@@ -32,8 +32,16 @@ impl EngineClock {
 
     /// The monotonic moment at which engine time reads `at`; for timers. A moment that has passed is the start.
     pub fn instant(&self, at: Time) -> Instant {
-        self.start + std::time::Duration::from_millis(at.since(self.base).0)
+        self.start + Duration::from_millis(at.since(self.base).0)
     }
+}
+
+/// A random delay below `limit`, so that a crowd does not come back at once.
+pub fn spread(limit: Duration) -> Duration {
+    let mut bytes = [0; 4];
+    // Without randomness everybody waits the same, which only costs a crowd.
+    let _ = getrandom::fill(&mut bytes);
+    limit.mul_f64(f64::from(u32::from_ne_bytes(bytes)) / (f64::from(u32::MAX) + 1.0))
 }
 
 #[cfg(test)]

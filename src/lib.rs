@@ -31,6 +31,8 @@ pub mod identity;
 #[cfg(feature = "io")]
 pub mod journal;
 #[cfg(feature = "io")]
+pub mod mail;
+#[cfg(feature = "io")]
 pub mod ops;
 #[cfg(feature = "io")]
 pub mod relay;

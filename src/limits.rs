@@ -269,6 +269,17 @@ pub const EXTERNAL_KEY: Span = Span::minutes(2 * 60);
 pub const EXTERNALS_PER_SESSION: usize = 8;
 /// A mail address, as SMTP takes it.
 pub const MAIL_ADDRESS_BYTES_MAX: usize = 254;
+/// Letters on their way to the mail server at once, a few KiB each: every invitation of a large site's worst hour.
+pub const LETTERS_ON_THEIR_WAY: usize = 1_024;
+/// Conversations with the mail server at once: few servers take more from one client.
+pub const MAIL_CONNECTIONS: usize = 4;
+/// One conversation with the mail server. RFC 5321 lets each step take minutes; who is invited has not got them.
+pub const MAIL_ATTEMPT: Span = Span::seconds(30);
+/// Tries to hand one letter over, and the pause after the first, doubled each time: over in four minutes at the latest.
+pub const MAIL_ATTEMPTS: u32 = 5;
+pub const MAIL_RETRY: Span = Span::seconds(5);
+/// How long a broker that is about to go lets conversations with the mail server end.
+pub const MAIL_FAREWELL: Span = Span::seconds(3);
 /// Requests for help that wait for one session: one for each kind of trouble it may have.
 pub const HELP_REQUESTS_PER_SESSION: usize = 4;
 /// Invitations open in one session at once: more than can be answered are a mistake.
@@ -438,6 +449,8 @@ pub const QUIC_UNVALIDATED: usize = 500;
 /// Candidates, and reps left out, that one explanation lists: what a person reads, and with names of 64 bytes a quarter
 /// of a message.
 pub const CANDIDATES_TOLD: usize = 50;
+/// Reps of a portal's public list in one answer: more than a page shows, and with names of 128 bytes two thirds of a message.
+pub const REPS_LISTED: usize = 200;
 /// Decisions about one session that an explanation lists, the newest: about half a message.
 pub const DECISIONS_TOLD: usize = 200;
 /// Journals that are read at once to explain a past decision; each takes a thread and a core while it lasts.

@@ -19,9 +19,6 @@ const ELSEWHERE: &[((u32, u32), &str)] = &[
     ((5, 2), "what an offer shows is chosen by the broker's view"),
 ];
 
-/// Rules whose tests are being written.
-const AWAITED: &[(u32, u32)] = &[(2, 5), (5, 2)];
-
 type Rule = (u32, u32);
 
 fn all() -> Vec<Rule> {
@@ -88,7 +85,6 @@ fn every_rule_has_a_story() {
         let tests = ledger.get(&rule);
         let told = tests.is_some_and(|tests| tests.iter().any(|(file, _)| file.starts_with("tests/stories/")));
         match ELSEWHERE.iter().find(|(it, _)| *it == rule) {
-            _ if AWAITED.contains(&rule) => {}
             Some(_) if told => missing.push(format!("R{}.{} has a story: it needs no reason", rule.0, rule.1)),
             Some(_) if tests.is_none() => missing.push(format!("R{}.{} has no test anywhere", rule.0, rule.1)),
             None if !told => missing.push(format!("R{}.{} has no story", rule.0, rule.1)),

@@ -94,6 +94,7 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
         data: options.data,
         disk_reserve_bytes: equipoise::limits::DISK_RESERVE_BYTES,
         person_pace: Pace::SERVICE,
+        post: None,
         site,
     };
     let follower = Box::new(ops::follow::follower());

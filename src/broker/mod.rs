@@ -6,6 +6,7 @@
 mod activity;
 mod directory;
 mod edits;
+mod invitation;
 mod kept;
 mod meter;
 mod owner;
@@ -18,6 +19,7 @@ mod view;
 mod views;
 mod waiting_room;
 
+pub use crate::engine::command::InvitationAnswer;
 pub use directory::{Connection, Directory};
 pub use meter::lines;
 pub use port::{Pace, Port};
@@ -27,7 +29,7 @@ use crate::{
     engine::{Actor, Command, Outcome, Refusal, Request, Stamped, State},
     identity::{Attempts, Bound, KeyShape, KeyTry, LinkSeed, NoTry, Passwords, SecondFactors, Secret, Tokens},
     ids::*,
-    limits,
+    limits, mail,
     relay::{Outbox, RelayCounters},
     wire::{
         CloseCode, Work,
@@ -100,6 +102,8 @@ pub(crate) struct Shared {
     tokens: Tokens,
     attempts: Attempts,
     second_factors: SecondFactors,
+    /// None: this broker sends no mail.
+    post: Option<mail::Post>,
     pub(crate) counters: RelayCounters,
     /// One for each transport of a leg's reader.
     leg_counters: [Arc<RelayCounters>; 3],
@@ -129,6 +133,8 @@ pub struct Settings {
     pub disk_reserve_bytes: u64,
     /// What people may send; [`Pace::PERSON`] but where a load test plays many of them on one console.
     pub person_pace: Pace,
+    /// None: no mail is sent.
+    pub post: Option<mail::Post>,
     /// Imported where the journal is empty.
     pub site: crate::site::raw::RawSite,
 }
@@ -173,6 +179,7 @@ impl Broker {
             counters: RelayCounters::new(meter::LINES),
             leg_counters: std::array::from_fn(|_| Arc::new(RelayCounters::new(meter::LINES))),
             person_pace: settings.person_pace,
+            post: settings.post.clone(),
             shutdown,
         });
         let owner = owner::Owner::open(settings, folder.clone(), shared.clone(), receiver, follower).await?;
@@ -217,10 +224,7 @@ impl Broker {
         let entered = self.attach(way, hello, origin).await;
         if let Some(tried) = tried {
             match &entered {
-                Err(denied) if denied.code == CloseCode::Gone => {
-                    self.shared.attempts.wrong(tried);
-                    metrics::counter!("equipoise_key_failures_total", "reason" => "wrong").increment(1);
-                }
+                Err(denied) if denied.code == CloseCode::Gone => self.wrong_key(tried),
                 _ => self.shared.attempts.give_back(tried),
             }
         }
@@ -271,6 +275,11 @@ impl Broker {
             denied
         })?;
         Ok((hash, tried))
+    }
+
+    fn wrong_key(&self, tried: KeyTry) {
+        self.shared.attempts.wrong(tried);
+        metrics::counter!("equipoise_key_failures_total", "reason" => "wrong").increment(1);
     }
 
     /// What needs no look at the site's state; for a session key, with the try that it is.

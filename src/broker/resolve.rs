@@ -24,6 +24,9 @@ pub enum Look {
     Past(SessionId, Option<u32>),
     /// A dry run (R9.2).
     ExplainAsk(Box<command::Ask>),
+    /// Whom a portal shows (R2.1).
+    RepList(PortalId),
+    Notices,
     Site(u64),
 }
 
@@ -107,6 +110,27 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::MakeServiceKey { name } => {
             Command::MakeServiceKey { name: bounded("name", name, limits::NAME_BYTES_MAX)?, token: hash }
         }
+        Do::Notices {} => {
+            if !state.may_edit_notices(actor) {
+                return Err(Refusal::new(
+                    Reason::NotPermitted,
+                    "R10.1",
+                    "only who may edit customer notices reads them",
+                ));
+            }
+            return Ok(Resolved::Look(Look::Notices));
+        }
+        Do::RepList { portal: code } => {
+            if !matches!(actor, Actor::Service(_) | Actor::System) {
+                return Err(Refusal::new(Reason::NotPermitted, "R2.1", "only a service account reads a portal's list"));
+            }
+            let known = site.codes.portals.get(&code.to_lowercase()).copied();
+            let portal = known.ok_or_else(|| malformed("portal", format!("no portal has the code “{code}”")))?;
+            if !site.portals.get(&portal).is_some_and(|portal| portal.rep_list) {
+                return Err(Refusal::new(Reason::NotPermitted, "R2.1", "this portal shows no list of reps"));
+            }
+            return Ok(Resolved::Look(Look::RepList(portal)));
+        }
         Do::Explain { session: s, past, offer } => {
             may_explain(state, actor, session(s), past || offer.is_some())?;
             let look = if past || offer.is_some() { Look::Past(session(s), offer) } else { Look::Explain(session(s)) };
@@ -165,6 +189,8 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Extended { .. }
         | Do::Logout {}
         | Do::Ask(_)
+        | Do::Notices {}
+        | Do::RepList { .. }
         | Do::ExplainAsk(_)
         | Do::MakeKey { .. }
         | Do::PublishNotice { .. }

@@ -5,8 +5,9 @@ use super::resolve::{address, username};
 pub use crate::engine::event::name_of;
 use crate::{
     engine::{
-        Queue, Session, State,
+        Actor, Queue, Session, State,
         event::ChannelSpec,
+        notices::CustomerNotice,
         session::{Role, Stage},
         tools::Granted,
     },
@@ -16,7 +17,10 @@ use crate::{
     site::{SessionKind, Site},
     wire::{
         EncodedRights, Kind,
-        control::{ChannelView, Ev, ParticipantView, RepView, SessionView, TeamView, ToolView, Value},
+        control::{
+            ChannelView, Done, Ev, ListedRep, NoticeView, ParticipantView, RepView, SessionView, TeamView, ToolView,
+            Value,
+        },
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,6 +108,29 @@ fn participants_in_public(state: &State, session: &Session, attached: impl Fn(Pa
 
 /// A rep whose site shows no names (R10.2).
 const HIDDEN_NAME: &str = "Agent";
+
+pub fn notices(state: &State) -> Done {
+    let by = |actor: Actor| match actor {
+        Actor::Party(Party::Rep(user)) | Actor::Admin(user) => username(&state.site, user),
+        _ => String::new(),
+    };
+    let one = |(id, notice): (NoticeId, &CustomerNotice)| NoticeView {
+        notice: id.0,
+        text: notice.text.clone(),
+        by: by(notice.by),
+        until_ms: notice.until.map(|until| until.0),
+    };
+    Done::Notices { notices: state.notices.live().map(one).collect() }
+}
+
+/// R2.1: whom this portal shows, as many as fit a message.
+pub fn rep_list(state: &State, portal: PortalId) -> Done {
+    let site = &state.site;
+    let listed = state.rep_list(portal).unwrap_or_default();
+    let more = listed.len() > limits::REPS_LISTED;
+    let one = |user: UserId| ListedRep { queue: Queue::Personal(user).address(site), name: public_name(site, user) };
+    Done::RepList { reps: listed.into_iter().take(limits::REPS_LISTED).map(one).collect(), more }
+}
 
 /// A rep as customers may know them.
 pub fn public_name(site: &Site, user: UserId) -> String {

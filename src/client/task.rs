@@ -7,6 +7,7 @@ use super::{
     state::{BrokerFault, Heard, Shared, code_or_normal},
 };
 use crate::{
+    clock::spread,
     framing::{
         Link,
         websocket::{Fault, Item, Step},
@@ -360,8 +361,5 @@ async fn dialled(dialling: &mut Dialling) -> Result<Link, ClientError> {
 /// Full jitter: anything up to the base doubled with each attempt, and up to the cap.
 fn jitter(attempt: u32) -> Duration {
     let ceiling = limits::RECONNECT_BASE.0.saturating_mul(1 << attempt.min(16)).min(limits::RECONNECT_CAP.0);
-    let mut bytes = [0; 8];
-    // Without randomness the delay is none, and grows no crowd by itself.
-    let _ = getrandom::fill(&mut bytes);
-    Duration::from_millis(u64::from_ne_bytes(bytes) % (ceiling + 1))
+    spread(Duration::from_millis(ceiling))
 }

@@ -48,7 +48,7 @@ impl Engine {
                 }
             }
         }
-        self.below_hard_cap(rep)?;
+        self.may_serve(rep, session)?;
         Ok(Outcome::Session(self.serve(now, id, rep, AcceptedHow::Take, out)))
     }
 
@@ -67,7 +67,14 @@ impl Engine {
                 Place::by_age(session.first_queued, session.id)
             }
         });
-        let next = self.user_teams(rep).filter_map(|team| index.backlog.takeable(team).next()).chain(mine).min();
+        let may = |place: &Place| {
+            self.state.sessions.get(&place.session).is_some_and(|session| !self.state.lens_bars(session, rep))
+        };
+        let next = self
+            .user_teams(rep)
+            .filter_map(|team| index.backlog.takeable(team).find(may))
+            .chain(mine.filter(may))
+            .min();
         let Some(Place { session, .. }) = next else {
             return refuse(Reason::QueueEmpty, "R7.2", "nothing waits in your teams");
         };

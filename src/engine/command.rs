@@ -251,7 +251,7 @@ pub enum Command {
         token: SecretHash,
         answer: InvitationAnswer,
     },
-    /// The invitation with this token could not be mailed.
+    /// The invitation with this token, or the key with this hash, could not be mailed.
     MailFailed {
         token: SecretHash,
     },

@@ -25,7 +25,7 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
-    /// R7.7; the hard cap stops it like any act by hand (R3).
+    /// R7.7; what stops acts by hand stops it (R3, R1.4).
     pub(super) fn resume(
         &mut self,
         now: Time,
@@ -34,12 +34,13 @@ impl Engine {
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
         let rep = self.console_of(actor)?;
-        match self.session_of(id)?.stage {
+        let session = self.session_of(id)?;
+        match session.stage {
             Stage::Held { owner, .. } if owner == rep => {}
             Stage::Held { .. } => return refuse(Reason::NotOwner, "R7.7", "only its owner resumes a session"),
             _ => return refuse(Reason::WrongState, "R7.7", "this session is not held"),
         }
-        self.below_hard_cap(rep)?;
+        self.may_serve(rep, session)?;
         self.emit(now, Event::Resumed { session: id }, out);
         Ok(Outcome::Done)
     }

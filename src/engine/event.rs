@@ -291,6 +291,12 @@ pub enum Event {
         key: SecretHash,
         expires_at: Time,
     },
+    /// The letter with an external rep's key did not go out (R7.5).
+    MailFailed {
+        session: SessionId,
+        by: UserId,
+        address: String,
+    },
     ExternalJoined {
         session: SessionId,
         participant: ParticipantId,

@@ -87,7 +87,8 @@ impl State {
         let portal_bars = index::portal_bars(&self.site, session, team_id);
         for user_id in team.members.keys() {
             let Some(user) = self.site.users.get(user_id) else { continue };
-            let tests = SessionTests { rejected: session.rejected_by.contains(user_id), portal_bars };
+            let rejected = session.rejected_by.contains(user_id);
+            let tests = SessionTests { rejected, portal_bars, lens_bars: self.lens_bars(session, *user_id) };
             let console = self.consoles.get(user_id);
             if let Some(test) = first_failed(user, team_id, team, console, tests, now) {
                 explanation.rejected.insert(*user_id, test);

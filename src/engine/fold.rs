@@ -194,6 +194,10 @@ impl State {
             console.sessions = if up { console.sessions + 1 } else { console.sessions.saturating_sub(1) };
             console.changed = at;
         });
+        // What waits may have been barred from them by that session alone (R1.4).
+        if !up && self.consoles.contains_key(&user) {
+            self.index.fresh_reps.insert(user);
+        }
     }
 
     /// The wall clock may have been set: what ends by it is looked at anew.

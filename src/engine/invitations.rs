@@ -151,7 +151,8 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
-    /// No server took the mail: who invited learns it at once instead of when the invitation runs out.
+    /// No server took the mail: who invited learns it at once instead of when the invitation runs out. An external rep's key
+    /// stays good: who invited has it too.
     pub(super) fn mail_failed(
         &mut self,
         now: Time,
@@ -164,6 +165,9 @@ impl Engine {
         }
         if let Some((session, user, false)) = self.mailed_to(token) {
             self.invite_gone(now, session, Queue::Personal(user), "mail_failed", out);
+        } else if let Some(key) = self.state.keys.external(token) {
+            let (session, by, address) = (key.session, key.by, key.address.clone());
+            self.emit(now, Event::MailFailed { session, by, address }, out);
         }
         Ok(Outcome::Done)
     }

@@ -35,8 +35,10 @@ mod index;
 mod invitations;
 mod offers;
 mod reach;
+mod rep_list;
 mod settings;
 mod sharing;
+mod taking;
 
 pub use command::{Actor, Command, Entry, Queue, Request, Turn};
 pub use event::{Event, Outcome, Stamped};
@@ -360,16 +362,6 @@ impl Engine {
 
     fn user_teams(&self, user: UserId) -> impl Iterator<Item = TeamId> {
         self.state.site.users.get(&user).into_iter().flat_map(|user| user.teams.keys().copied())
-    }
-
-    /// R3: the one limit that stops manual acts.
-    fn below_hard_cap(&self, rep: UserId) -> Result<(), Refusal> {
-        let most = self.state.site.options.max_active_sessions;
-        let active = self.state.consoles.get(&rep).map_or(0, |console| console.sessions);
-        if most != 0 && active >= most {
-            return refuse(Reason::HardCap, "R3", "the most sessions a rep may have at once are active");
-        }
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Customer notices, such as that of an outage: whoever waits is told while they hold (R10.1).
 
-use super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped, refusal::refuse};
+use super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped, State, refusal::refuse};
 use crate::{
     ids::*,
     limits,
@@ -101,13 +101,23 @@ impl Engine {
     }
 
     fn may_edit_notices(&self, actor: Actor) -> Result<(), Refusal> {
+        match self.state.may_edit_notices(actor) {
+            true => Ok(()),
+            false => refuse(Reason::NotPermitted, "R10.1", "customer notices need their permission"),
+        }
+    }
+}
+
+impl State {
+    /// Whoever has the permission, administrators, and the broker itself.
+    pub fn may_edit_notices(&self, actor: Actor) -> bool {
+        let permissions = [UserPermission::EditCustomerNotices, UserPermission::Administrator];
         match actor {
-            Actor::Party(Party::Rep(user)) | Actor::Admin(user)
-                if self.may(user, UserPermission::EditCustomerNotices) =>
-            {
-                Ok(())
-            }
-            _ => self.administrator(actor),
+            Actor::System => true,
+            Actor::Party(Party::Rep(user)) | Actor::Admin(user) => self.site.users.get(&user).is_some_and(|user| {
+                user.enabled && permissions.iter().any(|permission| user.permissions.contains(permission))
+            }),
+            _ => false,
         }
     }
 }

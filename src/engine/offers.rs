@@ -69,8 +69,11 @@ impl Engine {
         let index = &self.state.index;
         let none = Held::new();
         let held = index.roster.held(rep).unwrap_or(&none);
-        let rejected = |session: SessionId| self.state.sessions[&session].rejected_by.contains(&rep);
-        index.roster.ready_teams(rep).filter_map(|team| index.backlog.first_for(team, rep, held, rejected)).min()
+        let barred = |session: SessionId| {
+            let session = &self.state.sessions[&session];
+            session.rejected_by.contains(&rep) || self.state.lens_bars(session, rep)
+        };
+        index.roster.ready_teams(rep).filter_map(|team| index.backlog.first_for(team, rep, held, barred)).min()
     }
 
     /// R4: the rep this session is offered to, of those eligible (R3).
@@ -78,7 +81,7 @@ impl Engine {
         let session = self.state.sessions.get(&id)?;
         let demand = self.state.index.backlog.demand(id)?;
         let avoided = avoid.iter().find(|(session, _)| *session == id).map(|(_, rep)| *rep);
-        let may = |rep: UserId| !session.rejected_by.contains(&rep);
+        let may = |rep: UserId| !session.rejected_by.contains(&rep) && !self.state.lens_bars(session, rep);
         self.state.pick_but(session, demand, avoided, may)
     }
 
@@ -104,7 +107,7 @@ impl Engine {
         if waiting.offer.as_ref().is_none_or(|offer| offer.rep != rep) {
             return refuse(Reason::OfferGone, "R5.3", "this offer is gone");
         }
-        self.below_hard_cap(rep)?;
+        self.may_serve(rep, session)?;
         Ok(Outcome::Session(self.serve(now, id, rep, AcceptedHow::Offer, out)))
     }
 

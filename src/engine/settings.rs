@@ -24,11 +24,19 @@ impl Engine {
     ) -> Result<Outcome, Refusal> {
         self.administrator(actor)?;
         let checked = Site::check(raw.clone(), Some(&self.state.site));
-        let checked =
-            checked.and_then(|site| too_far(&site, self.state.wall_ms(now)).map_or(Ok(()), |it| Err(vec![it])));
-        if let Err(problems) = checked {
+        let checked = checked.and_then(|site| match too_far(&site, self.state.wall_ms(now)) {
+            None => Ok(site),
+            Some(problem) => Err(vec![problem]),
+        });
+        let site = checked.map_err(|problems| {
             let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            return Err(Refusal::new(Reason::BadSite, "", all.join("; ")));
+            Refusal::new(Reason::BadSite, "", all.join("; "))
+        })?;
+        if let Actor::Admin(user) = actor
+            && !site.users.contains_key(&user)
+        {
+            let message = "nobody deletes their own account: another administrator does";
+            return Err(Refusal::new(Reason::BadSite, "", message));
         }
         let before = self.rights_before();
         self.emit(now, Event::SiteApplied { site: Box::new(raw.clone()) }, out);

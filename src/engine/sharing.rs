@@ -39,7 +39,7 @@ impl Engine {
             return refuse(Reason::NotPermitted, "R7.6", "joining needs an invitation or a higher role");
         }
         if monitors.is_none() {
-            self.below_hard_cap(rep)?;
+            self.may_serve(rep, session)?;
         }
         if let Some(to) = invite {
             self.emit(now, Event::InviteGone { session: id, to, reason: "joined".to_owned() }, out);
@@ -94,7 +94,7 @@ impl Engine {
             return refuse(Reason::NotPermitted, "R7.6", "taking over needs a higher role in the owner's team");
         }
         if session.participant_of(Party::Rep(rep)).is_none() {
-            self.below_hard_cap(rep)?;
+            self.may_serve(rep, session)?;
         }
         let rule = OwnerRule::TakeOver;
         self.emit(now, Event::OwnerChanged { session: id, from: Some(owner), to: rep, rule }, out);

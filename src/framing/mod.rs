@@ -22,6 +22,8 @@ pub const WEBSOCKET_PATH: &str = "/v1/ws";
 pub const SIGN_IN_PATH: &str = "/v1/sign-in";
 pub const SECOND_FACTOR_PATH: &str = "/v1/second-factor";
 pub const TICKET_PATH: &str = "/v1/ticket";
+/// The page that the links of a mailed invitation open, and where its button sends the answer.
+pub const INVITATION_PATH: &str = "/v1/invitation";
 
 /// A connection that carries messages, whatever it runs on. One task owns it.
 #[derive(Debug)]

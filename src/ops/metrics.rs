@@ -357,6 +357,13 @@ pub const TABLE: &[Metric] = &[
         "Session keys that led nowhere: unknown, used or expired, one try too many from there, or shown without the work that the open breaker asks for.",
         "",
     ),
+    counter(
+        "equipoise_mails_total",
+        "letters",
+        &[("outcome", &["sent", "failed", "dropped"])],
+        "Letters that the mail server took, that it did not take in all tries, or for which too many were on their way.",
+        "sum + on their way = invitations by mail",
+    ),
     histogram(
         "equipoise_journal_commit_seconds",
         &[],

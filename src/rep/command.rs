@@ -1,4 +1,6 @@
-//! The words a rep types. A command is parsed whole before anything is done.
+//! The commands a rep types. One is parsed whole before anything is done.
+
+use super::words::{Words, keys};
 
 /// One line of the console.
 #[derive(Clone, PartialEq, Debug)]
@@ -74,6 +76,13 @@ pub enum Command {
     Extended(bool),
     Switch(String),
     Status(String),
+    /// To every customer who waits, for so many minutes; left out: until it is withdrawn.
+    Notice {
+        text: String,
+        minutes: Option<u64>,
+    },
+    Notices,
+    Withdraw(u32),
     /// As it stands with its past, or one offer of it.
     Explain(Option<u32>),
     End,
@@ -125,6 +134,8 @@ assist ISSUE                    ask a colleague to join and help
 join N | leave | takeover N     go into a session, out of it, or own it
 extended on|off                 may be invited by mail while logged out
 switch ws|quic                  change the transport; nothing is lost
+notice [--for MINUTES] TEXT     tell every customer who waits; without a time until it is withdrawn
+notices | withdraw N            what they are told | end notice N
 status CODE                     available, away, busy or the site's own
 explain [OFFER]                 why the session waits or was offered as it was, or one past offer of it
 wait offer|end|SECONDS          for scripts
@@ -150,10 +161,13 @@ impl Command {
                 _ => Ok(Self::Type(text)),
             };
         }
+        if name == "notice" {
+            return notice(rest);
+        }
         if name == "clip" {
             return Ok(Self::Clip((!rest.is_empty()).then(|| rest.to_owned())));
         }
-        let mut words = Words { command: name, words: split(rest)? };
+        let mut words = Words::of(name, rest)?;
         let command = match name {
             "" => Self::Nothing,
             "queues" => Self::Queues,
@@ -210,6 +224,8 @@ impl Command {
             },
             "share" => Self::Share(words.need("a queue or a rep")?),
             "switch" => Self::Switch(words.need("ws or quic")?),
+            "notices" => Self::Notices,
+            "withdraw" => Self::Withdraw(words.number("a notice's number")?),
             "status" => Self::Status(words.need("a status")?),
             "explain" => Self::Explain(words.maybe().map(|text| words.parse(&text)).transpose()?),
             "end" => Self::End,
@@ -253,115 +269,20 @@ impl Command {
     }
 }
 
-/// `ctrl+alt+delete`: each by name, or a character.
-fn keys(text: &str) -> Result<Vec<u32>, String> {
-    text.split('+').map(|name| keysym(name).ok_or_else(|| format!("press: there is no key `{name}`"))).collect()
-}
-
-/// The X11 keysym of a key.
-fn keysym(name: &str) -> Option<u32> {
-    let name = name.to_lowercase();
-    Some(match name.as_str() {
-        "enter" | "return" => 0xff0d,
-        "tab" => 0xff09,
-        "backspace" => 0xff08,
-        "escape" | "esc" => 0xff1b,
-        "delete" => 0xffff,
-        "insert" => 0xff63,
-        "home" => 0xff50,
-        "left" => 0xff51,
-        "up" => 0xff52,
-        "right" => 0xff53,
-        "down" => 0xff54,
-        "pageup" => 0xff55,
-        "pagedown" => 0xff56,
-        "end" => 0xff57,
-        "shift" => 0xffe1,
-        "ctrl" => 0xffe3,
-        "alt" => 0xffe9,
-        "super" => 0xffeb,
-        "space" => 0x20,
-        "plus" => 0x2b,
-        other => {
-            let number = other.strip_prefix('f').and_then(|number| number.parse::<u32>().ok());
-            let mut letters = other.chars();
-            match (number, letters.next(), letters.next()) {
-                (Some(number @ 1..=24), ..) => 0xffbd + number,
-                (_, Some(one @ (' '..='~' | '\u{a0}'..='\u{ff}')), None) => u32::from(one),
-                _ => return None,
-            }
+/// The text as it was typed, after how long it lives.
+fn notice(rest: &str) -> Result<Command, String> {
+    let (minutes, text) = match rest.strip_prefix("--for") {
+        None => (None, rest),
+        Some(rest) => {
+            let (minutes, text) = rest.trim_start().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
+            let minutes = minutes.parse().map_err(|_| format!("notice: `{minutes}` is no number of minutes"))?;
+            (Some(minutes), text.trim())
         }
-    })
-}
-
-/// The words after a command's name.
-struct Words<'a> {
-    command: &'a str,
-    words: Vec<String>,
-}
-
-impl Words<'_> {
-    fn maybe(&mut self) -> Option<String> {
-        (!self.words.is_empty()).then(|| self.words.remove(0))
+    };
+    match text.is_empty() {
+        true => Err("notice needs a text".into()),
+        false => Ok(Command::Notice { text: text.to_owned(), minutes }),
     }
-
-    fn rest(&mut self) -> String {
-        std::mem::take(&mut self.words).join(" ")
-    }
-
-    fn need(&mut self, what: &str) -> Result<String, String> {
-        self.maybe().ok_or_else(|| format!("{} needs {what}", self.command))
-    }
-
-    fn flag(&mut self, name: &str) -> bool {
-        let before = self.words.len();
-        self.words.retain(|word| word != name);
-        before != self.words.len()
-    }
-
-    fn option(&mut self, name: &str) -> Result<Option<String>, String> {
-        let Some(at) = self.words.iter().position(|word| word == name) else { return Ok(None) };
-        self.words.remove(at);
-        if at < self.words.len() { Ok(Some(self.words.remove(at))) } else { Err(format!("{name} needs a value")) }
-    }
-
-    fn parse<T: std::str::FromStr>(&self, text: &str) -> Result<T, String> {
-        text.parse().map_err(|_| format!("{}: `{text}` is not a number that fits", self.command))
-    }
-
-    fn number<T: std::str::FromStr>(&mut self, what: &str) -> Result<T, String> {
-        let text = self.need(what)?;
-        self.parse(text.trim_start_matches('s'))
-    }
-
-    fn maybe_number(&mut self) -> Result<Option<u64>, String> {
-        if self.words.is_empty() { Ok(None) } else { self.number("").map(Some) }
-    }
-
-    fn done(&self) -> Result<(), String> {
-        self.words.first().map_or(Ok(()), |word| Err(format!("{}: what is `{word}`?", self.command)))
-    }
-}
-
-/// At spaces, except within single or double quotes.
-fn split(text: &str) -> Result<Vec<String>, String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    for c in text.chars() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, c) if c.is_whitespace() => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(c),
-        }
-    }
-    if quote.is_some() {
-        return Err("a quote is not closed".into());
-    }
-    words.extend(word);
-    Ok(words)
 }
 
 #[cfg(test)]
@@ -397,6 +318,10 @@ mod tests {
         assert_eq!(parse("click 3 4"), Command::Click(3, 4));
         assert_eq!(parse("wait offer"), Command::Wait(WaitFor::Offer));
         assert_eq!(parse("wait 3"), Command::Wait(WaitFor::Seconds(3)));
+        let notice = |text: &str, minutes| Command::Notice { text: text.into(), minutes };
+        assert_eq!(parse("notice  we're back at ten"), notice("we're back at ten", None));
+        assert_eq!(parse("notice --for 90 the line is down"), notice("the line is down", Some(90)));
+        assert_eq!(parse("withdraw 3"), Command::Withdraw(3));
         assert_eq!(parse(""), Command::Nothing);
     }
 
@@ -411,6 +336,8 @@ mod tests {
         assert_eq!(wrong("screen --save"), "--save needs a value");
         assert_eq!(wrong("click 70000 1"), "click: `70000` is not a number that fits");
         assert_eq!(wrong("chat"), "chat needs a text");
+        assert_eq!(wrong("notice --for 5"), "notice needs a text");
+        assert_eq!(wrong("notice --for ever we are closed"), "notice: `ever` is no number of minutes");
     }
 
     #[test]

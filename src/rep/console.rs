@@ -8,6 +8,7 @@ use super::{
     files,
     hub::Hub,
     keyboard::Keyboard,
+    notices,
     screen::Screen,
     shell::{Left, RemoteShell},
     view,
@@ -225,6 +226,11 @@ impl Console {
             Command::Extended(on) => {
                 let said = format!("extended availability is {}", if on { "on" } else { "off" });
                 self.act(Do::Extended { on }, said).await
+            }
+            Command::Notice { text, minutes } => notices::publish(self, text, minutes).await,
+            Command::Notices => notices::list(self).await,
+            Command::Withdraw(notice) => {
+                self.act(Do::WithdrawNotice { notice }, format!("notice {notice} is withdrawn")).await
             }
             Command::Switch(transport) => self.switch(&transport).await,
             Command::Status(code) => {

@@ -187,7 +187,7 @@ impl Hub {
         self.look(|view| view.listening.remove(&channel.channel));
     }
 
-    fn now_ms(&self) -> u64 {
+    pub fn now_ms(&self) -> u64 {
         let (now_ms, read) = *self.clock.lock();
         now_ms.saturating_add(u64::try_from(read.elapsed().as_millis()).unwrap_or(u64::MAX))
     }

@@ -10,10 +10,12 @@ mod files;
 mod filter;
 mod hub;
 mod keyboard;
+mod notices;
 mod output;
 mod screen;
 mod shell;
 mod view;
+mod words;
 
 pub use explain::explanation;
 pub use filter::Filter;

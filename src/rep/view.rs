@@ -73,6 +73,13 @@ impl View {
             Ev::Invited { session, by, .. } => {
                 Some(format!("{} invites you into s{session}: join {session}", plain(by)))
             }
+            Ev::InvitationGone { session, to, reason } => {
+                Some(format!("your invitation of {} into s{session} is over: {}", plain(to), plain(reason)))
+            }
+            Ev::MailFailed { session, address } => Some(format!(
+                "the letter to {} about s{session} did not go out: give them the key yourself",
+                plain(address)
+            )),
             Ev::LogoutNotice { minutes } => {
                 Some(format!("your login schedule ends in {minutes} min: you are logged out then"))
             }

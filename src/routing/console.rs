@@ -60,6 +60,7 @@ pub enum Test {
     Exempt,
     WrapUp,
     Portal,
+    Lens,
 }
 
 impl Test {
@@ -78,6 +79,7 @@ impl Test {
             Self::Exempt => "exempt",
             Self::WrapUp => "wrap_up",
             Self::Portal => "portal",
+            Self::Lens => "lens",
         }
     }
 }
@@ -161,11 +163,12 @@ impl Console {
     }
 }
 
-/// What a session adds to the tests: R3.8 and R3.12.
+/// What a session adds to the tests: R3.8, R3.12, and R1.4 of a camera.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SessionTests {
     pub rejected: bool,
     pub portal_bars: bool,
+    pub lens_bars: bool,
 }
 
 /// The first test that keeps this rep from being offered a session in this team; none: eligible (R3).
@@ -184,6 +187,7 @@ pub fn first_failed(
         (Test::Deferred, now < console.deferred_until(team.defer_after_login)),
         (Test::WrapUp, now < console.wraps_until(team.wrap_up)),
         (Test::Portal, session.portal_bars),
+        (Test::Lens, session.lens_bars),
     ];
     console.own_tests(user).into_iter().chain(others).filter(|(_, fails)| *fails).map(|(test, _)| test).min()
 }

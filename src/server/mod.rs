@@ -3,6 +3,7 @@
 
 pub mod demo;
 mod gather;
+mod post;
 pub mod settings;
 pub mod setup;
 mod setup_token;
@@ -17,6 +18,7 @@ use crate::{
     framing::ALPN,
     ids::UserId,
     limits,
+    mail::Post,
     ops::{self, Check, Health, http::OpsListener, metrics::Recorder},
     site::{
         Site, UserPermission,
@@ -47,6 +49,12 @@ pub enum ServerError {
     #[error(transparent)]
     Ops(#[from] ops::http::OpsError),
     #[error(transparent)]
+    Mail(#[from] crate::mail::MailError),
+    #[error("{key} {path}: {source}")]
+    MailFile { key: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("mail.password_file {path}: {why}")]
+    MailPassword { path: PathBuf, why: &'static str },
+    #[error(transparent)]
     Setup(#[from] setup::SetupError),
     #[error("the broker ended during its start")]
     Ended,
@@ -57,7 +65,14 @@ pub enum ServerError {
 impl ServerError {
     /// The operator's settings or files are wrong, rather than the machine.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::SiteFile { .. } | Self::Site { .. })
+        matches!(
+            self,
+            Self::SiteFile { .. }
+                | Self::Site { .. }
+                | Self::Mail(_)
+                | Self::MailFile { .. }
+                | Self::MailPassword { .. }
+        )
     }
 }
 
@@ -69,6 +84,7 @@ pub struct Server {
     /// Of the operations listener, if there is one.
     pub ops: Option<SocketAddr>,
     settings: Settings,
+    post: Option<Post>,
     /// Cancelled first: nobody new, everybody is told.
     shutdown: CancellationToken,
     /// Cancelled last, so that operators can watch the drain.
@@ -99,10 +115,12 @@ impl Server {
             None => None,
         };
         let site = read_site(&settings)?;
+        let post = settings.mail.as_ref().map(post::open).transpose()?;
         let broker_settings = broker::Settings {
             data: settings.data_folder.clone(),
             disk_reserve_bytes: settings.reserve_bytes,
             person_pace: broker::Pace::PERSON,
+            post: post.clone(),
             site,
         };
         let (broker, owner) =
@@ -130,7 +148,7 @@ impl Server {
         }
         health.pass(Check::Started);
         let ops = ops_address;
-        Ok(Self { broker, health, recorder, ops, settings, shutdown, ops_stop, owner, owner_ended, watchers })
+        Ok(Self { broker, health, recorder, ops, settings, post, shutdown, ops_stop, owner, owner_ended, watchers })
     }
 
     /// Waits until the owner of the site has ended without being told to: then nobody is served, and the process should
@@ -221,8 +239,12 @@ impl Server {
     /// the operations listener goes last. False if something did not end in time.
     pub async fn stop(self, doors: Option<Doors>) -> bool {
         self.health.fail(Check::Draining, "the broker is about to stop");
-        self.shutdown.cancel();
         let ordered = async {
+            // The owner still hears of letters that no server took.
+            if let Some(post) = &self.post {
+                post.close().await;
+            }
+            self.shutdown.cancel();
             if let Some(doors) = doors {
                 doors.tasks.wait().await;
             }

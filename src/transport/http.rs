@@ -1,7 +1,7 @@
 //! The public HTTP listener: accepts, speaks TLS, answers the few plain requests there are, and upgrades the rest to
 //! WebSocket. Accepting does nothing but accept and spawn, so nobody's handshake holds up another's (H-01…H-04).
 
-use super::{PerAddress, per_address::Place, problem, pump, sign_in};
+use super::{PerAddress, invitation, per_address::Place, problem, pump, sign_in};
 use crate::{
     broker::{Broker, Origin, TransportName},
     framing::{
@@ -203,6 +203,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route(WEBSOCKET_PATH, routing::get(upgrade))
         .route("/healthz", routing::get(health))
         .merge(sign_in::routes())
+        .merge(invitation::routes())
         .fallback(async || problem::response(StatusCode::NOT_FOUND, "not_found", "there is nothing here"))
         .method_not_allowed_fallback(async || {
             problem::response(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "another method is meant")

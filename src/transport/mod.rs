@@ -3,6 +3,7 @@
 //! socket.
 
 mod http;
+mod invitation;
 mod pace;
 mod per_address;
 mod problem;
@@ -17,7 +18,7 @@ pub use http::{HttpListener, HttpSettings, ListenError};
 pub use per_address::PerAddress;
 pub use quic::{QuicListener, QuicSettings};
 
-use crate::{broker::Broker, limits, time::Span, wire::CloseCode};
+use crate::{broker::Broker, clock::spread, limits, time::Span, wire::CloseCode};
 use std::time::Duration;
 
 const HANDSHAKE: Duration = duration(limits::HANDSHAKE);
@@ -51,7 +52,7 @@ fn code_name(number: u16) -> &'static str {
 /// they do not all come back at once.
 fn close_all(broker: &Broker) {
     for connection in broker.directory().connections() {
-        let retry_after = pace::spread(duration(limits::RESTART_SPREAD));
+        let retry_after = spread(duration(limits::RESTART_SPREAD));
         let retry_after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
         connection.outbox.close(CloseCode::Restart, "the broker is about to restart", Some(retry_after_ms));
     }

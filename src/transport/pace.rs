@@ -1,7 +1,7 @@
-//! How fast a connection may speak, and random delays.
+//! How fast a connection may speak.
 
 use crate::broker::Pace;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A token bucket over control messages (W4.3).
 #[derive(Debug)]
@@ -32,18 +32,11 @@ impl Bucket {
     }
 }
 
-/// A random delay below `limit`.
-pub(super) fn spread(limit: Duration) -> Duration {
-    let mut bytes = [0; 4];
-    // Without randomness everybody is told the same delay, which only costs a crowd.
-    let _ = getrandom::fill(&mut bytes);
-    limit.mul_f64(f64::from(u32::from_ne_bytes(bytes)) / (f64::from(u32::MAX) + 1.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::limits;
+    use std::time::Duration;
 
     #[test]
     fn w4_3_a_person_sends_a_burst_of_200_and_then_50_a_second() {

@@ -24,6 +24,10 @@ pub(super) fn response(status: StatusCode, code: &str, detail: &str) -> Response
     build(status, code, detail, None)
 }
 
+pub(super) fn too_slow() -> Response {
+    response(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long")
+}
+
 /// A refusal of the broker.
 pub(super) fn refused(refused: &Refused) -> Response {
     let status = match refused.code.as_str() {
@@ -31,6 +35,7 @@ pub(super) fn refused(refused: &Refused) -> Response {
         "rate_limited" => StatusCode::TOO_MANY_REQUESTS,
         "overloaded" | "draining" | "storage" => StatusCode::SERVICE_UNAVAILABLE,
         "not_permitted" => StatusCode::FORBIDDEN,
+        "key_gone" => StatusCode::GONE,
         _ => StatusCode::BAD_REQUEST,
     };
     build(status, &refused.code, &refused.message, refused.retry_after_ms)

@@ -63,7 +63,7 @@ impl FromRequest<Arc<Shared>> for Caller {
         match timeout(super::BODY, body).await {
             Ok(Ok(Json(credentials))) => Ok(Self { credentials, origin }),
             Ok(Err(rejection)) => Err(bad_body(&rejection)),
-            Err(_) => Err(too_slow()),
+            Err(_) => Err(problem::too_slow()),
         }
     }
 }
@@ -116,7 +116,7 @@ async fn ticket(State(shared): State<Arc<Shared>>, headers: HeaderMap, request: 
         Ok(Err(rejection)) => {
             return problem::response(rejection.status(), "malformed", "the body is `{\"role\"}` in JSON, or none");
         }
-        Err(_) => return too_slow(),
+        Err(_) => return problem::too_slow(),
     };
     let role = body.map_or_else(|| "rep".to_owned(), |Json(wanted)| wanted.role);
     if !matches!(role.as_str(), "rep" | "admin") {
@@ -145,8 +145,4 @@ fn bad_body(rejection: &JsonRejection) -> Response {
         "malformed",
         "the body is `{\"username\", \"password\"}` in JSON, with `code` where there is a second factor, at most 8 KiB",
     )
-}
-
-fn too_slow() -> Response {
-    problem::response(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long")
 }

@@ -160,6 +160,7 @@ async fn h_102_a_sealing_key_that_others_may_read_or_that_was_cut_stops_the_star
             disk_reserve_bytes: 0,
             site: RawSite::default(),
             person_pace: Pace::PERSON,
+            post: None,
         };
         let started = Broker::start(settings, Box::new(|_, _| {}), Default::default()).await;
         started.err().map(|error| error.to_string())

@@ -140,6 +140,20 @@ async fn r10_2_the_disclaimer_comes_before_everything_and_declining_has_its_own_
 }
 
 #[tokio::test]
+async fn r5_2_an_offer_says_nothing_of_the_request_where_the_site_hides_it() {
+    for shown in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("default_policy = \"open\"\nshow_session_information = {shown}");
+        let place = place(folder.path(), &SITE.replace("default_policy = \"open\"", &text)).await;
+        let mut ana = rep(&place, "ana").await;
+        let _waits = customer(&place, key(&ana).await).await.unwrap();
+        let told = |ev| if let Ev::Offer { info, .. } = ev { Some(info.is_some()) } else { None };
+        assert_eq!(ana.until(told).await, shown);
+        place.close().await;
+    }
+}
+
+#[tokio::test]
 async fn r10_1_a_waiting_customer_is_greeted_and_hears_notices_while_they_hold() {
     let folder = tempfile::tempdir().unwrap();
     let greeting = "default_policy = \"open\"\ngreeting = \"Good day.\"";
@@ -155,6 +169,11 @@ async fn r10_1_a_waiting_customer_is_greeted_and_hears_notices_while_they_hold()
     let says = |ev| if let Ev::Announcement { kind, text, .. } = ev { Some((kind, text)) } else { None };
     assert_eq!(customer.until(says).await, ("greeting".into(), "Good day.".into()));
     assert_eq!(customer.until(says).await, ("notice".into(), "Mail is down.".into()));
+    let Done::Notices { notices } = ana.client.act(Do::Notices {}).await.unwrap() else { panic!("the notices") };
+    let told: Vec<_> = notices.iter().map(|it| (it.notice, it.text.as_str(), it.by.as_str(), it.until_ms)).collect();
+    assert_eq!(told, [(notice, "Mail is down.", "ana", None)]);
+    let ben = rep(&place, "ben").await;
+    assert!(ben.client.act(Do::Notices {}).await.is_err(), "he may not edit them");
     ana.client.act(Do::WithdrawNotice { notice }).await.unwrap();
     let gone = |ev| if let Ev::NoticeGone { notice } = ev { Some(notice) } else { None };
     assert_eq!(customer.until(gone).await, notice);

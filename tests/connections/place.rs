@@ -5,6 +5,7 @@ use equipoise::{
     client::{self, Client, Happening, Happenings, Target, Transport},
     engine::Actor,
     framing, limits,
+    mail::Post,
     site::raw::RawSite,
     transport::{
         Congestion, HttpListener, HttpSettings, PerAddress, QuicListener, QuicSettings,
@@ -107,13 +108,26 @@ impl Place {
         Self::open_with(data, listen, SITE, Box::new(|_, _| {})).await
     }
 
+    /// With a site of its own, and a post for its mail.
+    pub async fn open_with_post(data: &Path, site: &str, post: Post) -> Self {
+        let follower: Follower = Box::new(|_, _| {});
+        let place = Self::open_as(data, "127.0.0.1:0".parse().unwrap(), site, follower, Some(post)).await;
+        place.broker.set_password(Actor::System, "ana", PASSWORD.to_owned()).await.unwrap();
+        place
+    }
+
     /// With a site of its own, and somebody who hears of every turn.
     pub async fn open_with(data: &Path, listen: SocketAddr, site: &str, follower: Follower) -> Self {
+        Self::open_as(data, listen, site, follower, None).await
+    }
+
+    async fn open_as(data: &Path, listen: SocketAddr, site: &str, follower: Follower, post: Option<Post>) -> Self {
         let shutdown = CancellationToken::new();
         let settings = Settings {
             data: data.join("data"),
             disk_reserve_bytes: 0,
             person_pace: Pace::PERSON,
+            post,
             site: RawSite::parse(site).unwrap(),
         };
         let (broker, owner) = Broker::start(settings, follower, shutdown.clone()).await.unwrap();

@@ -75,6 +75,19 @@ fn i_a8_the_site_may_name_the_first_administrator() {
 }
 
 #[test]
+fn nobody_deletes_their_own_account_and_another_administrator_does() {
+    let mut world = World::new();
+    let root = world.user("root");
+    let mut raw = world.engine.state().site.raw.clone();
+    raw.user.retain(|user| user.username != "root");
+    let without_root = Command::ApplySite(Box::new(raw));
+    assert_eq!(reason(&world.act(Actor::Admin(root), None, without_root.clone())), Reason::BadSite);
+    assert!(world.engine.state().site.users.contains_key(&root));
+    world.system(without_root).unwrap();
+    assert!(!world.engine.state().site.users.contains_key(&root));
+}
+
+#[test]
 fn i_a3_a_service_key_is_replaced_whole() {
     let mut world = World::new();
     let (first, second) = (world.secret(), world.secret());

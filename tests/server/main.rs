@@ -1,6 +1,7 @@
 //! The whole binary as an operator sees it: first run, signals, a second broker on one folder, what is served where.
 #![cfg(feature = "io")]
 
+mod again;
 mod files;
 mod process;
 mod site;

@@ -37,6 +37,52 @@ fn r7_8_require_closed_sessions_refuses_the_logout() {
 }
 
 #[test]
+fn r7_8_any_session_one_is_in_counts_shared_watched_or_held_and_a_lost_connection_is_no_logout() {
+    story_with(
+        "require_closed_sessions = true",
+        "login r1 r2 lead; ask a in net; accept r1 a; share r1 a r2; join r2 a; join lead a; logout r2; logout lead; \
+         depart r2 a; logout r2; depart lead a; logout lead; hold r1 a; logout r1; lost r1; +60s",
+        expect![[r#"
+            0s       queued a net
+            0s       offered a r1
+            0s       accepted a r1
+            0s       invited a r2
+            0s       invite_gone a r2 joined
+            0s       joined a r2
+            0s       monitors a lead
+            0s       refused logout open_sessions
+            0s       refused logout open_sessions
+            0s       departed a r2
+            0s       logged_out r2 asked
+            0s       departed a lead
+            0s       logged_out lead asked
+            0s       held a
+            0s       refused logout open_sessions
+            60s      logged_out r1 lost
+        "#]],
+    );
+}
+
+#[test]
+fn r7_8_an_invitation_and_an_open_offer_hold_nobody_back() {
+    story_with(
+        "require_closed_sessions = true",
+        "login r1 r2; ask a in net; accept r1 a; share r1 a r2; ask b in net; logout r2",
+        expect![[r#"
+            0s       queued a net
+            0s       offered a r1
+            0s       accepted a r1
+            0s       invited a r2
+            0s       queued b net
+            0s       offered b r2
+            0s       offer_withdrawn b r2 logged_out
+            0s       logged_out r2 asked
+            0s       offered b r1
+        "#]],
+    );
+}
+
+#[test]
 fn r8_1_a_lost_console_keeps_its_sessions_for_the_grace() {
     story(
         "login r1 r2; ask a in net; accept r1 a; +1s; lost r1; +59s; back r1; lost r1; +60s",

@@ -147,6 +147,15 @@ impl Story {
                 let position = self.engine.state().position(self.sessions[name]);
                 self.line(self.now, format!("position {name} {position:?}"));
             }
+            ["rep_list", portal] => {
+                let state = self.engine.state();
+                let portal = state.site.codes.portals[portal];
+                let shown = state.rep_list(portal).map(|reps| {
+                    let names = reps.into_iter().map(|rep| state.site.username(rep));
+                    names.collect::<Vec<_>>().join(" ")
+                });
+                self.line(self.now, format!("rep_list {}", shown.unwrap_or_else(|| "none".to_owned())));
+            }
             ["estimate", name] => {
                 let state = self.engine.state();
                 let place = state.place_unoffered(self.sessions[name]);

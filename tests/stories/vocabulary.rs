@@ -241,3 +241,111 @@ fn r2_1_a_key_of_a_rep_leads_to_the_own_queue() {
         "#]],
     );
 }
+
+#[test]
+fn r2_1_a_portals_list_shows_who_may_be_shown_and_is_logged_in_by_public_name() {
+    let portals = "[[portal]]\ncode = \"main\"\nhosts = [\"help.example\"]\nrep_list = true\n\
+                   [[portal]]\ncode = \"quiet\"\nhosts = [\"quiet.example\"]\n";
+    let rep = |name: &str, public: &str, more: &str| {
+        format!(
+            "[[user]]\nusername = \"{name}\"\npublic_name = \"{public}\"\nteams = {{ net = \"member\" }}\n\
+             permissions = [\"support\"{more}]\n"
+        )
+    };
+    let shown = ", \"show_on_public_site\"";
+    let site =
+        format!("{SITE}{portals}{}{}{}", rep("zoe", "alice", shown), rep("ann", "Bea", shown), rep("mia", "Mia", ""));
+    story_in(
+        &site,
+        "rep_list main; login ann mia zoe; rep_list main; rep_list quiet; lost zoe; rep_list main; +60s; rep_list main; \
+         disable ann; rep_list main",
+        expect![[r#"
+            0s       rep_list 
+            0s       rep_list zoe ann
+            0s       rep_list none
+            0s       rep_list zoe ann
+            60s      logged_out zoe lost
+            60s      rep_list ann
+            60s      logged_out ann disabled
+            60s      rep_list 
+        "#]],
+    );
+}
+
+#[test]
+fn r1_4_a_rep_serves_one_lens_session_at_a_time_and_others_beside_it() {
+    story(
+        "login r1; ask a in net kind=lens; accept r1 a; ask b in net kind=lens; explain b; ask c in net; accept r1 c; \
+         take r1 b; get_next r1; login r2; accept r2 b; join r1 b; hold r1 a; ask d in net kind=lens; accept r1 d; resume r1 a; \
+         end r1 d; resume r1 a",
+        expect![[r#"
+            0s       queued a net
+            0s       offered a r1
+            0s       accepted a r1
+            0s       queued b net
+            0s       explained b step 0 candidates [] chosen None left out ["r1:lens", "r2:offline", "r3:offline", "both:offline", "lead:offline", "boss:offline"] by None
+            0s       queued c net
+            0s       offered c r1
+            0s       accepted c r1
+            0s       refused take limit_reached
+            0s       refused get_next queue_empty
+            0s       offered b r2
+            0s       accepted b r2
+            0s       refused join not_permitted
+            0s       held a
+            0s       queued d net
+            0s       offered d r1
+            0s       accepted d r1
+            0s       refused resume limit_reached
+            0s       ended d by_rep
+            0s       resumed a
+        "#]],
+    );
+}
+
+#[test]
+fn r1_4_a_lens_session_that_waits_is_offered_when_the_one_before_ends() {
+    story(
+        "login r1; ask a in net kind=lens; accept r1 a; ask b in net kind=lens; ask c in r1 kind=lens; take r1 c; \
+         end r1 a; accept r1 b",
+        expect![[r#"
+            0s       queued a net
+            0s       offered a r1
+            0s       accepted a r1
+            0s       queued b net
+            0s       queued c r1
+            0s       refused take limit_reached
+            0s       ended a by_rep
+            0s       offered b r1
+            0s       accepted b r1
+        "#]],
+    );
+}
+
+#[test]
+fn r1_4_a_lens_session_that_waits_is_offered_when_the_one_before_is_held_or_left() {
+    story(
+        "login r1; ask a in net kind=lens; accept r1 a; ask b in net kind=lens; hold r1 a; accept r1 b; login r2; \
+         ask c in net kind=lens; accept r2 c; login r3; share r2 c r3; join r3 c; ask d in net kind=lens; \
+         depart r2 c; accept r2 d",
+        expect![[r#"
+            0s       queued a net
+            0s       offered a r1
+            0s       accepted a r1
+            0s       queued b net
+            0s       held a
+            0s       offered b r1
+            0s       accepted b r1
+            0s       queued c net
+            0s       offered c r2
+            0s       accepted c r2
+            0s       invited c r3
+            0s       invite_gone c r3 joined
+            0s       joined c r3
+            0s       queued d net
+            0s       owner_changed c r3 fallback_1
+            0s       offered d r2
+            0s       accepted d r2
+        "#]],
+    );
+}

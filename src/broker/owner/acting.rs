@@ -5,7 +5,7 @@ use super::{
     owed::{Answer, Owed},
 };
 use crate::{
-    broker::{Connection, directory::Proof, edits::Editor, resolve},
+    broker::{Connection, directory::Proof, edits::Editor, invitation::InvitationLetter, resolve},
     engine::{Command, Reason, Refusal, Request, Turn},
     identity::Secret,
     ids::*,
@@ -43,11 +43,16 @@ impl Owner {
         // The answer to an earlier one was lost with its secret, of which only the hash is known: another is made.
         let known = || self.engine.state().parties.remembered(from.actor, id).is_some();
         let again = secret.is_some() && !is_kept && known();
+        // Of the links in a mail, if one is sent (R7.4).
+        let mail = (matches!(act, Do::Share { .. }) && self.shared.post.is_some()).then(Secret::link);
         let hash = secret.as_ref().map_or(SecretHash([0; 32]), Secret::hash);
         match resolve::resolve(act, from.actor, self.engine.state(), now, hash)? {
             resolve::Resolved::Look(look) => Ok(Answer::Look(look)),
             resolve::Resolved::Command(command) => {
-                let command = *command;
+                let mut command = *command;
+                if let Command::Share { mail: of_links, .. } = &mut command {
+                    *of_links = mail.as_ref().map(Secret::hash);
+                }
                 let expires_at_ms = match &command {
                     Command::MakeKey { expires, .. } => expires.0,
                     Command::InviteExternal { .. } => (now + limits::EXTERNAL_KEY).0,
@@ -58,6 +63,7 @@ impl Owner {
                     _ => None,
                 };
                 let request = Request { actor: from.actor, id: (!again).then_some(id), command };
+                let before = turn.events.len();
                 let outcome = self.decide(now, request, turn).inspect_err(|refusal| {
                     if let (Some((session, tool)), Some(source)) = (asked, &refusal.source)
                         && let Some(participant) = from.seat(session)
@@ -65,7 +71,11 @@ impl Owner {
                         self.refusals.note(session, participant, tool, source);
                     }
                 })?;
-                Ok(Answer::Outcome { outcome, secret, expires_at_ms })
+                let letter = self.shared.post.as_ref().zip(mail.as_ref().or(secret.as_ref()));
+                let letter = letter.and_then(|(post, secret)| {
+                    InvitationLetter::of(&turn.events[before..], &self.engine.state().site, post.letters(), secret)
+                });
+                Ok(Answer::Outcome { outcome, secret, expires_at_ms, letter })
             }
         }
     }

@@ -104,7 +104,15 @@ pub(super) fn own_mail(command: Command) -> Mail {
 /// Changes nothing, so a full disk does not hinder it (W5.2).
 pub(super) fn is_a_look(mail: &Mail) -> bool {
     let Mail::Act { act, .. } = mail else { return false };
-    matches!(**act, Do::Explain { .. } | Do::ExplainAsk(_) | Do::Site {} | Do::SitePart { .. })
+    matches!(
+        **act,
+        Do::Notices {}
+            | Do::RepList { .. }
+            | Do::Explain { .. }
+            | Do::ExplainAsk(_)
+            | Do::Site {}
+            | Do::SitePart { .. }
+    )
 }
 
 pub(super) fn refuse_mail(mail: Mail, refusal: &Refusal) {

@@ -6,9 +6,10 @@ use crate::{
         Connection, Denied,
         directory::Proof,
         edits::{self, Editor},
+        invitation::InvitationLetter,
         perform::Finals,
         port::refused_by,
-        resolve,
+        resolve, view,
     },
     engine::{Actor, Command, Outcome, Refusal, command::Ask, telling::Teller},
     identity::Secret,
@@ -44,7 +45,7 @@ pub(super) enum Owed {
 
 /// An answer that is finished from the state after the turn.
 pub(super) enum Answer {
-    Outcome { outcome: Outcome, secret: Option<Secret>, expires_at_ms: u64 },
+    Outcome { outcome: Outcome, secret: Option<Secret>, expires_at_ms: u64, letter: Option<Box<InvitationLetter>> },
     Look(resolve::Look),
 }
 
@@ -60,7 +61,12 @@ impl Owner {
                 self.pasts.tell(to, id, Teller::new(session, offer), || self.journal.read_from(Seq(1)));
             }
             Owed::Edited(editor) => self.edits.wait(editor),
-            Owed::Reply { to, id, answer } => {
+            Owed::Reply { to, id, mut answer } => {
+                if let Ok(Answer::Outcome { letter, .. }) = &mut answer
+                    && let Some(letter) = letter.take()
+                {
+                    letter.send(&self.shared);
+                }
                 if let (Actor::Service(_), Ok(Answer::Outcome { outcome: Outcome::Session(session), .. })) =
                     (to.actor, &answer)
                 {
@@ -110,8 +116,10 @@ impl Owner {
                 Done::Explained(Box::new(state.explained(session)))
             }
             Answer::Look(resolve::Look::ExplainAsk(ask)) => Done::Explained(Box::new(self.dry_run(&ask))),
+            Answer::Look(resolve::Look::Notices) => view::notices(state),
+            Answer::Look(resolve::Look::RepList(portal)) => view::rep_list(state, portal),
             Answer::Look(resolve::Look::Site(at)) => edits::site_from(state, at),
-            Answer::Outcome { outcome, secret, expires_at_ms } => match (outcome, secret) {
+            Answer::Outcome { outcome, secret, expires_at_ms, .. } => match (outcome, secret) {
                 (Outcome::Session(session), Some(join)) => {
                     Done::Asked { session: session.0, join: join.reveal().into() }
                 }

@@ -134,7 +134,7 @@ impl Performer {
     /// A console that came back is told of the offer and the invitations that wait for it: what was pushed to its
     /// connection before may have been lost with it.
     pub(super) fn remind(&mut self, events: &[Stamped], state: &State, head: Seq) {
-        self.inviting.retain(|session| state.session(*session).is_some_and(|found| !found.invites.is_empty()));
+        self.inviting.retain(|session, _| state.session(*session).is_some_and(|found| !found.invites.is_empty()));
         let came = events.iter().enumerate().filter_map(|(at, Stamped { event, .. })| match event {
             Event::Attached { party: Party::Rep(user), .. } => Some((at, *user)),
             _ => None,
@@ -148,7 +148,7 @@ impl Performer {
             {
                 self.tell_offer(session, state, head);
             }
-            for session in self.inviting.iter().filter_map(|session| state.session(*session)) {
+            for session in self.inviting.keys().filter_map(|session| state.session(*session)) {
                 let told = told(&|event| matches!(event, Event::Invited { session: to, .. } if *to == session.id));
                 for invite in session.invites.iter().filter(|_| !told) {
                     if invited(&state.site, invite.to).contains(&user) {
@@ -188,6 +188,13 @@ impl Performer {
                 connection.close(CloseCode::Unauthenticated, "the account has changed: sign in again");
             }
         }
+    }
+
+    /// Who sent this invitation, which is over.
+    pub(super) fn inviter(&mut self, session: SessionId, to: Queue) -> Option<UserId> {
+        let invites = self.inviting.get_mut(&session)?;
+        let over = invites.iter().position(|(invited, _)| *invited == to)?;
+        Some(invites.swap_remove(over).1)
     }
 
     fn tell_offer(&self, session: SessionId, state: &State, head: Seq) {

@@ -92,10 +92,19 @@ impl Performer {
                 self.tell_rep(*rep, head, || offer_gone(*session, reason));
             }
             Event::Invited { session, by, to, expires_at, .. } => {
-                self.inviting.insert(*session);
+                self.inviting.entry(*session).or_default().push((*to, *by));
                 for user in invited(site, *to) {
                     self.tell_invited(user, *session, *by, *expires_at, state, head);
                 }
+            }
+            Event::InviteGone { session, to, reason } => {
+                if let Some(by) = self.inviter(*session, *to) {
+                    let (to, reason) = (resolve::address(site, *to), reason.clone());
+                    self.tell_rep(by, head, || Ev::InvitationGone { session: session.0, to, reason });
+                }
+            }
+            Event::MailFailed { session, by, address } => {
+                self.tell_rep(*by, head, || Ev::MailFailed { session: session.0, address: address.clone() });
             }
             Event::Accepted { session, rep, participant, .. } | Event::Joined { session, rep, participant, .. } => {
                 self.sit_down(*session, Party::Rep(*rep), *participant, state, head);

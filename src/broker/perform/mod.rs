@@ -13,13 +13,13 @@ use super::{
     views::{Views, push},
 };
 use crate::{
-    engine::{Command, Stamped, State},
+    engine::{Command, Queue, Stamped, State},
     ids::*,
     wire::control::{Ev, FinalOffset},
 };
 use sessions::members;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -56,8 +56,8 @@ pub(super) struct Performer {
     members: HashMap<SessionId, Vec<(Party, ParticipantId)>>,
     /// Who asked for what is not opened yet, to be told when it is refused.
     openers: HashMap<(SessionId, OpenId), ParticipantId>,
-    /// Sessions to which reps are invited.
-    inviting: BTreeSet<SessionId>,
+    /// Who invited to which session, and whom: an invitation that is over is gone from the state.
+    inviting: BTreeMap<SessionId, Vec<(Queue, UserId)>>,
     /// Service connections that asked for a session, told of it at once. Gone with a restart: they ask again.
     watchers: HashMap<SessionId, Arc<Connection>>,
     activity: Activity,
@@ -71,7 +71,7 @@ impl Performer {
             shared,
             members: HashMap::new(),
             openers: HashMap::new(),
-            inviting: BTreeSet::new(),
+            inviting: BTreeMap::new(),
             watchers: HashMap::new(),
             activity: Activity::default(),
             said: rights::Said::default(),
@@ -85,7 +85,8 @@ impl Performer {
         for session in state.sessions.values() {
             self.members.insert(session.id, members(session));
             if !session.invites.is_empty() {
-                self.inviting.insert(session.id);
+                let invites = session.invites.iter().map(|invite| (invite.to, invite.by));
+                self.inviting.insert(session.id, invites.collect());
             }
             for (open, request) in state.tools.session(session.id).iter().flat_map(|tools| &tools.opens) {
                 self.openers.insert((session.id, *open), request.by);

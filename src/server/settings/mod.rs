@@ -3,9 +3,10 @@
 //!
 //! To add one: a line in [`KEYS`], a field of [`Settings`], its line in `Settings::check`, a paragraph in the file.
 
+mod mail;
 mod read;
 
-use crate::{ops::logging, transport::Congestion};
+use crate::{mail::Encryption, ops::logging, transport::Congestion};
 use read::Reader;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -27,6 +28,14 @@ pub const KEYS: &[(&str, &str)] = &[
     ("quic.address", "\"\""),
     ("quic.congestion", "\"bbr\""),
     ("limits.connections_per_address", "1000"),
+    ("mail.server", "\"\""),
+    ("mail.port", "0"),
+    ("mail.encryption", "\"starttls\""),
+    ("mail.authority", "\"\""),
+    ("mail.username", "\"\""),
+    ("mail.password_file", "\"\""),
+    ("mail.from", "\"\""),
+    ("mail.public_url", "\"\""),
     ("ops.listen", "\"127.0.0.1:9464\""),
     ("ops.allow_remote", "false"),
     ("log.level", "\"info\""),
@@ -52,6 +61,8 @@ pub struct Settings {
     pub congestion: Congestion,
     /// From one IPv4 address or IPv6 /64, over WebSocket and QUIC together.
     pub connections_per_address: usize,
+    /// None: no mail is sent.
+    pub mail: Option<MailSettings>,
     /// None: no operations listener.
     pub ops: Option<SocketAddr>,
     pub ops_allow_remote: bool,
@@ -59,6 +70,19 @@ pub struct Settings {
     pub log_format: logging::Format,
     /// 0: one for each core.
     pub workers: usize,
+}
+
+/// The mail server and what letters say of this broker; files are not yet read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MailSettings {
+    pub server: String,
+    pub port: u16,
+    pub encryption: Encryption,
+    pub authority: Option<PathBuf>,
+    /// A name, and the file with its password.
+    pub login: Option<(String, PathBuf)>,
+    pub from: String,
+    pub public_url: url::Url,
 }
 
 /// Where TLS may be missing.
@@ -162,6 +186,7 @@ impl Settings {
             Some(_) => r.parse::<SocketAddr>("quic.address", "an address and port such as 0.0.0.0:8443"),
         };
         let congestion = r.word("quic.congestion", &[("bbr", Congestion::Bbr), ("cubic", Congestion::Cubic)]);
+        let mail = mail::check(&mut r);
         let ops_allow_remote = r.bool("ops.allow_remote");
         let ops = match r.text("ops.listen").as_deref() {
             None | Some("") => None,
@@ -201,6 +226,7 @@ impl Settings {
             quic: quic_address.filter(|_| quic_enabled == Some(true)),
             congestion: congestion.expect(known),
             connections_per_address: connections_per_address.expect(known) as usize,
+            mail,
             ops,
             ops_allow_remote: ops_allow_remote.expect(known),
             log_level: log_level.expect(known),
@@ -225,6 +251,7 @@ impl Settings {
         if self.tls_1_2 {
             weak.push(("tls.allow_1_2", "TLS 1.2 is spoken".to_owned()));
         }
+        weak.extend(self.mail.iter().flat_map(MailSettings::weaknesses));
         if self.ops_allow_remote {
             weak.push(("ops.allow_remote", "metrics and readiness can be read from other machines".to_owned()));
         }

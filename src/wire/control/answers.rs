@@ -32,6 +32,12 @@ pub enum Done {
         epoch: u32,
         finals: Vec<FinalOffset>,
     },
+    RepList {
+        reps: Vec<ListedRep>,
+        /// There are more than are listed.
+        #[serde(default, skip_serializing_if = "is_false")]
+        more: bool,
+    },
     Explained(Box<Explained>),
     Site {
         /// The text, or as much of it as fits.
@@ -57,6 +63,30 @@ pub enum Done {
     Notice {
         notice: u32,
     },
+    Notices {
+        /// The oldest first.
+        notices: Vec<NoticeView>,
+    },
+}
+
+/// A notice to the customers who wait (R10.1).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NoticeView {
+    pub notice: u32,
+    pub text: String,
+    /// Who published it.
+    pub by: String,
+    /// Left out: until it is withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+}
+
+/// One of the reps that a portal shows: ask for `queue` to have them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ListedRep {
+    pub queue: String,
+    /// As customers see it (R10.2).
+    pub name: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -47,6 +47,17 @@ pub enum Ev {
         by: String,
         expires_at_ms: u64,
     },
+    /// An invitation of this rep's is over: `to` as it was invited, `reason` why.
+    InvitationGone {
+        session: u64,
+        to: String,
+        reason: String,
+    },
+    /// The letter with an external rep's key did not go out; the key is good all the same.
+    MailFailed {
+        session: u64,
+        address: String,
+    },
     LoggedOut {
         reason: String,
     },

@@ -133,11 +133,17 @@ pub enum Do {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lives_s: Option<u64>,
     },
+    /// The notices there are, for whoever may edit them. Answer: `notices`.
+    Notices {},
     WithdrawNotice {
         notice: u32,
     },
 
     // Looking.
+    /// R2.1: whom a portal shows to the public, for service accounts. Answer: `rep_list`.
+    RepList {
+        portal: String,
+    },
     /// R9.1: why a session waits or was offered as it was. Answer: `explained`.
     Explain {
         session: u64,
