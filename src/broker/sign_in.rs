@@ -3,8 +3,8 @@
 use super::{Broker, Connection, Origin, SignedIn, directory::Proof, port, refused};
 use crate::{
     clock,
-    engine::{Actor, Command, Proof as Factor, Reason},
-    identity::{Begun, Bound, Secret, Shown},
+    engine::{Actor, Command, Enrolled, Proof as Factor, Reason, State},
+    identity::{Begun, Bound, Confirmed, Secret, Shown},
     ids::{Party, UserId},
     limits,
     wire::Refused,
@@ -53,22 +53,41 @@ impl Broker {
     /// user has to sign in again (I-A5).
     pub async fn confirm_second_factor(&self, shows: Shows<'_>, origin: &Origin) -> Result<Vec<Secret>, Refused> {
         let account = self.prove(Shows { code: None, ..shows }, origin, false).await?;
-        let code = shows.code.unwrap_or_default();
-        let confirmed = self.shared.second_factors.confirm(account.user, code, clock::wall_ms() / 1_000);
-        let confirmed = confirmed.ok_or_else(|| {
+        let (enrolled, recovery) = self.confirmed(account.user, shows.code.unwrap_or_default())?;
+        let command = Command::SetSecondFactor(enrolled);
+        self.command(Actor::Party(Party::Rep(account.user)), command).await.map_err(port::refused_by)?;
+        Ok(recovery)
+    }
+
+    /// Begins an enrolment for the first administrator, while there is none (I-A8).
+    pub async fn begin_first_admin(&self, username: &str) -> Result<Begun, Refused> {
+        let (user, site) = self.admin_to_be(username).await?;
+        let begun = self.shared.second_factors.begin(user, &username.to_lowercase(), &site);
+        begun.ok_or_else(|| refused("overloaded", "too many enrolments are under way; try again in ten minutes"))
+    }
+
+    /// What makes the first administrator's second factor, and the recovery codes, where `code` is of the new secret.
+    pub async fn confirm_first_admin(&self, username: &str, code: &str) -> Result<(Enrolled, Vec<Secret>), Refused> {
+        let (user, _) = self.admin_to_be(username).await?;
+        self.confirmed(user, code)
+    }
+
+    async fn admin_to_be(&self, username: &str) -> Result<(UserId, String), Refused> {
+        let name = username.to_owned();
+        let look = move |state: &State| Ok((state.admin_to_be(&name)?, state.site.raw.site.name.clone()));
+        self.look(look).await?.map_err(port::refused_by)
+    }
+
+    fn confirmed(&self, user: UserId, code: &str) -> Result<(Enrolled, Vec<Secret>), Refused> {
+        let confirmed = self.shared.second_factors.confirm(user, code, clock::wall_ms() / 1_000);
+        let Confirmed { sealed, step, recovery } = confirmed.ok_or_else(|| {
             refused(
                 "malformed",
                 "the code is not one of the new secret, or no enrolment was begun in the last ten minutes",
             )
         })?;
-        let command = Command::SetSecondFactor {
-            user: account.user,
-            sealed: confirmed.sealed,
-            step: confirmed.step,
-            recovery: confirmed.recovery.iter().map(Secret::hash).collect(),
-        };
-        self.command(Actor::Party(Party::Rep(account.user)), command).await.map_err(port::refused_by)?;
-        Ok(confirmed.recovery)
+        let hashes = recovery.iter().map(Secret::hash).collect();
+        Ok((Enrolled { user, sealed, step, recovery: hashes }, recovery))
     }
 
     /// Ends one's own second factor, shown once more.

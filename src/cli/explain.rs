@@ -6,11 +6,11 @@ use super::{
     runtime,
 };
 use crate::{
-    client::{ActError, Client, Target, sign_in},
+    client::{ActError, Client, Target},
     engine::telling::Teller,
     ids::SessionId,
     journal,
-    rep::{explanation, password_of},
+    rep::{explanation, password_of, sign_in_on_terminal},
     wire::{
         Do, Done, Hello,
         control::{Ask, ClientInfo, Credential, Explained, Preferred, Role},
@@ -179,7 +179,7 @@ fn with_broker<T>(
     let runtime = runtime(1)?;
     let done = runtime.block_on(async {
         let password = password_of(login).await.map_err(|e| Failure::Failed(format!("no password: {e}")))?;
-        let token = sign_in(&target, login, &password).await.map_err(|e| Failure::failed(&e))?;
+        let token = sign_in_on_terminal(&target, login, &password).await.map_err(|e| Failure::failed(&e))?;
         let client = ClientInfo {
             name: "equipoise explain".into(),
             version: env!("CARGO_PKG_VERSION").into(),

@@ -9,6 +9,7 @@ mod explain;
 mod out;
 mod policy;
 mod serve;
+mod setup;
 mod simulate;
 mod site;
 
@@ -42,7 +43,7 @@ enum Command {
     /// Be a rep: watch queues, accept sessions and use their tools
     Rep(ends::RepArgs),
     /// Make the first administrator of a broker that has none
-    Setup(serve::SetupArgs),
+    Setup(setup::SetupArgs),
     /// Look at the settings
     Config {
         #[command(subcommand)]
@@ -105,7 +106,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(args) => serve::demo(args),
         Command::Agent(args) => ends::agent(args),
         Command::Rep(args) => ends::rep(args),
-        Command::Setup(args) => serve::setup(args),
+        Command::Setup(args) => setup::setup(args),
         Command::Config { command } => serve::config(command),
         Command::Site { command } => site::run(command),
         Command::Policy { command } => policy::run(command),

@@ -1,4 +1,4 @@
-//! `serve`, `demo`, `setup` and `config`: the broker itself and its settings.
+//! `serve`, `demo` and `config`: the broker itself and its settings.
 
 use super::out::{Failure, Out};
 use super::runtime;
@@ -7,7 +7,6 @@ use crate::{
     server::{
         Doors, Server, ServerError, demo,
         settings::{KEYS, Settings, Sources},
-        setup::{self, SetupRequest},
     },
 };
 use clap::{Args, Subcommand};
@@ -130,22 +129,6 @@ pub(super) struct DemoArgs {
     json: bool,
 }
 
-#[derive(Args, Debug)]
-#[command(after_help = "Works on the machine of a running broker that has no administrator yet, as the same user.\n\n\
-                        Examples:\n  equipoise setup --data data --username root\n  \
-                        EQUIPOISE_PASSWORD=… equipoise setup --token TOKEN --username root")]
-pub(super) struct SetupArgs {
-    /// Data folder of the broker
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
-    /// The one-time token the broker printed; by default read from DIR/setup-token
-    #[arg(long, env = "EQUIPOISE_SETUP_TOKEN", hide_env_values = true)]
-    token: Option<String>,
-    /// The administrator's username
-    #[arg(long)]
-    username: String,
-}
-
 pub(super) fn serve(args: ServeArgs) -> Result<(), Failure> {
     let sources = args.settings.sources();
     let settings = Settings::load(&sources).map_err(|e| Failure::usage(&e))?;
@@ -262,17 +245,6 @@ pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
             error = server.failed() => give_up(server, doors, signals, error).await,
         }
     })
-}
-
-pub(super) fn setup(args: SetupArgs) -> Result<(), Failure> {
-    let token = match args.token {
-        Some(token) => token,
-        None => setup::written_token(&args.data).map_err(|e| Failure::failed(&e))?,
-    };
-    let password = password("Password of the first administrator (at least 12 characters): ")?;
-    let request = SetupRequest { token, username: args.username.clone(), password };
-    runtime(1)?.block_on(setup::ask(&args.data, &request)).map_err(|e| Failure::failed(&e))?;
-    Out.line(&format!("{} is the administrator; the broker opens its doors", args.username))
 }
 
 /// From EQUIPOISE_PASSWORD, else asked on the terminal without showing it.

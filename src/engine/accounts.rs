@@ -1,10 +1,16 @@
 //! Credentials, the first administrator and service keys. Passwords are hashed outside; here they are versioned texts.
 
-use super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped, second_factor::SecondFactor};
+use super::{
+    Actor, Engine, Event, Outcome, Reason, Refusal, Stamped, State,
+    second_factor::{Enrolled, SecondFactor},
+};
 use crate::{
     ids::*,
     limits,
-    site::{Site, UserPermission, raw::RawUser},
+    site::{
+        Site, UserPermission,
+        raw::{RawSite, RawUser},
+    },
     time::Time,
 };
 use serde::{Deserialize, Serialize};
@@ -115,6 +121,7 @@ impl Engine {
         actor: Actor,
         username: &str,
         phc: &str,
+        second_factor: Option<&Enrolled>,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
         if actor != Actor::System {
@@ -123,9 +130,22 @@ impl Engine {
         if self.has_admin() {
             return Err(Refusal::new(Reason::SetupDone, "", "there is an administrator already: sign in as one"));
         }
-        let user = self.make_admin(now, username, out)?;
+        let (raw, user) = self.state.with_admin(username)?;
+        if let Some(enrolled) = second_factor {
+            enrolled.check()?;
+            if enrolled.user != user {
+                let message = "the site was changed meanwhile: enrol again";
+                return Err(Refusal::new(Reason::Stale, "W5.7", message));
+            }
+        }
+        if raw != self.state.site.raw {
+            self.emit(now, Event::SiteApplied { site: Box::new(raw) }, out);
+        }
         let version = self.credential_version(user) + 1;
         self.emit(now, Event::CredentialSet { user, phc: phc.to_owned(), version }, out);
+        if let Some(enrolled) = second_factor {
+            self.emit(now, enrolled.set(), out);
+        }
         Ok(Outcome::Done)
     }
 
@@ -188,11 +208,18 @@ impl Engine {
         let user = self.state.site.users.get(&user);
         user.is_some_and(|user| user.enabled && user.permissions.contains(&permission))
     }
+}
+
+impl State {
+    /// Who the first administrator of this name will be.
+    pub fn admin_to_be(&self, username: &str) -> Result<UserId, Refusal> {
+        self.with_admin(username).map(|(_, user)| user)
+    }
 
     /// The user of this name as an administrator, through the site's own text, so that an export shows it.
-    fn make_admin(&mut self, now: Time, username: &str, out: &mut Vec<Stamped>) -> Result<UserId, Refusal> {
+    fn with_admin(&self, username: &str) -> Result<(RawSite, UserId), Refusal> {
         let username = username.to_ascii_lowercase();
-        let mut raw = self.state.site.raw.clone();
+        let mut raw = self.site.raw.clone();
         let administrator = UserPermission::Administrator.name().to_owned();
         match raw.user.iter_mut().find(|user| user.username.eq_ignore_ascii_case(&username)) {
             Some(user) => {
@@ -206,7 +233,7 @@ impl Engine {
                 raw.user.push(RawUser { username: username.clone(), permissions, ..RawUser::default() });
             }
         }
-        let site = Site::check(raw.clone(), Some(&self.state.site)).map_err(|problems| {
+        let site = Site::check(raw.clone(), Some(&self.site)).map_err(|problems| {
             let problem = problems.first().map(ToString::to_string).unwrap_or_default();
             Refusal::new(Reason::BadSite, "", problem)
         })?;
@@ -220,9 +247,6 @@ impl Engine {
             let message = "a group policy keeps this user from being an administrator";
             return Err(Refusal::new(Reason::BadSite, "P2.2", message));
         };
-        if raw != self.state.site.raw {
-            self.emit(now, Event::SiteApplied { site: Box::new(raw) }, out);
-        }
-        Ok(user)
+        Ok((raw, user))
     }
 }

@@ -1,6 +1,6 @@
 //! What may be asked of a site's state machine. Everything is resolved here: ids, not names; hashes, not secrets.
 
-use super::Proof;
+use super::{Enrolled, Proof};
 use crate::{
     ids::*,
     limits,
@@ -147,14 +147,11 @@ pub enum Command {
     CreateFirstAdmin {
         username: String,
         phc: String,
+        /// Of the user that [`State::admin_to_be`](super::State::admin_to_be) names.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        second_factor: Option<Enrolled>,
     },
-    /// A second factor that the user confirmed with a code of `step`; sealed and hashed outside.
-    SetSecondFactor {
-        user: UserId,
-        sealed: String,
-        step: u64,
-        recovery: Vec<SecretHash>,
-    },
+    SetSecondFactor(Enrolled),
     RemoveSecondFactor {
         user: UserId,
     },

@@ -43,7 +43,7 @@ mod taking;
 pub use command::{Actor, Command, Entry, Queue, Request, Turn};
 pub use event::{Event, Outcome, Stamped};
 pub use refusal::{Reason, Refusal};
-pub use second_factor::Proof;
+pub use second_factor::{Enrolled, Proof};
 pub use session::Session;
 pub use state::State;
 
@@ -182,10 +182,10 @@ impl Engine {
             }
 
             Command::SetCredential { user, phc, version } => self.set_credential(now, actor, *user, phc, *version, out),
-            Command::CreateFirstAdmin { username, phc } => self.create_first_admin(now, actor, username, phc, out),
-            Command::SetSecondFactor { user, sealed, step, recovery } => {
-                self.set_second_factor(now, actor, *user, (sealed, *step, recovery), out)
+            Command::CreateFirstAdmin { username, phc, second_factor } => {
+                self.create_first_admin(now, actor, username, phc, second_factor.as_ref(), out)
             }
+            Command::SetSecondFactor(enrolled) => self.set_second_factor(now, actor, enrolled, out),
             Command::RemoveSecondFactor { user } => self.remove_second_factor(now, actor, *user, out),
             Command::UseSecondFactor { user, proof } => self.use_second_factor(now, actor, *user, *proof, out),
             Command::MakeServiceKey { name, token } => self.make_service_key(now, actor, name, *token, out),

@@ -16,6 +16,15 @@ pub struct SecondFactor {
     recovery: BTreeSet<SecretHash>,
 }
 
+/// A second factor that its user confirmed with a code of `step`; sealed and hashed outside.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Enrolled {
+    pub user: UserId,
+    pub sealed: String,
+    pub step: u64,
+    pub recovery: Vec<SecretHash>,
+}
+
 /// What of a second factor was shown. It was compared outside; whether it was used before is decided here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,6 +45,21 @@ impl SecondFactor {
 
     pub fn recovery_codes_left(&self) -> usize {
         self.recovery.len()
+    }
+}
+
+impl Enrolled {
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        if self.recovery.len() > limits::RECOVERY_CODES {
+            let message = format!("there are at most {} recovery codes", limits::RECOVERY_CODES);
+            return Err(Refusal::new(Reason::LimitReached, "", message));
+        }
+        Ok(())
+    }
+
+    pub(super) fn set(&self) -> Event {
+        let Self { user, sealed, step, recovery } = self.clone();
+        Event::SecondFactorSet { user, sealed, step, recovery }
     }
 }
 
@@ -75,28 +99,24 @@ impl Accounts {
 }
 
 impl Engine {
-    /// Enrols a user, in place of an earlier second factor; `step` is that of the code that confirmed it. Only the user
-    /// may, or the broker for the first administrator. Whoever is connected as this user signs in again (I-A5).
+    /// Enrols a user, in place of an earlier second factor. Only the user may, or the broker. Whoever is connected as
+    /// this user signs in again (I-A5).
     pub(super) fn set_second_factor(
         &mut self,
         now: Time,
         actor: Actor,
-        user: UserId,
-        (sealed, step, recovery): (&str, u64, &[SecretHash]),
+        enrolled: &Enrolled,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
+        let user = enrolled.user;
         if actor != Actor::System && !is(actor, user) {
             return refuse(Reason::NotPermitted, "P1.1", "a second factor is enrolled by whom it belongs to");
         }
         if self.state.accounts.credential(user).is_none() {
             return refuse(Reason::UnknownRep, "", "only who has a password has a second factor");
         }
-        if recovery.len() > limits::RECOVERY_CODES {
-            let message = format!("there are at most {} recovery codes", limits::RECOVERY_CODES);
-            return Err(Refusal::new(Reason::LimitReached, "", message));
-        }
-        let event = Event::SecondFactorSet { user, sealed: sealed.to_owned(), step, recovery: recovery.to_vec() };
-        self.emit(now, event, out);
+        enrolled.check()?;
+        self.emit(now, enrolled.set(), out);
         self.revoke_tokens(now, Party::Rep(user), out);
         Ok(Outcome::Done)
     }

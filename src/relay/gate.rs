@@ -1,13 +1,11 @@
 //! Permission as a word and as a value: which kinds may leave for a reader, asked as each frame leaves (W2.1).
 
+use super::sync::{AtomicU64, Ordering};
 use crate::{
     ids::PermissionEpoch,
     wire::{Frame, Kind},
 };
-use std::{
-    marker::PhantomData,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::marker::PhantomData;
 
 /// The gate of one leg: allowed kinds in the low half, the permission epoch in the high half.
 #[derive(Debug)]

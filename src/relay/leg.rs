@@ -5,6 +5,7 @@ use super::{
     counters::{Label, LineCounters},
     gate::{Gate, Queued},
     outbox::{Flood, LegShared, NEVER, Outbox, Which},
+    sync::Ordering,
     window,
 };
 use crate::{
@@ -13,11 +14,7 @@ use crate::{
     limits,
     wire::{Flags, Frame},
 };
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

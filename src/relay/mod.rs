@@ -9,6 +9,7 @@ pub mod counters;
 pub mod gate;
 mod leg;
 pub mod outbox;
+mod sync;
 #[cfg(test)]
 mod tests;
 

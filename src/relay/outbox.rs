@@ -4,6 +4,7 @@
 use super::{
     counters::{Label, LineCounters, RelayCounters, index},
     gate::{Admitted, Gate, Queued},
+    sync::{AtomicU64, Mutex, Ordering},
 };
 use crate::{
     ids::ChannelId,
@@ -11,13 +12,9 @@ use crate::{
     wire::{CloseCode, Flags, Frame, Kind, control::Class},
 };
 use bytes::Bytes;
-use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};

@@ -1,14 +1,15 @@
 //! First run without default credentials: a Unix socket in the data folder takes the one-time token and makes the first
 //! administrator (I-A8). It exists only while there is no administrator; no address on any network leads to it.
 //!
-//! One request a connection: a line of JSON `{token, username, password}`; one line back, `{"ok":true}` or
-//! `{"ok":false,"message":…}`.
+//! One request a connection: a line of JSON `{token, username, password, second_factor?}`; one line back, `{"ok":true}`
+//! or `{"ok":false,"message":…,"again":…}`. `second_factor` is `"begin"`, answered with a secret, and then
+//! `{"code": …}` of it, answered with recovery codes: the administrator and the second factor are made in one turn.
 
 use super::setup_token::{SetupToken, Tried as TriedToken};
 use crate::{
     broker::Broker,
     engine::{Actor, Command},
-    identity::Secret,
+    identity::{Begun, Secret},
     limits,
     ops::{Check, Health},
 };
@@ -34,13 +35,44 @@ pub struct SetupRequest {
     pub token: String,
     pub username: String,
     pub password: String,
+    /// Left out: the administrator will sign in with the password alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_factor: Option<Enrolment>,
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Enrolment {
+    Begin,
+    Code(String),
+}
+
+#[derive(Serialize, Deserialize, Default)]
 struct Answer {
     ok: bool,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     message: String,
+    /// It may be tried again with the same token.
+    #[serde(default)]
+    again: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    enrol: Option<Enrol>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recovery_codes: Vec<String>,
+}
+
+/// What an authenticator needs; shown once.
+#[derive(Serialize, Deserialize)]
+pub struct Enrol {
+    pub secret: String,
+    pub uri: String,
+}
+
+/// What a good request led to.
+pub enum Done {
+    Begun(Enrol),
+    /// With recovery codes, where there is a second factor.
+    Made(Vec<String>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,17 +81,19 @@ pub enum SetupError {
     File { path: PathBuf, source: io::Error },
     #[error("no broker waits for its first administrator at {0}: it is not running, or has one already")]
     NotThere(PathBuf),
-    #[error("{0}")]
-    Refused(String),
+    #[error("{message}")]
+    Refused { message: String, again: bool },
     #[error("the broker's answer cannot be read: {0}")]
     Answer(String),
 }
 
 /// What became of one try.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum Tried {
-    /// There is an administrator: the setup is over.
-    Made,
+    /// An enrolment is under way; the setup goes on.
+    Begun(Begun),
+    /// There is an administrator: the setup is over. With recovery codes.
+    Made(Vec<Secret>),
     /// Not done, in words; may be tried again.
     Refused(String),
     /// The token is burnt: another one must be made.
@@ -88,16 +122,16 @@ impl Waiting {
         let Self { mut kept, setup, broker, health, .. } = self;
         let over = setup.run(async |request| attempt(&mut kept, &broker, request).await).await;
         match over {
-            Tried::Made => {
+            Ok(()) => {
                 health.pass(Check::Setup);
                 Ok(())
             }
-            Tried::Refused(message) | Tried::Over(message) => Err(message),
+            Err(message) => Err(message),
         }
     }
 }
 
-/// The password is looked at first, so that one that is too short does not use the token up.
+/// The password and the code are looked at first, so that one that is not good does not use the token up.
 async fn attempt(token: &mut SetupToken, broker: &Broker, request: SetupRequest) -> Tried {
     const AGAIN: &str = "start the broker again for another token";
     let phc = match broker.hash_password(&request.username, request.password).await {
@@ -114,9 +148,23 @@ async fn attempt(token: &mut SetupToken, broker: &Broker, request: SetupRequest)
         }
         TriedToken::Burnt => return Tried::Over(format!("the token is not good any more: {AGAIN}")),
     }
-    let command = Command::CreateFirstAdmin { username: request.username.to_lowercase(), phc };
+    let (second_factor, recovery) = match request.second_factor {
+        None => (None, Vec::new()),
+        Some(Enrolment::Begin) => {
+            return match broker.begin_first_admin(&request.username).await {
+                Ok(begun) => Tried::Begun(begun),
+                Err(refused) => Tried::Refused(refused.message),
+            };
+        }
+        Some(Enrolment::Code(code)) => match broker.confirm_first_admin(&request.username, &code).await {
+            Ok((enrolled, recovery)) => (Some(enrolled), recovery),
+            Err(refused) => return Tried::Refused(refused.message),
+        },
+    };
+    token.use_up();
+    let command = Command::CreateFirstAdmin { username: request.username.to_lowercase(), phc, second_factor };
     match broker.command(Actor::System, command).await {
-        Ok(_) => Tried::Made,
+        Ok(_) => Tried::Made(recovery),
         Err(refusal) => Tried::Over(format!("{}: {AGAIN}", refusal.message)),
     }
 }
@@ -155,9 +203,9 @@ impl Setup {
         Ok(Self { listener, socket, token_file })
     }
 
-    /// Takes tries one after the other until one makes the administrator, or the token is burnt. Racing tries wait for
-    /// each other, so one wins (H-84).
-    pub async fn run(self, mut attempt: impl AsyncFnMut(SetupRequest) -> Tried) -> Tried {
+    /// Takes tries one after the other until one makes the administrator, or the token is burnt, which it says why.
+    /// Racing tries wait for each other, so one wins (H-84).
+    pub async fn run(self, mut attempt: impl AsyncFnMut(SetupRequest) -> Tried) -> Result<(), String> {
         loop {
             let Ok((stream, _)) = self.listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE.0)).await;
@@ -170,17 +218,33 @@ impl Setup {
                 Ok(request) => attempt(request).await,
                 Err(message) => Tried::Refused(message),
             };
-            let answer = match &tried {
-                Tried::Made => Answer { ok: true, message: String::new() },
-                Tried::Refused(message) | Tried::Over(message) => Answer { ok: false, message: message.clone() },
-            };
+            let (over, answer) = Answer::to(tried);
             let mut line = serde_json::to_vec(&answer).expect("an answer has only text");
             line.push(b'\n');
             // Whoever asked and went away still made what it made.
             let _ = tokio::time::timeout(deadline, stream.write_all(&line)).await;
-            if !matches!(tried, Tried::Refused(_)) {
-                return tried;
+            if let Some(over) = over {
+                return over;
             }
+        }
+    }
+}
+
+impl Answer {
+    /// How the setup ends with this, if it does, and what is said.
+    fn to(tried: Tried) -> (Option<Result<(), String>>, Self) {
+        let good = Self { ok: true, ..Self::default() };
+        match tried {
+            Tried::Begun(Begun { secret, uri }) => {
+                let enrol = Some(Enrol { secret: secret.to_string(), uri: uri.to_string() });
+                (None, Self { enrol, ..good })
+            }
+            Tried::Made(recovery) => {
+                let recovery_codes = recovery.iter().map(|code| code.reveal().to_owned()).collect();
+                (Some(Ok(())), Self { recovery_codes, ..good })
+            }
+            Tried::Refused(message) => (None, Self { message, again: true, ..Self::default() }),
+            Tried::Over(message) => (Some(Err(message.clone())), Self { message, ..Self::default() }),
         }
     }
 }
@@ -213,7 +277,7 @@ pub fn written_token(data: &Path) -> Result<String, SetupError> {
 }
 
 /// The asking end: `equipoise setup`.
-pub async fn ask(data: &Path, request: &SetupRequest) -> Result<(), SetupError> {
+pub async fn ask(data: &Path, request: &SetupRequest) -> Result<Done, SetupError> {
     let path = data.join(SOCKET);
     let mut stream = UnixStream::connect(&path).await.map_err(|e| match e.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => SetupError::NotThere(path.clone()),
@@ -226,7 +290,11 @@ pub async fn ask(data: &Path, request: &SetupRequest) -> Result<(), SetupError> 
     let mut answer = Vec::new();
     stream.take(limits::SETUP_REQUEST_BYTES as u64).read_to_end(&mut answer).await.map_err(file)?;
     let answer: Answer = serde_json::from_slice(&answer).map_err(|e| SetupError::Answer(e.to_string()))?;
-    if answer.ok { Ok(()) } else { Err(SetupError::Refused(answer.message)) }
+    match answer {
+        Answer { ok: false, message, again, .. } => Err(SetupError::Refused { message, again }),
+        Answer { enrol: Some(enrol), .. } => Ok(Done::Begun(enrol)),
+        Answer { recovery_codes, .. } => Ok(Done::Made(recovery_codes)),
+    }
 }
 
 #[cfg(test)]
@@ -234,11 +302,12 @@ mod tests {
     use super::*;
 
     fn request(token: &str) -> SetupRequest {
-        SetupRequest { token: token.to_owned(), username: "ana".to_owned(), password: "long enough".to_owned() }
+        let (username, password) = ("ana".to_owned(), "long enough".to_owned());
+        SetupRequest { token: token.to_owned(), username, password, second_factor: None }
     }
 
     async fn judge(request: SetupRequest) -> Tried {
-        if request.token == "right" { Tried::Made } else { Tried::Refused("wrong token".to_owned()) }
+        if request.token == "right" { Tried::Made(Vec::new()) } else { Tried::Refused("wrong token".to_owned()) }
     }
 
     #[tokio::test]
@@ -252,7 +321,7 @@ mod tests {
         }
         let running = tokio::spawn(setup.run(judge));
         ask(data.path(), &request("right")).await.unwrap();
-        assert_eq!(running.await.unwrap(), Tried::Made);
+        assert_eq!(running.await.unwrap(), Ok(()));
         assert!(fs::read_dir(data.path()).unwrap().next().is_none());
         assert!(matches!(ask(data.path(), &request("right")).await, Err(SetupError::NotThere(_))));
         assert!(matches!(written_token(data.path()), Err(SetupError::NotThere(_))));
@@ -262,10 +331,10 @@ mod tests {
     async fn h_83_a_wrong_token_is_refused_and_the_setup_goes_on() {
         let data = tempfile::tempdir().unwrap();
         let running = tokio::spawn(Setup::open(data.path(), "right").unwrap().run(judge));
-        let refused = ask(data.path(), &request("wrong")).await.unwrap_err();
+        let Err(refused) = ask(data.path(), &request("wrong")).await else { panic!("a wrong token is refused") };
         assert_eq!(refused.to_string(), "wrong token");
         ask(data.path(), &request("right")).await.unwrap();
-        running.await.unwrap();
+        running.await.unwrap().unwrap();
     }
 
     #[tokio::test]
@@ -281,7 +350,7 @@ mod tests {
             won += usize::from(attempt.await.unwrap().is_ok());
         }
         assert_eq!(won, 1);
-        running.await.unwrap();
+        running.await.unwrap().unwrap();
     }
 
     #[tokio::test]
@@ -300,6 +369,6 @@ mod tests {
             assert!(read.is_err() || answer.starts_with(b"{\"ok\":false"), "{text}");
         }
         ask(data.path(), &request("right")).await.unwrap();
-        running.await.unwrap();
+        running.await.unwrap().unwrap();
     }
 }

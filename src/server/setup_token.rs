@@ -17,7 +17,7 @@ pub struct SetupToken {
 /// What a presented token led to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tried {
-    /// Right, and used up by it.
+    /// Right, and still good: [`SetupToken::use_up`] ends it.
     Right,
     Wrong {
         tries_left: u32,
@@ -36,6 +36,10 @@ impl SetupToken {
         self.try_at(presented, Instant::now())
     }
 
+    pub fn use_up(&mut self) {
+        self.hash = None;
+    }
+
     fn make_at(now: Instant) -> (Secret, Self) {
         let secret = Secret::token();
         let until = now + Duration::from_millis(SETUP_TOKEN.0);
@@ -49,7 +53,6 @@ impl SetupToken {
         }
         let Some(hash) = self.hash else { return Tried::Burnt };
         if SecretHash::of(presented.as_bytes()) == hash {
-            self.hash = None;
             return Tried::Right;
         }
         self.tries_left -= 1;
@@ -66,6 +69,7 @@ mod tests {
         let now = Instant::now();
         let (secret, mut token) = SetupToken::make_at(now);
         assert_eq!(token.try_at(secret.reveal(), now), Tried::Right);
+        token.use_up();
         assert_eq!(token.try_at(secret.reveal(), now), Tried::Burnt);
 
         let (secret, mut token) = SetupToken::make_at(now);

@@ -219,7 +219,7 @@ pub async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> (u16, String) {
 }
 
 fn status(head: &str) -> u16 {
-    head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0)
+    head.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok()).unwrap_or(0)
 }
 
 pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {

@@ -252,6 +252,30 @@ async fn h_24_an_address_in_a_header_is_not_believed() {
 }
 
 #[tokio::test]
+async fn h_82_no_path_of_the_public_listener_sets_anything_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let body = r#"{"token":"x","username":"eve","password":"long enough for all"}"#;
+    for place in ["/", "//", "/./", "/v1/", "/v1//", "/healthz/", "/v1/ws/../", "/v1/%2e%2e/", "http://localhost/"] {
+        for name in ["setup", "setup/", "setup/x", "setup%2f", "setup;x", "setup?x", "%73etup", "SETUP"] {
+            for (method, version) in [("GET", "1.1"), ("POST", "1.1"), ("POST", "1.0")] {
+                let request = format!(
+                    "{method} {place}{name} HTTP/{version}\r\nHost: x\r\nContent-Type: application/json\r\n\
+                     Content-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                let (status, text) = http(ground.plain, request).await;
+                assert_eq!(status, 404, "{method} {place}{name} HTTP/{version}: {text}");
+            }
+        }
+    }
+    let eve = ground.place.broker.look(|state| state.site.codes.users.contains_key("eve")).await.unwrap();
+    assert!(!eve, "nobody was made");
+    ground.unharmed().await;
+    ground.close().await;
+}
+
+#[tokio::test]
 async fn h_51_a_password_over_1024_bytes_is_400_and_its_bytes_count() {
     let body = |password: &str| {
         post_json(SIGN_IN_PATH, &serde_json::json!({ "username": "eve", "password": password }).to_string())

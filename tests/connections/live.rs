@@ -5,7 +5,7 @@ use crate::{
     place::hello,
 };
 use equipoise::{
-    engine::{Actor, Command},
+    engine::{Actor, Command, Enrolled},
     ids::{ChannelId, UserId},
     limits,
     wire::{
@@ -20,7 +20,7 @@ const WORD: &str = "nine loud bells in a dry field";
 async fn root(ground: &Ground) -> (Raw, UserId) {
     let broker = &ground.place.broker;
     let phc = broker.hash_password("root", WORD.to_owned()).await.unwrap();
-    let first = Command::CreateFirstAdmin { username: "root".to_owned(), phc };
+    let first = Command::CreateFirstAdmin { username: "root".to_owned(), phc, second_factor: None };
     broker.command(Actor::System, first).await.unwrap();
     let user = broker.look(|state| state.site.codes.users["root"]).await.unwrap();
     (administrator(ground).await, user)
@@ -53,8 +53,8 @@ async fn i_a5_a_second_factor_set_or_removed_closes_what_an_administrator_opened
     let ground = Ground::open(folder.path()).await;
     let (mut before, user) = root(&ground).await;
     before.is_alive().await;
-    let set = Command::SetSecondFactor { user, sealed: "sealed".to_owned(), step: 1, recovery: Vec::new() };
-    in_time(ground.place.broker.command(Actor::System, set)).await.unwrap();
+    let set = Enrolled { user, sealed: "sealed".to_owned(), step: 1, recovery: Vec::new() };
+    in_time(ground.place.broker.command(Actor::System, Command::SetSecondFactor(set))).await.unwrap();
     assert_eq!(before.ends().await, 4501, "it was set");
 
     let (mut here, mut elsewhere) = (administrator(&ground).await, administrator(&ground).await);
@@ -110,7 +110,7 @@ async fn i_a5_a_new_key_of_a_service_account_closes_what_came_with_the_old_one()
 }
 
 #[tokio::test]
-async fn w3_4_a_resume_token_is_good_for_the_role_it_was_given_for() {
+async fn w3_4_h_56_a_resume_token_is_good_for_the_role_it_was_given_for() {
     let folder = tempfile::tempdir().unwrap();
     let ground = Ground::open(folder.path()).await;
     let (_first, welcome) = ground.greet(ground.customers_hello().await).await.unwrap();

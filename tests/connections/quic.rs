@@ -294,15 +294,20 @@ async fn h_96_without_our_alpn_there_is_no_connection() {
 async fn h_98_a_storm_of_streams_that_are_reset_is_4029() {
     let folder = tempfile::tempdir().unwrap();
     let mut ground = Ground::open(folder.path()).await;
-    let attacker = Attacker::welcomed(&ground).await;
-    let storm = async {
-        while let Ok(mut stream) = attacker.connection.open_uni().await {
-            let _ = stream.write_all(&[0]).await;
-            let _ = stream.reset(7u32.into());
-        }
-    };
-    in_time(storm).await;
-    assert_eq!(attacker.ends().await, 4029);
+    for (case, first, reset) in
+        [("reset after a byte", &[0][..], true), ("reset at once", b"", true), ("empty", b"", false)]
+    {
+        let attacker = Attacker::welcomed(&ground).await;
+        let storm = async {
+            while let Ok(mut stream) = attacker.connection.open_uni().await {
+                let _ = stream.write_all(first).await;
+                let _ = if reset { stream.reset(7u32.into()) } else { stream.finish() };
+            }
+        };
+        in_time(storm).await;
+        assert_eq!(attacker.ends().await, 4029, "{case}");
+        ground.unharmed().await;
+    }
     // Whoever takes nothing of the control stream stops it: that ends the connection and nothing else.
     let mut attacker = Attacker::welcomed(&ground).await;
     let (_, receive, _) = attacker.control.as_mut().unwrap();

@@ -253,6 +253,38 @@ async fn h_09_heartbeats_compression_and_garbage_get_an_alert() {
     ground.close().await;
 }
 
+/// A second ClientHello in the middle of a connection, as a renegotiation begins; gives what the client hears of it.
+fn hello_again(address: SocketAddr) -> Result<rustls::IoState, rustls::Error> {
+    let config = Arc::new(client(&rustls::version::TLS13, &[]));
+    let mut connection = ClientConnection::new(config, "broker.example".try_into().unwrap()).unwrap();
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    while connection.is_handshaking() {
+        connection.complete_io(&mut socket).unwrap();
+    }
+    socket.write_all(&client_hello(0x0303, &[0x1301], &[0], &[])).unwrap();
+    let mut got = Vec::new();
+    // A reset is an end as well.
+    let _ = socket.read_to_end(&mut got);
+    let mut got = &got[..];
+    while !got.is_empty() {
+        connection.read_tls(&mut got).unwrap();
+        connection.process_new_packets()?;
+    }
+    connection.process_new_packets()
+}
+
+#[tokio::test]
+async fn h_09_a_handshake_inside_a_connection_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let address = ground.tls;
+    let heard = tokio::task::spawn_blocking(move || hello_again(address)).await.unwrap();
+    assert!(matches!(heard, Err(rustls::Error::AlertReceived(_))), "{heard:?}");
+    ground.unharmed().await;
+    ground.close().await;
+}
+
 #[tokio::test]
 async fn h_10_a_storm_of_resets_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use equipoise::{
-    engine::{Actor, Command, Outcome, Proof, Reason},
+    engine::{Actor, Command, Enrolled, Outcome, Proof, Reason},
     ids::*,
     limits,
 };
@@ -53,7 +53,7 @@ fn i_a5_a_changed_password_cuts_off_who_is_connected() {
 #[test]
 fn i_a8_the_first_administrator_is_made_once() {
     let mut world = World::new();
-    let first = |name: &str| Command::CreateFirstAdmin { username: name.to_owned(), phc: "$argon2id".to_owned() };
+    let first = |name: &str| first_admin(name, None);
     assert_eq!(reason(&world.rep("ana", first("eve"))), Reason::NotPermitted);
     assert_eq!(reason(&world.system(first("no spaces"))), Reason::BadSite);
     assert!(!world.engine.has_admin());
@@ -65,11 +65,30 @@ fn i_a8_the_first_administrator_is_made_once() {
     world.act(Actor::Admin(eve), None, set(world.user("ana"), 0)).unwrap();
 }
 
+fn first_admin(username: &str, second_factor: Option<Enrolled>) -> Command {
+    Command::CreateFirstAdmin { username: username.to_owned(), phc: "$argon2id".to_owned(), second_factor }
+}
+
+#[test]
+fn i_a8_the_first_administrator_and_the_second_factor_come_in_one_turn_or_not_at_all() {
+    let mut world = World::new();
+    let enrolled = |user| Some(Enrolled { user, sealed: "sealed".to_owned(), step: 100, recovery: Vec::new() });
+    let before = world.engine.state().clone();
+    let other = world.user("ana");
+    assert_eq!(reason(&world.system(first_admin("eve", enrolled(other)))), Reason::Stale);
+    assert_eq!(*world.engine.state(), before, "nothing came of it");
+    let eve = before.admin_to_be("Eve").unwrap();
+    world.system(first_admin("eve", enrolled(eve))).unwrap();
+    assert_eq!(world.user("eve"), eve);
+    assert!(world.engine.state().accounts.has_second_factor(eve));
+    assert!(before.admin_to_be("no spaces").is_err());
+}
+
 #[test]
 fn i_a8_the_site_may_name_the_first_administrator() {
     let mut world = World::new();
     let users = world.engine.state().site.users.len();
-    world.system(Command::CreateFirstAdmin { username: "root".to_owned(), phc: "$argon2id".to_owned() }).unwrap();
+    world.system(first_admin("root", None)).unwrap();
     assert_eq!(world.engine.state().site.users.len(), users);
     assert!(world.engine.has_admin());
 }
@@ -116,7 +135,7 @@ fn i_a3_service_accounts_have_a_bound() {
 }
 
 fn enrol(user: UserId, recovery: Vec<SecretHash>) -> Command {
-    Command::SetSecondFactor { user, sealed: "sealed".to_owned(), step: 100, recovery }
+    Command::SetSecondFactor(Enrolled { user, sealed: "sealed".to_owned(), step: 100, recovery })
 }
 
 fn used(user: UserId, proof: Proof) -> Command {

@@ -192,7 +192,7 @@ fn i_k1_a_key_works_once() {
 }
 
 #[test]
-fn i_k1_a_key_runs_out() {
+fn h_47_i_k1_a_key_runs_out_and_looks_like_one_that_never_was() {
     let mut world = World::new();
     world.log_in("ana");
     let key = world.key("ana", "net");
@@ -200,7 +200,9 @@ fn i_k1_a_key_runs_out() {
     world.words();
     world.wait(1);
     assert_eq!(world.words(), "key expired");
-    assert_eq!(world.redeem(key, None, present()).unwrap_err().reason, Reason::KeyGone);
+    let expired = world.redeem(key, None, present()).unwrap_err();
+    assert_eq!(expired.reason, Reason::KeyGone);
+    assert_eq!(expired, world.redeem(SecretHash::of(b"nobody's"), None, present()).unwrap_err());
 }
 
 #[test]

@@ -17,7 +17,8 @@ fn h_04_without_files_new_connections_are_refused_at_once_and_it_recovers() {
     let ops = broker.field("operations listener", "address");
     broker.said_plainly("There is no administrator yet");
     let folder = data.to_str().unwrap();
-    let made = equipoise(&["setup", "--data", folder, "--username", "root"], "long enough for all");
+    let made =
+        equipoise(&["setup", "--data", folder, "--username", "root", "--no-second-factor"], "long enough for all");
     assert_eq!(made.code, 0, "{made:?}");
     let http = broker.field("serving", "http");
     assert_eq!(get(&ops, "/livez").0, 200);

@@ -32,9 +32,63 @@ fn command(args: &[&str]) -> Command {
 
 /// Runs a command to its end with this password in its environment.
 pub fn equipoise(args: &[&str], password: &str) -> Ended {
-    let output = command(args).env("EQUIPOISE_PASSWORD", password).stdin(Stdio::null()).output().unwrap();
+    equipoise_with(args, &[("EQUIPOISE_PASSWORD", password)])
+}
+
+pub fn equipoise_with(args: &[&str], environment: &[(&str, &str)]) -> Ended {
+    let output = command(args).envs(environment.iter().copied()).stdin(Stdio::null()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// A command that is spoken to while it runs.
+pub struct Talk {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    err: BufReader<ChildStderr>,
+}
+
+impl Talk {
+    pub fn start(args: &[&str], password: &str) -> Self {
+        let mut command = command(args);
+        command.env("EQUIPOISE_PASSWORD", password).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let err = BufReader::new(child.stderr.take().unwrap());
+        Self { child, out, err }
+    }
+
+    /// Reads standard output to a line with these words.
+    pub fn says(&mut self, words: &str) -> String {
+        next_line(&mut self.out, words)
+    }
+
+    /// The same of standard error.
+    pub fn complains(&mut self, words: &str) -> String {
+        next_line(&mut self.err, words)
+    }
+
+    pub fn hears(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    pub fn ends(mut self) -> Ended {
+        let (mut out, mut err) = (String::new(), String::new());
+        self.out.read_to_string(&mut out).unwrap();
+        self.err.read_to_string(&mut err).unwrap();
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        Ended { code, out, err }
+    }
+}
+
+fn next_line(from: &mut impl BufRead, words: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert!(from.read_line(&mut line).unwrap() > 0, "ended without saying {words:?}");
+        if line.contains(words) {
+            return line.trim().to_owned();
+        }
+    }
 }
 
 impl Broker {
@@ -138,8 +192,13 @@ impl Drop for Broker {
 
 /// One GET over a connection of its own: status and body.
 pub fn get(address: &str, path: &str) -> (u16, String) {
+    ask(address, &format!("GET {path} HTTP/1.1"))
+}
+
+/// The same with a first line of one's own.
+pub fn ask(address: &str, line: &str) -> (u16, String) {
     let mut socket = TcpStream::connect(address).unwrap();
-    write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    write!(socket, "{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{answer}"));

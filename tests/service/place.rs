@@ -117,7 +117,7 @@ impl Place {
         more.extend(["--site".to_owned(), site.display().to_string()]);
         let broker = start(&words(&args(&data, "127.0.0.1:0", &more)));
         broker.err.has("There is no administrator yet");
-        let setup = ["setup", "--data", data.to_str().unwrap(), "--username", "root"];
+        let setup = ["setup", "--data", data.to_str().unwrap(), "--username", "root", "--no-second-factor"];
         Process::start_with(&setup, PASSWORD).done();
         let (address, pin) = serving(&broker);
         let place = Self { folder, data, address, pin, broker, more };

@@ -2,7 +2,7 @@
 
 use equipoise::{
     engine::{
-        Actor, Command, Engine, Entry, Event, Queue, Request, Stamped, State,
+        Actor, Command, Engine, Enrolled, Entry, Event, Queue, Request, Stamped, State,
         command::{Ask, Customer, InvitationAnswer},
         explain::Explanation,
     },
@@ -135,8 +135,8 @@ impl Story {
                 let user = self.user(rep);
                 let set = Command::SetCredential { user, phc: "$argon2id$".into(), version: 0 };
                 self.request(act, Actor::System, set);
-                let factor = Command::SetSecondFactor { user, sealed: String::new(), step: 0, recovery: Vec::new() };
-                self.request(act, Actor::System, factor);
+                let factor = Enrolled { user, sealed: String::new(), step: 0, recovery: Vec::new() };
+                self.request(act, Actor::System, Command::SetSecondFactor(factor));
             }
             ["at", ms] => {
                 self.request(act, Actor::System, Command::CivilTime { ms: ms.parse().expect("milliseconds") });

@@ -9,6 +9,7 @@ mod writer;
 use super::{
     counters::{Label, LineCounters, RelayCounters},
     leg::{End, Leg, Stage},
+    sync::Mutex,
     window,
 };
 use crate::{
@@ -16,7 +17,6 @@ use crate::{
     ids::{AttachEpoch, ChannelId, ParticipantId, PermissionEpoch},
     wire::{CloseCode, Frame, Kind, frame::CloseReason},
 };
-use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::time::Instant;
 

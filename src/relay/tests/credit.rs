@@ -249,6 +249,20 @@ fn h_45_what_was_sent_already_is_dropped_and_the_third_time_is_a_fault() {
 }
 
 #[test]
+fn h_45_an_offset_beyond_what_was_written_is_a_fault_however_far_it_is() {
+    for offset in [101, 100 + (1 << 63), u64::MAX - 1, u64::MAX] {
+        let room = Room::new(Class::Shell, &[ANA]);
+        room.send(0, 100).unwrap();
+        let mut ahead = room.data(0, 2, Flags::default());
+        ahead.header.offset = offset;
+        let fault = room.channel.receive(WRITER, FIRST, ahead, room.now);
+        assert_eq!(fault, Err(Fault::Gap { expected: 100, offset }));
+        assert_eq!(take(&room.ana).story(), "close 0 fault", "of what waited nothing passes");
+        assert_eq!(room.counters.of(Class::Shell).faults.get(), 1);
+    }
+}
+
+#[test]
 fn i_l5_steering_never_fills_the_queue_of_the_other_end() {
     let room = Room::new(Class::Shell, &[ANA]);
     room.send(0, 1_000).unwrap();

@@ -3,6 +3,8 @@
 mod back;
 mod credit;
 mod exactly_once;
+#[cfg(feature = "model")]
+mod model;
 mod order;
 mod pictures;
 mod revoke;
