@@ -1,25 +1,26 @@
 //! One run: virtual time goes from one thing that is due to the next. At one instant the engine's timers come first,
 //! then what happens by itself (answers, ends, arrivals, shifts), then steps in the order of the file.
 
+mod arriving;
+mod counting;
+
 use super::{
-    chance::Chance,
     foresight::Foresight,
     line::{Happening, Line, Refused},
     names::Names,
     report::{Report, Tally},
-    scenario::{Arrivals, Auto, Distribution, Plan, Scenario, Shift, Step},
+    scenario::{Auto, Plan, Scenario, Step},
     steps,
 };
 use crate::{
-    engine::{
-        Actor, Command, Engine, Entry, Event, Outcome, Queue, Reason, Request, Stamped, command::Ask, event::EndReason,
-    },
+    engine::{Actor, Command, Engine, Event, Outcome, Queue, Reason, Request, Stamped, command::Ask},
     ids::*,
-    limits,
     site::{Site, TwoFactor},
     time::{Span, Time},
     wire::control::ClientInfo,
 };
+use arriving::Source;
+use counting::Guest;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, HashMap},
@@ -66,39 +67,6 @@ enum Act {
     Logout(UserId),
 }
 
-/// One session as the figures see it.
-struct Guest {
-    /// Where it was first asked for; none: a rep started it.
-    queue: Option<Queue>,
-    asked: Time,
-    answered: bool,
-    /// Since when it is being handled; none while it waits or is held.
-    handled_since: Option<Time>,
-    /// Handling still to come; none: until a step ends it.
-    left: Option<Span>,
-    /// Counts acceptances: an end that was set for an earlier one is void.
-    turn: u32,
-}
-
-/// A list of arrivals under way.
-struct Source {
-    of: Arrivals,
-    entry: Result<Entry, Reason>,
-    queue: Option<Queue>,
-    gaps: Chance,
-    handling: Chance,
-    patience: Chance,
-    /// Milliseconds, unrounded.
-    next: f64,
-    came: u64,
-}
-
-impl Guest {
-    fn new(asked: Time, queue: Option<Queue>, left: Option<Span>) -> Self {
-        Self { queue, asked, answered: false, handled_since: None, left, turn: 0 }
-    }
-}
-
 /// Who was placed in a queue by this event, and when.
 fn began_to_wait(stamped: &Stamped) -> Option<(Time, SessionId)> {
     match stamped.event {
@@ -114,11 +82,6 @@ fn without_proofs(mut site: Site) -> Site {
     site.users.values_mut().for_each(|user| user.two_factor = false);
     site.pools.values_mut().for_each(|pool| pool.reauthenticate_after = Span::ZERO);
     site
-}
-
-/// In total, and for its queue.
-fn keys(queue: Option<Queue>) -> impl Iterator<Item = Option<Queue>> {
-    [None].into_iter().chain(queue.map(Some))
 }
 
 impl Run {
@@ -169,46 +132,6 @@ impl Run {
             self.tell_lines(tell)?;
         }
         self.go_to(until);
-        self.tell_lines(tell)
-    }
-
-    fn arrivals<E>(
-        &mut self,
-        arrivals: Vec<Arrivals>,
-        staff: &[Shift],
-        tell: &mut impl FnMut(Line) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.total = Tally::over(self.horizon);
-        for shift in staff {
-            let Some(user) = self.names.user(&shift.rep) else { continue };
-            self.plan(shift.from, Act::Login(user));
-            if let Some(to) = shift.to {
-                self.plan(to, Act::Logout(user));
-            }
-        }
-        for (at, of) in arrivals.into_iter().enumerate() {
-            let queue = self.names.first_queue(&of.queue);
-            if let Some(queue) = queue {
-                self.tallies.entry(queue).or_insert_with(|| Tally::over(self.horizon));
-            }
-            let chance = |what| Chance::new(of.seed, at as u64 * 3 + what);
-            let (gaps, handling, patience) = (chance(1), chance(2), chance(3));
-            let entry = self.names.entry(&of.queue);
-            self.sources.push(Source { of, entry, queue, gaps, handling, patience, next: 0.0, came: 0 });
-            self.next_arrival(at);
-        }
-        let last = self.horizon + limits::SIMULATED_DRAIN;
-        while let Some(at) = self.next_due().filter(|at| *at <= last) {
-            if at > self.horizon && self.engine.state().sessions.is_empty() {
-                break;
-            }
-            self.go_to(at);
-            self.what_is_due();
-            self.tell_lines(tell)?;
-        }
-        if self.now < self.horizon {
-            self.go_to(self.horizon);
-        }
         self.tell_lines(tell)
     }
 
@@ -290,60 +213,6 @@ impl Run {
         }
     }
 
-    fn arrive(&mut self, at: usize) {
-        let source = &mut self.sources[at];
-        source.came += 1;
-        let name = format!("{}#{}", source.of.queue, source.came);
-        let draw = |mean_s: f64, chance: &mut Chance| {
-            let seconds = match source.of.distribution {
-                Distribution::Exponential => chance.exponential(mean_s),
-                Distribution::Fixed => mean_s,
-            };
-            Span((seconds * 1000.0).round() as u64)
-        };
-        let handle = draw(source.of.handle_mean_s, &mut source.handling);
-        let patience = source.of.patience_mean_s.map(|mean| draw(mean, &mut source.patience));
-        let asked = source.entry.and_then(|entry| {
-            let skills = source.of.skills.iter().map(|skill| self.names.skill(skill)).collect::<Result<_, _>>()?;
-            Ok((entry, skills, source.of.priority))
-        });
-        let queue = source.queue;
-        let asked = asked.and_then(|(entry, skills, priority)| {
-            let ask = Ask { priority, ..steps::plain_ask(entry, skills) };
-            self.ask(name.clone(), ask, queue)
-        });
-        match asked {
-            Ok(session) => {
-                if let Some(guest) = self.guests.get_mut(&session) {
-                    guest.left = Some(handle);
-                }
-                if let Some(patience) = patience {
-                    self.plan(self.now + patience, Act::Leave(session));
-                }
-            }
-            Err(reason) => {
-                let address = self.sources[at].of.queue.clone();
-                self.refused("ask", Some(reason), |it, _| {
-                    it.session = Some(name);
-                    it.queue = Some(address);
-                });
-            }
-        }
-        self.next_arrival(at);
-    }
-
-    fn next_arrival(&mut self, at: usize) {
-        let source = &mut self.sources[at];
-        if source.of.rate_per_h <= 0.0 {
-            return;
-        }
-        source.next += source.gaps.exponential(3_600_000.0 / source.of.rate_per_h);
-        let next = Time(source.next as u64);
-        if next < source.of.horizon() {
-            self.plan(next, Act::Arrive(at));
-        }
-    }
-
     /// A customer asks; counts where it is known what for.
     pub(super) fn ask(&mut self, name: String, ask: Ask, queue: Option<Queue>) -> Result<SessionId, Reason> {
         let session = SessionId(self.engine.state().next_session);
@@ -411,104 +280,6 @@ impl Run {
         if !self.sources.is_empty() {
             queued.into_iter().for_each(|(at, session)| self.foresight.queued(at, self.engine.state(), session));
         }
-    }
-
-    fn count(&mut self, at: Time, event: &Event) {
-        match event {
-            Event::LoggedIn { user } => self.staff(*user, true),
-            Event::LoggedOut { user, .. } => self.staff(*user, false),
-            // What a rep started, without a customer who asked.
-            Event::Asked { session, .. } => {
-                let handle = self.auto.handle;
-                self.guests.entry(*session).or_insert_with(|| Guest::new(at, None, handle));
-            }
-            Event::Accepted { session, .. } => {
-                self.foresight.accepted(at, *session);
-                self.answered(at, *session);
-                self.begin_handling(*session);
-            }
-            Event::Resumed { session } => {
-                self.handle_on(at, *session);
-                self.begin_handling(*session);
-            }
-            Event::Held { session } | Event::Moved { session, .. } => {
-                self.foresight.gone(*session);
-                self.stop_handling(at, *session);
-            }
-            Event::Ended { session, reason } => {
-                self.foresight.gone(*session);
-                self.stop_handling(at, *session);
-                let Some(guest) = self.guests.remove(session) else { return };
-                // Nothing names a customer who came by chance again.
-                if !self.sources.is_empty() {
-                    self.names.forget(*session);
-                }
-                let gave_up = matches!(reason, EndReason::LeftQueue) && !guest.answered;
-                for tally in self.tallies_of(guest.queue) {
-                    tally.abandoned += u64::from(gave_up);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn staff(&mut self, user: UserId, is_in: bool) {
-        let Some(it) = self.engine.state().site.users.get(&user) else { return };
-        let places = u64::from(it.max_sessions);
-        let teams = it.teams.keys().map(|team| Some(Queue::Team(*team)));
-        for queue in teams.chain([Some(Queue::Personal(user)), None]) {
-            let all = self.places.entry(queue).or_default();
-            *all = if is_in { *all + places } else { all.saturating_sub(places) };
-        }
-    }
-
-    /// The first answer ends the wait.
-    fn answered(&mut self, at: Time, session: SessionId) {
-        let Some(guest) = self.guests.get_mut(&session) else { return };
-        if !std::mem::replace(&mut guest.answered, true) && guest.queue.is_some() {
-            let (wait, queue) = (at.since(guest.asked).0, guest.queue);
-            for tally in self.tallies_of(queue) {
-                tally.waits.push(wait);
-            }
-        }
-        self.handle_on(at, session);
-    }
-
-    fn handle_on(&mut self, at: Time, session: SessionId) {
-        let Some(guest) = self.guests.get_mut(&session) else { return };
-        if guest.handled_since.replace(at).is_none() {
-            let queue = guest.queue;
-            for key in keys(queue) {
-                *self.active.entry(key).or_default() += 1;
-            }
-        }
-    }
-
-    fn stop_handling(&mut self, at: Time, session: SessionId) {
-        let Some(guest) = self.guests.get_mut(&session) else { return };
-        let Some(since) = guest.handled_since.take() else { return };
-        guest.turn += 1;
-        guest.left = guest.left.map(|left| Span(left.0.saturating_sub(at.since(since).0)));
-        let queue = guest.queue;
-        for key in keys(queue) {
-            if let Some(active) = self.active.get_mut(&key) {
-                *active -= 1;
-            }
-        }
-    }
-
-    /// Sets the end of what is being handled, where one is known.
-    fn begin_handling(&mut self, session: SessionId) {
-        let Some(guest) = self.guests.get(&session) else { return };
-        if let (Some(since), Some(left)) = (guest.handled_since, guest.left) {
-            let end = Act::End { session, turn: guest.turn };
-            self.plan(since + left, end);
-        }
-    }
-
-    fn tallies_of(&mut self, queue: Option<Queue>) -> impl Iterator<Item = &mut Tally> {
-        let total = queue.is_some().then_some(&mut self.total);
-        queue.and_then(|queue| self.tallies.get_mut(&queue)).into_iter().chain(total)
     }
 
     fn report(self, target: Span) -> Report {

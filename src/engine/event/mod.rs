@@ -1,6 +1,11 @@
 //! What happened: the only truth. State is the fold of these; journal, views, gates and metrics follow them.
 //! Released events are for ever: fields are added with defaults, never renamed (golden journals hold this).
 
+mod why;
+
+pub use super::command::Actor;
+pub use why::{AcceptedHow, AnsweredHow, Cause, ChannelSpec, EndReason, LogoutReason, MoveRule, Outcome, OwnerRule};
+
 use super::{
     command::{Ask, Entry, Queue},
     second_factor::Proof,
@@ -10,7 +15,7 @@ use crate::{
     policy::Tool,
     site::raw::RawSite,
     time::{Span, Time},
-    wire::control::{Class, ClientInfo, Value},
+    wire::control::{ClientInfo, Value},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -444,136 +449,10 @@ pub enum Event {
     },
 }
 
-pub use super::command::Actor;
-
 /// The name that serde gives a unit variant: the same in journal, scenario and wire.
 pub fn name_of(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => name,
         _ => String::new(),
     }
-}
-
-/// The permission that ended something, and the layer that took it away (P6.2): a name of contract C3, or `customer`,
-/// `consent`, `hold`, `take_over`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Cause {
-    pub tool: Tool,
-    pub source: String,
-}
-
-/// One directed channel of an opened tool (W1.1).
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct ChannelSpec {
-    pub channel: ChannelId,
-    /// Bits of [`crate::wire::Kind`]: what the writer may send on it.
-    pub kinds: u32,
-    pub class: Class,
-    /// Whole pictures may be dropped; nothing else may (W1.7).
-    pub lossy: bool,
-    pub writer: ParticipantId,
-    pub readers: Vec<ParticipantId>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AcceptedHow {
-    Offer,
-    Take,
-    GetNext,
-    Jump,
-    AutoStart,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogoutReason {
-    Asked,
-    Lost,
-    Schedule,
-    TwoFactor,
-    ConsoleIdle,
-    SharedSeat,
-    Disabled,
-    Expired,
-    Deleted,
-    Replaced,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MoveRule {
-    Transfer,
-    Overdue,
-    #[serde(rename = "fallback_2")]
-    Fallback2,
-    #[serde(rename = "fallback_3")]
-    Fallback3,
-    #[serde(rename = "fallback_4")]
-    Fallback4,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OwnerRule {
-    #[serde(rename = "fallback_1")]
-    Fallback1,
-    TakeOver,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndReason {
-    ByRep,
-    ByCustomer,
-    LeftQueue,
-    Orphaned,
-    WaitTimeout,
-    HoldExpired,
-    Declined,
-    ByAdmin,
-    /// Of a request for help: somebody came (R7.4).
-    Helped,
-    /// Of a request for help: the session it was for is not served any more, or needs none.
-    HelpOver,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnsweredHow {
-    Customer,
-    Timeout,
-    Disconnected,
-    Nobody,
-    /// Who asked is gone, or what was asked for is not to be had any more.
-    Withdrawn,
-}
-
-/// What a command answers with when it was done.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    Done,
-    Session(SessionId),
-    Attached {
-        party: Party,
-        epoch: AttachEpoch,
-    },
-    Opening {
-        open: OpenId,
-        prompt: Option<PromptId>,
-    },
-    Opened {
-        open: OpenId,
-    },
-    Revoked {
-        epoch: PermissionEpoch,
-        legs: Vec<(ChannelId, ParticipantId)>,
-    },
-    Service(ServiceId),
-    Notice(NoticeId),
-    /// The presented token was a used one: nobody is attached, and no token of this party is good any more (H-56).
-    TokensRevoked {
-        party: Party,
-    },
 }
