@@ -37,9 +37,11 @@ const _: () = assert!(INTERACTIVE_WINDOW_BYTES >= FRAME_PAYLOAD_BYTES_MAX as u64
 const _: () = assert!(FILE_WINDOW_BYTES >= 2 * FRAME_PAYLOAD_BYTES_MAX as u64);
 /// What may wait in the broker for one leg: one window, so that credit alone bounds memory (I-L4).
 pub const LEG_QUEUE_BYTES: u64 = WINDOW_BYTES_MAX;
-/// The same at first: the largest frame. It grows where a reader runs dry while its writer waits for credit, so that one
-/// who stops reading costs no more than it needed.
+/// The same at first: the largest frame. It grows where a reader runs dry while its writer waits for credit, or takes
+/// that much in less than [`LEG_QUEUE_LASTS`], so that one who stops reading costs no more than it needed.
 pub const LEG_QUEUE_BYTES_FIRST: u64 = FRAME_PAYLOAD_BYTES_MAX as u64;
+/// What waits for a leg should last so long at the rate its reader takes it: a batch of a busy machine.
+pub const LEG_QUEUE_LASTS: Span = Span(20);
 /// A lossless leg beside others that takes nothing for so long is detached as `lagged` (W1.7).
 pub const LEG_STALL: Span = Span::seconds(5);
 /// A connection that takes nothing at all for so long is closed with 4002 (W1.7).

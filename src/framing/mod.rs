@@ -28,7 +28,7 @@ pub const INVITATION_PATH: &str = "/v1/invitation";
 /// A connection that carries messages, whatever it runs on. One task owns it.
 #[derive(Debug)]
 pub enum Link {
-    Ws(Box<Socket<Stream>>),
+    Ws(Box<Socket>),
     Quic(Box<Quic>),
 }
 
@@ -36,7 +36,7 @@ impl Link {
     /// Queues a control message or a steering frame.
     pub fn queue_control(&mut self, message: &[u8]) {
         match self {
-            Self::Ws(socket) => socket.queue(message, &[]),
+            Self::Ws(socket) => socket.queue(message),
             Self::Quic(quic) => quic.queue_control(message),
         }
     }
@@ -44,7 +44,7 @@ impl Link {
     /// Queues a data frame.
     pub fn queue_frame(&mut self, frame: &Frame) {
         match self {
-            Self::Ws(socket) => socket.queue(&frame.header.encode(), &frame.payload),
+            Self::Ws(socket) => socket.queue_frame(&frame.header.encode(), &frame.payload),
             Self::Quic(quic) => quic.queue_frame(frame),
         }
     }

@@ -161,11 +161,13 @@ impl Leg {
             return false;
         }
         if acked > self.acked {
-            self.acked = acked;
-            self.progress = now;
-            if std::mem::take(&mut self.dry) {
+            let took = now.saturating_duration_since(self.progress).as_millis().max(1);
+            let of_a_hold = u128::from(acked - self.acked) * u128::from(limits::LEG_QUEUE_LASTS.0) / took;
+            if std::mem::take(&mut self.dry) || of_a_hold > u128::from(self.hold) {
                 self.hold = (2 * self.hold).min(limits::LEG_QUEUE_BYTES);
             }
+            self.acked = acked;
+            self.progress = now;
             while let Some((_, len)) = self.gaps.pop_front_if(|(at, len)| *at + *len <= acked) {
                 self.skipped_known += len;
             }

@@ -4,7 +4,7 @@ use crate::limits;
 use std::cell::{Cell, RefCell};
 
 /// One read from a socket: a batch as large as the other end writes.
-const READ_BYTES: usize = limits::WRITE_BATCH_BYTES;
+pub(in crate::framing) const READ_BYTES: usize = limits::WRITE_BATCH_BYTES;
 /// Write buffers a worker keeps for the next connection that has something to say.
 const BUFFERS_KEPT: usize = 4;
 

@@ -3,9 +3,10 @@
 
 mod buffers;
 mod decode;
+mod outgoing;
 mod socket;
 
-pub(super) use buffers::with_scratch;
+pub(super) use buffers::{READ_BYTES, with_scratch};
 pub use decode::{Decoder, End};
 pub use socket::{Socket, Step};
 

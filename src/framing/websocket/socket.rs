@@ -2,18 +2,18 @@
 
 use super::{
     CONTROL_BYTES_MAX, Decoder, End, Fault, Item,
-    buffers::{give_buffer, take_buffer, with_scratch},
     decode::apply_mask,
+    outgoing::{Outgoing, SLICES},
 };
-use crate::limits;
+use crate::{framing::Stream, limits};
 use bytes::Bytes;
 use std::{
     future::poll_fn,
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio_tungstenite::tungstenite::protocol::frame::{
     FrameHeader,
     coding::{Control, Data, OpCode},
@@ -32,44 +32,41 @@ pub enum Step {
 
 /// A stream that speaks WebSocket after the upgrade. One task owns it and moves both directions with [`Socket::step`].
 #[derive(Debug)]
-pub struct Socket<S> {
-    stream: S,
-    decoder: Decoder,
+pub struct Socket {
+    stream: Stream,
     /// Bytes that came with the upgrade, before the first read.
     early: Bytes,
-    out: Vec<u8>,
-    written: usize,
+    messages: Messages,
     taken: u64,
-    items: u64,
     flushing: bool,
-    /// Of a client's end; boxed, for a broker has many ends and none of these.
-    masks: Option<Box<Masks>>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub fn new(end: End, stream: S, early: Bytes) -> Self {
+impl Socket {
+    pub fn new(end: End, stream: Stream, early: Bytes) -> Self {
         let largest = limits::MESSAGE_BYTES_MAX.max(limits::FRAME_HEADER_BYTES + limits::FRAME_PAYLOAD_BYTES_MAX);
         Self {
             stream,
-            decoder: Decoder::new(end, largest),
             // An empty rest may still hold the whole buffer that the upgrade was read into.
             early: if early.is_empty() { Bytes::new() } else { early },
-            out: Vec::new(),
-            written: 0,
+            messages: Messages {
+                decoder: Decoder::new(end, largest),
+                items: 0,
+                out: Outgoing::default(),
+                masks: (end == End::Client).then(Box::default),
+            },
             taken: 0,
-            items: 0,
             flushing: false,
-            masks: (end == End::Client).then(Box::default),
         }
     }
 
-    /// Queues one binary message made of two parts, so that a frame's payload need not be joined to its header.
-    pub fn queue(&mut self, head: &[u8], tail: &[u8]) {
-        self.frame(OpCode::Data(Data::Binary), head, tail);
+    /// Queues one binary message.
+    pub fn queue(&mut self, message: &[u8]) {
+        self.messages.queue(OpCode::Data(Data::Binary), message, &Bytes::new());
     }
 
-    fn queue_pong(&mut self, payload: &[u8]) {
-        self.frame(OpCode::Control(Control::Pong), payload, &[]);
+    /// Queues one binary message made of two parts, so that a frame's payload need not be joined to its header.
+    pub fn queue_frame(&mut self, head: &[u8], payload: &Bytes) {
+        self.messages.queue(OpCode::Data(Data::Binary), head, payload);
     }
 
     fn queue_close(&mut self, code: u16, reason: &str) {
@@ -77,27 +74,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
-        self.frame(OpCode::Control(Control::Close), &code.to_be_bytes(), &reason.as_bytes()[..end]);
-    }
-
-    fn frame(&mut self, opcode: OpCode, head: &[u8], tail: &[u8]) {
-        if self.out.capacity() == 0 {
-            self.out = take_buffer();
-        }
-        let mask = self.masks.as_mut().map(|masks| masks.next());
-        let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
-        header.format((head.len() + tail.len()) as u64, &mut self.out).expect("writing to a vector cannot fail");
-        let from = self.out.len();
-        self.out.extend_from_slice(head);
-        self.out.extend_from_slice(tail);
-        if let Some(mask) = mask {
-            apply_mask(&mut self.out[from..], mask, 0);
-        }
+        let payload = [&code.to_be_bytes(), &reason.as_bytes()[..end]].concat();
+        self.messages.queue(OpCode::Control(Control::Close), &payload, &Bytes::new());
     }
 
     /// Bytes queued and not yet with the system.
     pub fn waiting(&self) -> usize {
-        self.out.len() - self.written
+        self.messages.out.waiting()
     }
 
     /// Bytes the system took, from the beginning.
@@ -107,12 +90,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Items read, from the beginning.
     pub fn items(&self) -> u64 {
-        self.items
+        self.messages.items
     }
 
     /// The longest message that is taken from here on.
     pub fn limit(&mut self, message_bytes_max: usize) {
-        self.decoder.limit(message_bytes_max);
+        self.messages.decoder.limit(message_bytes_max);
     }
 
     pub fn is_idle(&self) -> bool {
@@ -120,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     pub fn is_partial(&self) -> bool {
-        self.decoder.is_partial()
+        self.messages.decoder.is_partial()
     }
 
     /// Writes what is queued and reads what is there; gives up nothing when it is dropped half way. `take` is handed
@@ -176,23 +159,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.out.len() {
-            let wrote = match Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..]) {
+        let out = &mut self.messages.out;
+        while out.waiting() > 0 {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = out.slices(&mut slices);
+            let wrote = match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(wrote)) => wrote,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    self.make_small();
+                    out.make_small();
                     return Poll::Pending;
                 }
             };
-            self.written += wrote;
+            out.written(wrote);
             self.taken += wrote as u64;
             self.flushing = true;
-        }
-        if self.written > 0 {
-            self.written = 0;
-            give_buffer(std::mem::take(&mut self.out));
         }
         if self.flushing {
             std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
@@ -201,40 +183,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// The other end takes no more for now, perhaps for long: what is left of a batch keeps no more room than it needs.
-    fn make_small(&mut self) {
-        if self.written > 0 && 2 * self.waiting() <= self.out.capacity() {
-            let rest = self.out[self.written..].to_vec();
-            give_buffer(std::mem::replace(&mut self.out, rest));
-            self.written = 0;
-        }
-    }
-
     fn poll_read<E: From<Fault>>(
         &mut self,
         cx: &mut Context<'_>,
         take: &mut impl FnMut(Item) -> Result<(), E>,
     ) -> Poll<Result<Step, E>> {
-        if !self.early.is_empty() {
-            let early = std::mem::take(&mut self.early);
-            return Poll::Ready(self.hand_over(&early, take).map(|()| Step::Read));
+        let Self { stream, early, messages, .. } = self;
+        if !early.is_empty() {
+            let early = std::mem::take(early);
+            return Poll::Ready(messages.hand_over(&early, take).map(|()| Step::Read));
         }
-        with_scratch(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            // TLS gives a record at a time: what is there is taken as one batch, for each wakes its reader's task.
-            // What ends the stream ends it again at the next read.
-            while buffer.remaining() > 0 {
-                let before = buffer.filled().len();
-                match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-                    Poll::Pending if before == 0 => return Poll::Pending,
-                    Poll::Ready(Err(error)) if before == 0 => return Poll::Ready(Err(E::from(error.into()))),
-                    Poll::Ready(Ok(())) if buffer.filled().len() > before => {}
-                    Poll::Ready(Ok(())) if before == 0 => return Poll::Ready(Ok(Step::End)),
-                    _ => break,
-                }
-            }
-            Poll::Ready(self.hand_over(buffer.filled(), take).map(|()| Step::Read))
-        })
+        let open = std::task::ready!(stream.poll_take(cx, |bytes| messages.hand_over(bytes, take)))?;
+        Poll::Ready(Ok(if open { Step::Read } else { Step::End }))
+    }
+}
+
+/// From bytes to messages and back.
+#[derive(Debug)]
+struct Messages {
+    decoder: Decoder,
+    items: u64,
+    out: Outgoing,
+    /// Of a client's end; boxed, for a broker has many ends and none of these.
+    masks: Option<Box<Masks>>,
+}
+
+impl Messages {
+    fn queue(&mut self, opcode: OpCode, head: &[u8], payload: &Bytes) {
+        let mask = self.masks.as_mut().map(|masks| masks.next());
+        let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+        let out = self.out.buffer();
+        let from = out.len();
+        header.format((head.len() + payload.len()) as u64, out).expect("writing to a vector cannot fail");
+        let masked = out.len();
+        out.extend_from_slice(head);
+        if let Some(mask) = mask {
+            out.extend_from_slice(payload);
+            apply_mask(&mut out[masked..], mask, 0);
+        }
+        let appended = out.len() - from;
+        self.out.appended(appended);
+        if mask.is_none() {
+            self.out.payload(payload);
+        }
     }
 
     fn hand_over<E: From<Fault>>(
@@ -245,17 +236,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         while let Some(item) = self.decoder.feed(&mut input)? {
             self.items += 1;
             if let Item::Ping(payload) = &item {
-                self.queue_pong(payload);
+                self.queue(OpCode::Control(Control::Pong), payload, &Bytes::new());
             }
             take(item)?;
         }
         Ok(())
-    }
-}
-
-impl<S> Drop for Socket<S> {
-    fn drop(&mut self) {
-        give_buffer(std::mem::take(&mut self.out));
     }
 }
 

@@ -63,7 +63,7 @@ fn w1_5_a_writer_may_send_what_the_leg_holds_and_goes_on_as_it_leaves() {
 
 #[test]
 fn w1_5_a_leg_holds_more_once_its_reader_ran_dry_while_the_writer_waited() {
-    let room = Room::new(Class::File, &[ANA]);
+    let mut room = Room::new(Class::File, &[ANA]);
     room.credit(ANA, 0, limits::WINDOW_BYTES_MAX);
     let (mut at, mut limit, mut granted) = (0, window(Class::File), Vec::new());
     while granted.len() < 12 {
@@ -72,6 +72,7 @@ fn w1_5_a_leg_holds_more_once_its_reader_ran_dry_while_the_writer_waited() {
             at += 16_384;
         }
         // A writer far away: all of it is gone when its next word comes.
+        room.now += Duration::from_millis(500);
         pump(&room.ana, &room.channel, room.now);
         room.credit(ANA, at, at + limits::WINDOW_BYTES_MAX);
         let told = take(&room.writer).control.pop().and_then(|frame| frame.payload.first_chunk().copied());
@@ -84,12 +85,13 @@ fn w1_5_a_leg_holds_more_once_its_reader_ran_dry_while_the_writer_waited() {
 
 #[test]
 fn w1_5_a_leg_whose_reader_never_ran_dry_holds_no_more_than_at_first() {
-    let room = Room::new(Class::File, &[ANA]);
+    let mut room = Room::new(Class::File, &[ANA]);
     room.credit(ANA, 0, limits::WINDOW_BYTES_MAX);
     let (mut limit, mut granted) = (window(Class::File), limits::WINDOW_BYTES_MAX);
     for at in (0..1024 * 1024).step_by(1024) {
         assert!(at + 1024 <= limit, "{at}");
         room.send(at, 1024).unwrap();
+        room.now += Duration::from_millis(1);
         pump(&room.ana, &room.channel, room.now);
         if granted - at <= limits::WINDOW_BYTES_MAX / 2 {
             granted = at + limits::WINDOW_BYTES_MAX;
