@@ -105,6 +105,8 @@ impl Checker {
             }
             Event::Ended { session, reason } => {
                 ensure(state.sessions.contains_key(session), || format!("I3: {session} ended twice"))?;
+                let open = state.sessions.get(session).and_then(model::offered);
+                ensure(open.is_none(), || format!("R5.7: {session} ended, and {open:?} was not told"))?;
                 self.ended.insert(*session);
                 judge_end(moment, *session, *reason)
             }
