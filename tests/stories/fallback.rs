@@ -1,7 +1,7 @@
 //! R8.2–R8.7 word by word: each rule of the chain, its switches, and what it keeps.
 
-use crate::story::{net, reps, story, story_in, story_with};
-use expect_test::expect;
+use crate::story::{net, reps, story, story_after, story_in, story_with};
+use expect_test::{Expect, expect};
 
 fn with(options: &str, settings: &str) -> String {
     format!(
@@ -89,121 +89,90 @@ fn r8_2_rule_2_is_the_queue_of_the_last_accept_a_personal_one_included() {
 
 #[test]
 fn r8_2_each_rule_has_its_switch_for_jump_and_for_all_others() {
-    let first_is_net =
-        "login both d1 r1 c1; opt_out r1; ask a in net; accept both a; transfer both a db; accept d1 a; logout d1";
-    story_in(
-        &with("fallback_team = \"calm\"", ""),
-        first_is_net,
+    let switched = |rules: &str, before: &str, last: &str, expected: Expect| {
+        story_after(&with(&format!("fallback_team = \"calm\"\n{rules}"), ""), before, last, expected);
+    };
+    let first_in_net = "login both d1 r1 c1; opt_out r1; ask a in net; accept both a; transfer both a db; accept d1 a";
+    for (rules, expected) in [
+        (
+            "",
+            expect![[r#"
+            0s       logged_out d1 asked
+            0s       moved a db db fallback_2
+            0s       offered a both
+        "#]],
+        ),
+        (
+            "fallback_rules_normal = [3, 4]",
+            expect![[r#"
+            0s       logged_out d1 asked
+            0s       moved a db net fallback_3
+            0s       offered a both
+        "#]],
+        ),
+        (
+            "fallback_rules_normal = [4]",
+            expect![[r#"
+            0s       logged_out d1 asked
+            0s       moved a db calm fallback_4
+        "#]],
+        ),
+        (
+            "fallback_rules_normal = [2, 3]\nfallback_rules_jump = [4]",
+            expect![[r#"
+            0s       logged_out d1 asked
+            0s       moved a db db fallback_2
+            0s       offered a both
+        "#]],
+        ),
+        (
+            "fallback_rules_normal = []",
+            expect![[r#"
+            0s       logged_out d1 asked
+            0s       ended a orphaned
+        "#]],
+        ),
+    ] {
+        switched(rules, first_in_net, "logout d1", expected);
+    }
+    let jumped = "login r1 r2 c1; opt_out r2; jump r1 a srv; transfer r1 a net; accept r1 a";
+    for (rules, expected) in [
+        (
+            "fallback_rules_normal = []",
+            expect![[r#"
+            0s       logged_out r1 asked
+            0s       moved a net net fallback_2
+        "#]],
+        ),
+        (
+            "fallback_rules_jump = [3]",
+            expect![[r#"
+            0s       logged_out r1 asked
+            0s       moved a net net fallback_3
+        "#]],
+        ),
+        (
+            "fallback_rules_jump = [4]",
+            expect![[r#"
+            0s       logged_out r1 asked
+            0s       moved a net calm fallback_4
+        "#]],
+        ),
+        (
+            "fallback_rules_jump = []",
+            expect![[r#"
+            0s       logged_out r1 asked
+            0s       ended a orphaned
+        "#]],
+        ),
+    ] {
+        switched(rules, jumped, "logout r1", expected);
+    }
+    switched(
+        "",
+        "login r1 c1; jump r1 a srv",
+        "logout r1",
         expect![[r#"
-        0s       queued a net
-        0s       offered a both
-        0s       accepted a both
-        0s       moved a net db transfer
-        0s       offered a d1
-        0s       accepted a d1
-        0s       logged_out d1 asked
-        0s       moved a db db fallback_2
-        0s       offered a both
-    "#]],
-    );
-    story_in(
-        &with("fallback_team = \"calm\"\nfallback_rules_normal = [3, 4]", ""),
-        first_is_net,
-        expect![[r#"
-        0s       queued a net
-        0s       offered a both
-        0s       accepted a both
-        0s       moved a net db transfer
-        0s       offered a d1
-        0s       accepted a d1
-        0s       logged_out d1 asked
-        0s       moved a db net fallback_3
-        0s       offered a both
-    "#]],
-    );
-    story_in(
-        &with("fallback_team = \"calm\"\nfallback_rules_normal = [4]", ""),
-        first_is_net,
-        expect![[r#"
-        0s       queued a net
-        0s       offered a both
-        0s       accepted a both
-        0s       moved a net db transfer
-        0s       offered a d1
-        0s       accepted a d1
-        0s       logged_out d1 asked
-        0s       moved a db calm fallback_4
-    "#]],
-    );
-    story_in(
-        &with("fallback_team = \"calm\"\nfallback_rules_normal = [2, 3]\nfallback_rules_jump = [4]", ""),
-        first_is_net,
-        expect![[r#"
-        0s       queued a net
-        0s       offered a both
-        0s       accepted a both
-        0s       moved a net db transfer
-        0s       offered a d1
-        0s       accepted a d1
-        0s       logged_out d1 asked
-        0s       moved a db db fallback_2
-        0s       offered a both
-    "#]],
-    );
-    let jumped = "login r1 r2 c1; opt_out r2; jump r1 a srv; transfer r1 a net; accept r1 a; logout r1";
-    story_in(
-        &with("fallback_team = \"calm\"\nfallback_rules_normal = []", ""),
-        jumped,
-        expect![[r#"
-        0s       accepted a r1
-        0s       moved a - net transfer
-        0s       offered a r1
-        0s       accepted a r1
-        0s       logged_out r1 asked
-        0s       moved a net net fallback_2
-    "#]],
-    );
-    story_in(
-        &with("fallback_team = \"calm\"\nfallback_rules_jump = [3]", ""),
-        jumped,
-        expect![[r#"
-        0s       accepted a r1
-        0s       moved a - net transfer
-        0s       offered a r1
-        0s       accepted a r1
-        0s       logged_out r1 asked
-        0s       moved a net net fallback_3
-    "#]],
-    );
-    story_in(
-        &with("fallback_team = \"calm\"\nfallback_rules_jump = [4]", ""),
-        jumped,
-        expect![[r#"
-        0s       accepted a r1
-        0s       moved a - net transfer
-        0s       offered a r1
-        0s       accepted a r1
-        0s       logged_out r1 asked
-        0s       moved a net calm fallback_4
-    "#]],
-    );
-    story_in(
-        &with("fallback_team = \"calm\"\nfallback_rules_jump = []", ""),
-        jumped,
-        expect![[r#"
-        0s       accepted a r1
-        0s       moved a - net transfer
-        0s       offered a r1
-        0s       accepted a r1
-        0s       logged_out r1 asked
-        0s       ended a orphaned
-    "#]],
-    );
-    story_in(
-        &with("fallback_team = \"calm\"", ""),
-        "login r1 c1; jump r1 a srv; logout r1",
-        expect![[r#"
-        0s       accepted a r1
         0s       logged_out r1 asked
         0s       moved a - calm fallback_4
     "#]],

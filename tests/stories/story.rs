@@ -70,9 +70,17 @@ pub fn story_with(options: &str, script: &str, expected: Expect) {
 /// Tells a story in a site of its own. Every story also shows that its events alone make the same state (I8).
 pub fn story_in(site: &str, script: &str, expected: Expect) {
     let mut story = Story::new(site);
-    for act in script.split(';').map(str::trim).filter(|act| !act.is_empty()) {
-        story.act(act);
-    }
+    story.acts(script);
+    expected.assert_eq(&story.lines);
+    story.replays();
+}
+
+/// Tells what comes after something that needs no telling.
+pub fn story_after(site: &str, before: &str, script: &str, expected: Expect) {
+    let mut story = Story::new(site);
+    story.acts(before);
+    story.lines.clear();
+    story.acts(script);
     expected.assert_eq(&story.lines);
     story.replays();
 }
@@ -107,6 +115,10 @@ impl Story {
             lines: String::new(),
             by: None,
         }
+    }
+
+    fn acts(&mut self, script: &str) {
+        script.split(';').map(str::trim).filter(|act| !act.is_empty()).for_each(|act| self.act(act));
     }
 
     fn act(&mut self, act: &str) {
