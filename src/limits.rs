@@ -66,6 +66,8 @@ pub const GAPS_MAX: usize = 256;
 /// window of 64 frames on its way when they end (H-74).
 pub const DROPPED_FRAMES_BURST: u32 = 64 * CHANNELS_PER_SESSION as u32;
 pub const DROPPED_FRAMES_PER_S: u32 = 50;
+/// Who sends frames that no permission allows is answered, and put on record, this often: once a second (P6.3).
+pub const DENIED_FRAMES_TOLD: Span = Span::seconds(1);
 /// RESUME and REFRESH of one connection: twice what all channels of its sessions say when it comes back, at once, and
 /// in a second what one session's do. More is no reader's need (4029).
 pub const RESTARTS_BURST_PER_SESSION: u32 = 2 * CHANNELS_PER_SESSION as u32;
@@ -249,8 +251,10 @@ pub const OPEN_ANSWER: Span = Span::seconds(60);
 pub const FACTS_MAX: usize = 32;
 /// Data that moved in a session is told to its owner at most this often (R7.9): a twentieth of the shortest inactivity.
 pub const ACTIVITY_INTERVAL: Span = Span::seconds(15);
-/// Sessions judged anew in one turn after an edit of the site: about two milliseconds of work (P6.2).
+/// Sessions judged anew in one turn after an edit of the site: one to two milliseconds of deciding (P6.2).
 pub const SESSIONS_JUDGED_PER_TURN: usize = 400;
+/// Sessions that such a turn looks at: two milliseconds where the edit concerns none of them.
+pub const SESSIONS_COMPARED_PER_TURN: usize = 4_000;
 /// Compiled permissions remembered: every rep of a large site in several portals, a few KiB each at most.
 pub const GRANTS_REMEMBERED: usize = 16_384;
 /// A held session ends after this (R7.7).

@@ -4,6 +4,7 @@ use crate::{
     engine::Actor,
     identity::LinkSeed,
     ids::*,
+    policy::Tool,
     relay::{Channel, Outbox},
     wire::{
         CloseCode,
@@ -97,6 +98,7 @@ pub struct Directory {
 /// A live channel and the session it belongs to.
 pub struct Routed {
     pub session: SessionId,
+    pub tool: Tool,
     pub channel: Arc<Channel>,
 }
 

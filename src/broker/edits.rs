@@ -2,7 +2,7 @@
 
 use super::{Connection, perform::Finals, port::refused_by, refused};
 use crate::{
-    engine::{Event, Outcome, Reason, Refusal, Stamped, State},
+    engine::{Checked, Event, Outcome, Reason, Refusal, Stamped, State},
     limits,
     site::{Problem, Site, raw::RawSite},
     wire::control::{Done, FinalOffset, FromBroker, Refused},
@@ -114,12 +114,17 @@ impl Pieces {
     }
 }
 
+/// An edited site as its file says it, and checked beside the one it is an edit of.
+pub(super) struct Edited {
+    pub raw: Box<RawSite>,
+    pub checked: Checked,
+}
+
 /// Reads an edited site, or says everything that is wrong with it, each with key and line.
-pub(super) fn read(text: &str) -> Result<RawSite, Refusal> {
-    match Site::from_text(text, None) {
-        Ok(_) => RawSite::parse(text).map_err(|problems| wrong(&problems)),
-        Err(problems) => Err(wrong(&problems)),
-    }
+pub(super) fn read(text: &str, live: &Site, version: u64) -> Result<Edited, Refusal> {
+    let site = Site::from_text(text, Some(live)).map_err(|problems| wrong(&problems))?;
+    let raw = RawSite::parse(text).map_err(|problems| wrong(&problems))?;
+    Ok(Edited { raw: Box::new(raw), checked: Checked { site: Arc::new(site), version } })
 }
 
 fn wrong(problems: &[Problem]) -> Refusal {

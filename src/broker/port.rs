@@ -11,14 +11,19 @@ use crate::{
     engine::{Actor, Command, Refusal},
     ids::*,
     limits,
-    relay::{Outbox, Passed},
+    policy::Tool,
+    relay::{Fault, Outbox, Passed},
     wire::{
         CloseCode, Frame, Kind,
         control::{Do, FromBroker, FromClient, Refused},
     },
 };
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// How many control messages a connection may send: a steady rate, and what may be saved up (W4.3).
@@ -43,6 +48,8 @@ pub struct Port {
     known: Mutex<HashMap<ChannelId, Arc<Routed>>>,
     /// Frames that go nowhere: those that crossed the end of their channel are forgiven, a flood of them is not (H-74).
     dropped: Mutex<Bucket>,
+    /// Those of them that no permission allows, to be told of (P6.3).
+    denied: Mutex<Denied>,
     /// RESUME and REFRESH: each makes a writer send again (W1.6).
     restarts: Mutex<Bucket>,
     /// An edit of the site that comes in pieces; administrators alone have one.
@@ -55,6 +62,17 @@ struct Bucket {
     used: f64,
     filled: Instant,
 }
+
+/// Frames of a connection that no permission allows, since the owner was last told of them: no more entries than a
+/// connection has channels.
+#[derive(Debug, Default)]
+struct Denied {
+    told: Option<Instant>,
+    counts: BTreeMap<DeniedOf, u32>,
+}
+
+/// In which session as whom, of what tool, and by what; nothing: by what the policy says.
+type DeniedOf = (SessionId, ParticipantId, Tool, &'static str);
 
 impl Bucket {
     fn new() -> Self {
@@ -77,6 +95,7 @@ impl Port {
             connection,
             known: Mutex::default(),
             dropped: bucket(),
+            denied: Mutex::default(),
             restarts: bucket(),
             edit: Mutex::default(),
         }
@@ -124,7 +143,7 @@ impl Port {
         }
     }
 
-    /// Gathers the pieces and reads the whole, so that the owner need only check it.
+    /// Gathers the pieces, reads the whole and checks it beside the live site, so that the owner need only take it.
     async fn apply_site(&self, id: u64, piece: String, more: bool, version: Option<u64>) {
         if !matches!(self.connection.actor, Actor::Admin(_)) {
             return self.answer(id, Err(refused("not_permitted", "only an administrator edits the site")));
@@ -134,10 +153,14 @@ impl Port {
             Ok(None) => return self.answer(id, Ok(crate::wire::Done::Yes {})),
             Err(refused) => return self.answer(id, Err(refused)),
         };
-        let read = tokio::task::spawn_blocking(move || edits::read(&text)).await;
+        let live = match self.broker.look(|state| (state.site.clone(), state.site_version)).await {
+            Ok(live) => live,
+            Err(refused) => return self.answer(id, Err(refused)),
+        };
+        let read = tokio::task::spawn_blocking(move || edits::read(&text, &live.0, live.1)).await;
         match read {
             Ok(Ok(site)) => {
-                let mail = Mail::Edit { from: self.connection.clone(), id, site: Box::new(site), version };
+                let mail = Mail::Edit { from: self.connection.clone(), id, site, version };
                 if self.broker.send(mail).await.is_err() {
                     self.answer(id, Err(refused("draining", "the broker is about to restart")));
                 }
@@ -167,9 +190,9 @@ impl Port {
         self.connection.say(&FromBroker::Reply { re, answer: answer.map(Box::new).map_err(Box::new) });
     }
 
-    /// Takes one frame, data or steering. A channel this connection has no part in answers as one that does not
-    /// exist: with nothing (H-42), for its last frames may cross its end. The first fault closes its channel, the
-    /// connection lives (I-P12).
+    /// Takes one frame, data or steering. A channel of a session that this connection has no part in answers as one that
+    /// does not exist: with nothing (H-42). Of one that it had a part in, its end is said again, at most once a second for
+    /// the connection (P6.3). The first fault closes its channel, the connection lives (I-P12).
     ///
     /// # Errors
     /// More frames than can have crossed an end went nowhere (H-74), or more was asked for again than anybody needs:
@@ -183,11 +206,43 @@ impl Port {
                 return Err(CloseCode::RateLimited);
             }
         }
-        let taken = self.routed(frame.header.channel).is_some_and(|(routed, seat)| {
-            routed.channel.receive(seat, self.connection.epoch, frame, now) == Ok(Passed::Taken)
-        });
-        let forgiven = || self.dropped.lock().allows(now, limits::DROPPED_FRAMES_PER_S, limits::DROPPED_FRAMES_BURST);
-        if taken || forgiven() { Ok(()) } else { Err(CloseCode::RateLimited) }
+        let is_data = frame.header.kind.is_data();
+        if let Some((routed, seat)) = self.routed(frame.header.channel) {
+            match routed.channel.receive(seat, self.connection.epoch, frame, now) {
+                Ok(Passed::Taken) => return Ok(()),
+                Ok(Passed::Stale) if is_data && routed.channel.is_over() => self.deny(&routed, seat, "", now),
+                Err(Fault::Kind(_) | Fault::Stranger(_)) if is_data => self.deny(&routed, seat, "channel", now),
+                _ => {}
+            }
+        }
+        if self.dropped.lock().allows(now, limits::DROPPED_FRAMES_PER_S, limits::DROPPED_FRAMES_BURST) {
+            return Ok(());
+        }
+        self.tell_denied(std::mem::take(&mut *self.denied.lock()).counts);
+        Err(CloseCode::RateLimited)
+    }
+
+    /// P6.3: a frame that nothing allows is put on record, and its sender told that its channel is over.
+    fn deny(&self, routed: &Routed, seat: ParticipantId, source: &'static str, now: Instant) {
+        let counts = {
+            let mut denied = self.denied.lock();
+            let count = denied.counts.entry((routed.session, seat, routed.tool, source)).or_default();
+            *count = count.saturating_add(1);
+            if denied.told.is_some_and(|told| now < told + Duration::from_millis(limits::DENIED_FRAMES_TOLD.0)) {
+                return;
+            }
+            denied.told = Some(now);
+            std::mem::take(&mut denied.counts)
+        };
+        routed.channel.say_over(&self.connection.outbox);
+        self.tell_denied(counts);
+    }
+
+    fn tell_denied(&self, counts: BTreeMap<DeniedOf, u32>) {
+        for ((session, participant, tool, source), count) in counts {
+            let source = source.to_owned();
+            self.broker.shared.tell_owner(Command::Refusals { session, participant, tool, count, source });
+        }
     }
 
     /// So much of these channels has left for this connection that their writers may go on.

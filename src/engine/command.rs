@@ -349,13 +349,22 @@ pub enum Command {
     },
     /// Goes on judging sessions whose rights the site changed (P6.2): a turn's worth.
     JudgeRights,
-    /// Requests for a tool that were refused since the last such record (P6.3): the broker counts, the journal keeps.
+    /// Requests for a tool, or frames of it, that were refused since the last such record (P6.3): the broker counts, the
+    /// journal keeps. Without a source: what withholds the tool at this moment, if anything does.
     Refusals {
         session: SessionId,
         participant: ParticipantId,
         tool: Tool,
         count: u32,
         source: String,
+    },
+    /// The same of answers to prompts that were none (H-76).
+    AnswersRefused {
+        session: SessionId,
+        prompt: PromptId,
+        by: Party,
+        count: u32,
+        code: String,
     },
     /// The relay saw data of these reps' control, shell or file channels pass, at most once in
     /// [`limits::ACTIVITY_INTERVAL`] for each session (R7.9).

@@ -58,13 +58,13 @@ impl Engine {
             return refuse(Reason::Malformed, "R7.5", "an external rep is invited by a mail address: name@example.com");
         }
         let granted = self.state.granted(session, Party::Rep(rep));
-        let (approved, source) = granted.permissions().option(ToolOption::InviteExternalTo);
+        let (approved, source) = granted.option_from(ToolOption::InviteExternalTo);
         if let ToolValue::List(entries) = approved
             && !entries.iter().any(|entry| entry.eq_ignore_ascii_case(address))
         {
             let message = "this address is not one of those approved for external reps";
             let refusal = Refusal::new(Reason::NotPermitted, "R7.5", message);
-            return Err(refusal.of_tool(Tool::InviteExternal, source.name(&self.state.site)));
+            return Err(refusal.of_tool(Tool::InviteExternal, source));
         }
         let policy = self.invite_policy(policy)?;
         let open = self.state.keys.externals().filter(|key| key.session == id).count();
@@ -211,7 +211,7 @@ impl Engine {
         rule: &str,
     ) -> Result<bool, Refusal> {
         let granted = self.state.granted(session, Party::Rep(rep));
-        let (listed, source) = granted.permissions().option(scope);
+        let (listed, source) = granted.option_from(scope);
         let ToolValue::List(entries) = listed else { return Ok(false) };
         let site = &self.state.site;
         let team_listed = |team: TeamId| {
@@ -230,6 +230,6 @@ impl Engine {
             return Ok(true);
         }
         let message = format!("{} is limited to listed groups, and this is none of them", tool.name());
-        Err(Refusal::new(Reason::NotPermitted, rule, message).of_tool(tool, source.name(site)))
+        Err(Refusal::new(Reason::NotPermitted, rule, message).of_tool(tool, source))
     }
 }

@@ -45,6 +45,7 @@ pub use event::{Event, Outcome, Stamped};
 pub use refusal::{Reason, Refusal};
 pub use second_factor::{Enrolled, Proof};
 pub use session::Session;
+pub use settings::Checked;
 pub use state::State;
 
 use crate::{
@@ -59,6 +60,8 @@ use refusal::refuse;
 #[derive(Clone, Debug)]
 pub struct Engine {
     state: State,
+    /// What the next `apply_site` is of, where it was checked outside.
+    checked: Option<Checked>,
 }
 
 impl Engine {
@@ -70,7 +73,7 @@ impl Engine {
     /// Goes on from a snapshot or from replayed events.
     pub fn from_state(mut state: State) -> Self {
         state.rebuild();
-        Self { state }
+        Self { state, checked: None }
     }
 
     pub fn state(&self) -> &State {
@@ -219,6 +222,9 @@ impl Engine {
             Command::TakeBack { session, tool } => self.take_back(now, actor, *session, *tool, out),
             Command::Refusals { session, participant, tool, count, source } => {
                 self.refusals(now, actor, (*session, *participant, *tool), *count, source, out)
+            }
+            Command::AnswersRefused { session, prompt, by, count, code } => {
+                self.answers_refused(now, actor, (*session, *prompt), *by, *count, code, out)
             }
             Command::DataMoved { session, by } => self.moved_data(now, actor, *session, by, out),
             Command::JudgeRights => self.judge_rights(now, actor, out),

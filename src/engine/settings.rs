@@ -11,9 +11,21 @@ use crate::{
     site::{Site, UserPermission, raw::RawSite},
     time::Time,
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// An edited site that was checked beside the site of this version, outside the engine (W5.7).
+#[derive(Clone, Debug)]
+pub struct Checked {
+    pub site: Arc<Site>,
+    pub version: u64,
+}
 
 impl Engine {
+    /// The next `apply_site` is of this, if the site is still the one that it was checked beside.
+    pub fn checked(&mut self, checked: Checked) {
+        self.checked = Some(checked);
+    }
+
     /// Import at the first start, edit later (contract C1). A file with a problem changes nothing.
     pub(super) fn apply_site(
         &mut self,
@@ -22,8 +34,12 @@ impl Engine {
         raw: &RawSite,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
+        let checked = self.checked.take();
         self.administrator(actor)?;
-        let checked = Site::check(raw.clone(), Some(&self.state.site));
+        let checked = match checked.filter(|checked| checked.version == self.state.site_version) {
+            Some(checked) => Ok(checked.site),
+            None => Site::check(raw.clone(), Some(&self.state.site)).map(Arc::new),
+        };
         let checked = checked.and_then(|site| match too_far(&site, self.state.wall_ms(now)) {
             None => Ok(site),
             Some(problem) => Err(vec![problem]),
@@ -38,10 +54,13 @@ impl Engine {
             let message = "nobody deletes their own account: another administrator does";
             return Err(Refusal::new(Reason::BadSite, "", message));
         }
-        let before = self.rights_before();
+        let serves_like = self.state.site.serves_like(&site);
+        self.state.checked = Some((site, serves_like));
         self.emit(now, Event::SiteApplied { site: Box::new(raw.clone()) }, out);
-        self.after_site(now, out);
-        self.rights_after(now, before, out);
+        if !serves_like {
+            self.after_site(now, out);
+        }
+        self.rights_touched(now, out);
         Ok(Outcome::Done)
     }
 
@@ -150,15 +169,25 @@ impl State {
         match event {
             Event::SiteApplied { site } => {
                 // Checked when it was decided; a journal that says otherwise changes nothing.
-                if let Ok(site) = Site::check((**site).clone(), Some(&self.site)) {
-                    self.site = site;
-                    self.rebuild();
+                let checked = self.checked.take().or_else(|| {
+                    let site = Site::check((**site).clone(), Some(&self.site)).ok()?;
+                    let serves_like = self.site.serves_like(&site);
+                    Some((Arc::new(site), serves_like))
+                });
+                if let Some((site, serves_like)) = checked {
+                    let before = std::mem::replace(&mut self.site, site);
+                    if !serves_like {
+                        self.rebuild();
+                    }
+                    let served = self.sessions.values().any(|session| session.owner().is_some());
+                    self.tools.site_was(served.then_some(before));
                 }
             }
             Event::UserDisabled { user } => {
-                if let Some(it) = self.site.users.get_mut(user) {
+                let site = Arc::make_mut(&mut self.site);
+                if let Some(it) = site.users.get_mut(user) {
                     it.enabled = false;
-                    let raw = self.site.raw.user.iter_mut().find(|raw| raw.username.eq_ignore_ascii_case(&it.username));
+                    let raw = site.raw.user.iter_mut().find(|raw| raw.username.eq_ignore_ascii_case(&it.username));
                     if let Some(raw) = raw {
                         raw.enabled = false;
                     }
@@ -175,7 +204,7 @@ impl State {
 
     /// The team and everything that names it: its issues, memberships, and rules that lead to it.
     fn delete_team(&mut self, id: TeamId) {
-        let site = &mut self.site;
+        let site = Arc::make_mut(&mut self.site);
         let Some(gone) = site.teams.remove(&id) else { return };
         site.codes.teams.remove(&gone.code);
         for user in site.users.values_mut() {

@@ -17,7 +17,10 @@ use crate::{
     time::{Span, Time},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct State {
@@ -27,7 +30,8 @@ pub struct State {
     pub civil: Option<(Time, u64)>,
     /// Counts up with each owner (W5.6).
     pub owner_epoch: u64,
-    pub site: Site,
+    /// Shared with whoever checks an edit of it meanwhile.
+    pub site: Arc<Site>,
     /// How often the site was edited: what an edit is of (W5.7).
     #[serde(default)]
     pub site_version: u64,
@@ -54,11 +58,15 @@ pub struct State {
     pub(super) index: Index,
     #[serde(skip)]
     pub(super) grants: Grants,
+    /// The site that the next `site_applied` makes, where it was checked already, and whether it serves like the one
+    /// before; none after it.
+    #[serde(skip)]
+    pub(super) checked: Option<(Arc<Site>, bool)>,
 }
 
 impl State {
     pub fn new(site: Site) -> Self {
-        Self { site, next_session: 1, ..Self::default() }
+        Self { site: Arc::new(site), next_session: 1, ..Self::default() }
     }
 
     pub fn session(&self, id: SessionId) -> Option<&Session> {

@@ -261,7 +261,7 @@ pub const TABLE: &[Metric] = &[
         "equipoise_refusals_total",
         "requests",
         &[EVERY_TOOL],
-        "Requests that a permission refused, or a change of it while they waited (P6.3); frames are in equipoise_relay_frames_total.",
+        "Requests that a permission refused, or a change of it while they waited, and frames sent without it (P6.3); those stopped on their way are in equipoise_relay_frames_total.",
         "",
     ),
     counter(

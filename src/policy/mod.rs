@@ -1,6 +1,7 @@
 //! Layers to effective permissions, each with its source (P1.3); prompts; paths; and what a tool means in channels.
 //! Pure: the same site and situation give the same permissions. It never knows a connection or a frame's payload.
 
+mod basis;
 pub mod domains;
 pub mod everybody;
 pub mod explain;
@@ -10,6 +11,7 @@ pub mod prompt;
 pub mod session;
 mod verbs;
 
+pub use basis::Basis;
 pub use prompt::{Prompt, Prompting};
 pub use session::{Effective, Permissions, Person, Situation, Source, compile, grant};
 

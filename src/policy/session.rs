@@ -1,12 +1,15 @@
 //! The session policy stack (P2.1): jump item → portal → representative → site default → built-in default. The first
 //! layer that defines a value gives it; what a tool needs and the kind of session then hold it down.
 
-use super::prompt::{self, Prompt, Prompting};
+use super::{
+    basis::{USER_RIGHTS, policy_of},
+    prompt::{self, Prompt, Prompting},
+};
 use crate::{
     ids::*,
     limits,
     site::{
-        JumpMethod, Layer, Origin, Policy, PromptMode, PromptRule, SessionKind, Site, UserPermission,
+        JumpMethod, Layer, Origin, Policy, PromptMode, PromptRule, SessionKind, Site,
         layers::{Say, resolve},
         tool::{Tool, ToolOption},
         value::{Shape, ToolValue, Word, right},
@@ -54,6 +57,15 @@ pub enum Source {
 }
 
 impl Source {
+    /// The same layer of this person, who has permissions on the same [`Basis`]: an account of their own stands for
+    /// the one they were compiled for.
+    pub fn of(self, person: Person) -> Self {
+        match (self, person) {
+            (Self::User(_), Person::User(user) | Person::External { inviter: user, .. }) => Self::User(user),
+            (source, _) => source,
+        }
+    }
+
     /// `portal:main`, `user:ana`, `default` … as the console, the audit trail and `explain` show it.
     pub fn name(self, site: &Site) -> String {
         macro_rules! named {
@@ -248,12 +260,6 @@ const NEVER_A_GUESTS: &[Tool] = &[
     Tool::PrivateSessions,
 ];
 
-/// P3.17: tools for which a user needs one of these permissions beside that of the session.
-const USER_RIGHTS: &[(Tool, &[UserPermission])] = &[
-    (Tool::PinJumpClient, &[UserPermission::JumpClient]),
-    (Tool::Deploy, &[UserPermission::ButtonsPersonal, UserPermission::ButtonsTeamDeploy]),
-];
-
 /// The layers above the built-in default, strongest first.
 struct Layers<'site> {
     jump_item: Option<(Source, &'site Policy)>,
@@ -284,9 +290,7 @@ impl<'site> Layers<'site> {
                     Origin::User => Source::User(user_id),
                     Origin::GroupPolicy(at) => Source::GroupPolicy(at),
                 };
-                // A jump is unattended, whoever may sit there (R1.4).
-                let unattended = situation.kind == SessionKind::Jump;
-                policy(source, if unattended { user.policy_unattended } else { user.policy_attended })
+                policy(source, policy_of(user, situation.kind))
             }),
         };
         let default = policy(Source::Default, site.options.default_policy);

@@ -80,6 +80,29 @@ pub struct NextIds {
 }
 
 impl Site {
+    /// Does the other say the same of who works here, of queues and of ways in? Then an edit concerns the permissions of
+    /// sessions alone, and no console, queue, offer or guest has to be looked at anew.
+    pub fn serves_like(&self, other: &Self) -> bool {
+        fn alike<K: Ord, T>(one: &BTreeMap<K, T>, other: &BTreeMap<K, T>, alike: impl Fn(&T, &T) -> bool) -> bool {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && alike(one.1, other.1))
+        }
+        self.timezone == other.timezone
+            && self.seats == other.seats
+            && Options { default_policy: None, ..self.options.clone() }
+                == Options { default_policy: None, ..other.options.clone() }
+            && self.skills == other.skills
+            && self.teams == other.teams
+            && self.issues == other.issues
+            && self.pools == other.pools
+            && alike(&self.users, &other.users, User::serves_like)
+            && alike(&self.portals, &other.portals, Portal::serves_like)
+            && alike(&self.jump_items, &other.jump_items, |one, other| {
+                (&one.code, one.method) == (&other.code, other.method)
+            })
+            && alike(&self.policies, &other.policies, |one, other| one.for_invites == other.for_invites)
+    }
+
     /// Who is gone is known by number alone.
     pub fn username(&self, user: UserId) -> String {
         self.users.get(&user).map_or_else(|| format!("#{user}"), |user| user.username.clone())
@@ -271,6 +294,20 @@ pub struct User {
     pub schedule: Option<Schedule>,
 }
 
+impl User {
+    /// The same, whatever policies of sessions they have?
+    fn serves_like(&self, other: &Self) -> bool {
+        let plain = |user: &Self| Self {
+            policy_attended: None,
+            policy_unattended: None,
+            policies_from: Origin::User,
+            technician_group: None,
+            ..user.clone()
+        };
+        self == other || plain(self) == plain(other)
+    }
+}
+
 /// P3.13: what reps of these teams may run on a customer's machine.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Script {
@@ -305,6 +342,14 @@ pub struct Portal {
     pub rep_list: bool,
     pub no_rep_message: String,
     pub no_rep_url: String,
+}
+
+impl Portal {
+    /// The same, whatever policy of sessions it has?
+    fn serves_like(&self, other: &Self) -> bool {
+        let plain = |portal: &Self| Self { policy: None, ..portal.clone() };
+        plain(self) == plain(other)
+    }
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

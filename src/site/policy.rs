@@ -153,7 +153,7 @@ pub struct TechnicianGroup {
 }
 
 /// Whether a user's own account or a group policy gave a value.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     #[default]

@@ -1,10 +1,11 @@
 //! Ground for attacks: one broker that listens in plain text, with TLS and with QUIC, a pair that works beside the
 //! attacker, and raw ends to attack with.
 
-use crate::place::{Person, Place, hello, open};
+use crate::place::{PASSWORD, Person, Place, SITE, hello, open};
 use bytes::Bytes;
 use equipoise::{
     client::{Client, Reader, Target, Transport, Writer},
+    engine::{Actor, Event, Stamped, State},
     framing::{
         self, SUBPROTOCOL, WEBSOCKET_PATH,
         websocket::{Decoder, End, Item},
@@ -30,6 +31,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
+    sync::mpsc,
     task::JoinHandle,
 };
 
@@ -67,6 +69,8 @@ pub struct Ground {
     pub quic: SocketAddr,
     pub ana: Person,
     pub customer: Person,
+    /// What becomes durable, in order.
+    pub record: mpsc::UnboundedReceiver<Event>,
     reader: Reader,
     writer: Writer,
     passed: u64,
@@ -76,7 +80,15 @@ pub struct Ground {
 impl Ground {
     pub async fn open(folder: &Path) -> Self {
         count_panics();
-        let place = Place::open(folder).await;
+        let (tell, record) = mpsc::unbounded_channel();
+        let follower = move |turn: &[Stamped], _: &State| {
+            for stamped in turn {
+                // The test may have ended.
+                let _ = tell.send(stamped.event.clone());
+            }
+        };
+        let place = Place::open_with(folder, "127.0.0.1:0".parse().unwrap(), SITE, Box::new(follower)).await;
+        place.broker.set_password(Actor::System, "ana", PASSWORD.to_owned()).await.unwrap();
         let source = Source::SelfMade { folder: folder.to_owned(), names: tls::names_for([]) };
         let certificate = Certificate::load(source, 1_800_000_000_000).unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
@@ -103,7 +115,7 @@ impl Ground {
         let reader = ana.client.reader(&to_ana.channels[0]);
         let writer = customer.client.writer(&to_customer.channels[0]);
         let (tls, quic) = (place.address, quic_at);
-        Self { place, plain: plain_at, tls, quic, ana, customer, reader, writer, passed: 0, listeners }
+        Self { place, plain: plain_at, tls, quic, ana, customer, record, reader, writer, passed: 0, listeners }
     }
 
     pub fn target(&self) -> Target {
@@ -174,6 +186,18 @@ impl Ground {
         let mut raw = self.socket().await;
         let welcome = raw.enter(hello).await?;
         Ok((raw, welcome))
+    }
+
+    /// Waits until something of this kind is on record.
+    pub async fn recorded<T>(&mut self, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+        let found = async {
+            loop {
+                if let Some(found) = wanted(self.record.recv().await.expect("the broker goes on")) {
+                    return found;
+                }
+            }
+        };
+        in_time(found).await
     }
 
     pub async fn token(&self, username: &str) -> String {

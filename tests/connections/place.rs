@@ -111,22 +111,35 @@ impl Place {
     /// With a site of its own, and a post for its mail.
     pub async fn open_with_post(data: &Path, site: &str, post: Post) -> Self {
         let follower: Follower = Box::new(|_, _| {});
-        let place = Self::open_as(data, "127.0.0.1:0".parse().unwrap(), site, follower, Some(post)).await;
+        let place = Self::open_as(data, "127.0.0.1:0".parse().unwrap(), site, follower, Some(post), Pace::PERSON).await;
         place.broker.set_password(Actor::System, "ana", PASSWORD.to_owned()).await.unwrap();
         place
     }
 
     /// With a site of its own, and somebody who hears of every turn.
     pub async fn open_with(data: &Path, listen: SocketAddr, site: &str, follower: Follower) -> Self {
-        Self::open_as(data, listen, site, follower, None).await
+        Self::open_as(data, listen, site, follower, None, Pace::PERSON).await
     }
 
-    async fn open_as(data: &Path, listen: SocketAddr, site: &str, follower: Follower, post: Option<Post>) -> Self {
+    /// Where a test speaks for people faster than people do.
+    pub async fn open_paced(data: &Path, site: &str, pace: Pace) -> Self {
+        let follower: Follower = Box::new(|_, _| {});
+        Self::open_as(data, "127.0.0.1:0".parse().unwrap(), site, follower, None, pace).await
+    }
+
+    async fn open_as(
+        data: &Path,
+        listen: SocketAddr,
+        site: &str,
+        follower: Follower,
+        post: Option<Post>,
+        person_pace: Pace,
+    ) -> Self {
         let shutdown = CancellationToken::new();
         let settings = Settings {
             data: data.join("data"),
             disk_reserve_bytes: 0,
-            person_pace: Pace::PERSON,
+            person_pace,
             post,
             site: RawSite::parse(site).unwrap(),
         };

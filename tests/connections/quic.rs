@@ -24,7 +24,7 @@ use tokio::net::UdpSocket;
 pub struct Attacker {
     pub connection: Connection,
     pub endpoint: Endpoint,
-    control: Option<(SendStream, RecvStream, Splitter)>,
+    pub control: Option<(SendStream, RecvStream, Splitter)>,
 }
 
 impl Attacker {
@@ -45,7 +45,7 @@ impl Attacker {
         attacker
     }
 
-    async fn hello(&mut self, hello: Hello) {
+    pub async fn hello(&mut self, hello: Hello) {
         let (send, receive) = in_time(self.connection.open_bi()).await.unwrap();
         self.control = Some((send, receive, Splitter::new(1 << 20)));
         self.say(&FromClient::Hello(Box::new(hello)).encode()).await;
@@ -53,7 +53,7 @@ impl Attacker {
     }
 
     /// Writes one message on the control stream; the other end may be gone.
-    async fn say(&mut self, message: &[u8]) {
+    pub async fn say(&mut self, message: &[u8]) {
         let (send, ..) = self.control.as_mut().expect("a control stream");
         let _ = send.write_all(&prefixed(message)).await;
     }
@@ -92,7 +92,7 @@ impl Attacker {
     }
 }
 
-fn prefixed(message: &[u8]) -> Vec<u8> {
+pub fn prefixed(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u32).to_be_bytes()[..], message].concat()
 }
 

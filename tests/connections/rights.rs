@@ -7,9 +7,12 @@ use crate::{
 use bytes::Bytes;
 use equipoise::{
     client::ActError,
+    engine::Event,
+    ids::{Party, SessionId},
     wire::{
         Do, Done, Ev, Flags, Kind,
-        control::{ClientInfo, Open, Opened},
+        control::{ClientInfo, Open, Opened, Value},
+        frame::CloseReason,
     },
 };
 use std::collections::BTreeMap;
@@ -88,19 +91,43 @@ async fn h_86_people_do_nothing_of_an_administrator_s() {
 async fn h_73_h_70_a_frame_of_a_kind_that_was_not_opened_closes_its_channel_and_the_session_lives() {
     let folder = tempfile::tempdir().unwrap();
     let mut ground = Ground::open(folder.path()).await;
-    // A chat channel: a file's bytes, a keystroke and the clipboard do not belong on it.
-    for kind in [Kind::File, Kind::Keys, Kind::Click, Kind::Clipboard, Kind::ShellInput] {
-        let (to_ana, to_customer) = open(&mut ground.ana, &mut ground.customer, "chat", &[]).await;
-        // The customer's way stands first, then the reps'.
-        let mine = to_customer.channels.last().expect("Ana's way");
-        assert!(to_ana.channels.iter().any(|channel| channel.channel == mine.channel));
-        let mut writer = ground.ana.client.writer(mine);
-        let mut reader = ground.customer.client.reader(mine);
-        let _ = in_time(writer.write(kind, Flags::default(), Bytes::from_static(b"x"))).await;
-        let read = in_time(reader.read()).await;
-        assert!(!matches!(read, Ok(Some(_))), "{kind:?} arrived: {read:?}");
-        assert!(in_time(writer.finish()).await.is_err(), "{kind:?}: the writer hears that it is over");
-        ground.unharmed().await;
+    // A chat and a clipboard: a file's bytes, a keystroke, a line for a shell do not belong there, whoever writes.
+    let to_customer = [("direction", Value::Text("rep_to_customer".into()))];
+    let to_rep = [("direction", Value::Text("customer_to_rep".into()))];
+    let cases: [(&str, &[(&str, Value)], u16, Kind); 4] = [
+        ("chat", &[], 0, Kind::Clipboard),
+        ("chat", &[], 1, Kind::Clipboard),
+        ("clipboard", &to_customer, 1, Kind::Chat),
+        ("clipboard", &to_rep, 0, Kind::Chat),
+    ];
+    for (tool, args, writes, also) in cases {
+        for kind in [Kind::File, Kind::Keys, Kind::Click, Kind::ShellInput, also] {
+            let (to_ana, to_customer) = open(&mut ground.ana, &mut ground.customer, tool, args).await;
+            let mine = to_ana.channels.iter().find(|channel| channel.writer == writes).expect("that way is there");
+            assert!(to_customer.channels.iter().any(|channel| channel.channel == mine.channel));
+            let (from, to) = match writes {
+                0 => (&ground.customer, &ground.ana),
+                _ => (&ground.ana, &ground.customer),
+            };
+            let mut writer = from.client.writer(mine);
+            let mut reader = to.client.reader(mine);
+            let _ = in_time(writer.write(kind, Flags::default(), Bytes::from_static(b"x"))).await;
+            let read = in_time(reader.read()).await;
+            assert!(!matches!(read, Ok(Some(_))), "{kind:?} of {writes} arrived on {tool}: {read:?}");
+            assert!(in_time(writer.finish()).await.is_err(), "{kind:?}: the writer hears that it is over");
+            // The other way of a chat ends with its writer.
+            for rest in to_ana.channels.iter().filter(|channel| channel.channel != mine.channel) {
+                let end = if rest.writer == 0 { &ground.customer } else { &ground.ana };
+                end.client.writer(rest).cancel(CloseReason::Cancelled).await;
+            }
+            let mut open: Vec<u32> = to_ana.channels.iter().map(|channel| channel.channel).collect();
+            while !open.is_empty() {
+                let closed = |ev| if let Ev::Closed { channel, .. } = ev { Some(channel) } else { None };
+                let over = ground.ana.until(closed).await;
+                open.retain(|channel| *channel != over);
+            }
+            ground.unharmed().await;
+        }
     }
     ground.close().await;
 }
@@ -221,13 +248,55 @@ async fn h_81_who_was_only_invited_neither_transfers_nor_ends_nor_reaches_furthe
 }
 
 #[tokio::test]
-async fn h_76_a_rep_cannot_answer_for_the_customer() {
+async fn h_76_an_answer_that_is_forged_double_or_for_another_s_session_changes_nothing_and_is_on_record() {
     let folder = tempfile::tempdir().unwrap();
-    let ground = Ground::open(folder.path()).await;
+    let mut ground = Ground::open(folder.path()).await;
     let session = ground.ana.session;
-    for prompt in 0..5 {
-        refused(&ground.ana, Do::Answer { session, prompt, allow: true }).await;
-        refused(&ground.customer, Do::Answer { session, prompt, allow: true }).await;
+    let ben = ground.rep("ben").await;
+    let (mut mal, _) = ground.greet(ground.customers_hello().await).await.unwrap();
+    // What was taken back is asked for, whatever the policy says.
+    let customer = ground.customer.client.clone();
+    in_time(customer.act(Do::TakeBack { session, tool: Some("shell".into()) })).await.unwrap();
+    let open = Do::Open(Open { session, tool: "shell".into(), args: BTreeMap::new() });
+    let Done::Opening { prompt: Some(prompt), .. } = in_time(ground.ana.client.act(open)).await.unwrap() else {
+        panic!("the customer is asked")
+    };
+    let yes = || Do::Answer { session, prompt, allow: true };
+    assert_eq!(refused(&ground.ana, yes()).await.code, "not_permitted");
+    assert_eq!(refused(&ben, yes()).await.code, "unknown_session");
+    mal.request(1, yes()).await;
+    assert_eq!(mal.reply(1).await.unwrap_err().code, "unknown_session");
+    // The customer's own no counts, and none of the three before it, nor what comes after.
+    in_time(customer.act(Do::Answer { session, prompt, allow: false })).await.unwrap();
+    for again in [yes(), Do::Answer { session, prompt: prompt + 1, allow: true }] {
+        assert_eq!(refused(&ground.customer, again).await.code, "prompt_gone");
+    }
+    let denied = |ev| match ev {
+        Ev::RefusedOpen { refused, .. } => Some(refused.code),
+        _ => None,
+    };
+    assert_eq!(ground.ana.until(denied).await, "prompt_denied");
+    let mut missing: BTreeMap<&str, u32> = [("ana", 1), ("ben", 1), ("mal", 1), ("customer", 2)].into();
+    let reps = ground.place.broker.look(|state| ["ana", "ben"].map(|rep| state.site.codes.users[rep])).await.unwrap();
+    while !missing.is_empty() {
+        let (by, of, count) = ground
+            .recorded(|event| match event {
+                Event::AnswersRefused { by, session, count, .. } => Some((by, session.0, count)),
+                _ => None,
+            })
+            .await;
+        assert_eq!(of, session);
+        let who = match by {
+            Party::Rep(rep) if rep == reps[0] => "ana",
+            Party::Rep(_) => "ben",
+            Party::Customer(SessionId(own)) if own == session => "customer",
+            _ => "mal",
+        };
+        let left = missing.get_mut(who).unwrap_or_else(|| panic!("{who} again"));
+        *left -= count;
+        if *left == 0 {
+            missing.remove(who);
+        }
     }
     ground.close().await;
 }

@@ -199,6 +199,51 @@ fn p6_5_what_the_customer_stopped_stays_stopped_whatever_a_layer_says() {
 
 #[test]
 fn p6_2_an_edit_that_touches_many_sessions_is_judged_some_at_a_time_and_new_requests_meet_it_at_once() {
+    let (mut world, sessions) = many_sessions();
+    world.apply_site(&without_system_info());
+    let open = |world: &World| sessions.iter().filter(|session| world.channels(**session) > 0).count();
+    let all = sessions.len();
+    assert_eq!((open(&world), world.engine.state().tools.unjudged()), (all, all));
+    let last = *sessions.last().unwrap();
+    assert_eq!(reason(&world.open("ana", last, Tool::SystemInfo, &[])), Reason::NotPermitted, "though not judged yet");
+    assert_eq!(reason(&world.rep("ana", Command::JudgeRights)), Reason::NotPermitted);
+    world.system(Command::JudgeRights).unwrap();
+    assert_eq!((open(&world), world.engine.state().tools.unjudged()), (100, 100));
+    world.system(Command::JudgeRights).unwrap();
+    assert_eq!((open(&world), world.engine.state().tools.unjudged()), (0, 0));
+    let epochs: BTreeSet<_> = sessions.iter().map(|session| world.engine.state().tools.epoch(*session)).collect();
+    assert_eq!(epochs, BTreeSet::from([PermissionEpoch(1)]), "each session once (I-P4)");
+}
+
+#[test]
+fn p6_2_an_edit_before_the_last_one_is_judged_leaves_nobody_with_what_neither_allows() {
+    let (mut world, sessions) = many_sessions();
+    world.apply_site(&without_system_info());
+    world.system(Command::JudgeRights).unwrap();
+    // Some have lost it, some were not looked at yet; now the site is again what it was at first.
+    world.apply_site(SITE);
+    while world.engine.state().tools.unjudged() > 0 {
+        world.system(Command::JudgeRights).unwrap();
+    }
+    let epochs: Vec<_> = sessions.iter().map(|session| world.engine.state().tools.epoch(*session).0).collect();
+    assert_eq!(epochs.iter().filter(|epoch| **epoch == 2).count(), limits::SESSIONS_JUDGED_PER_TURN, "told of both");
+    assert!(epochs.iter().all(|epoch| *epoch >= 1), "everybody is told what holds");
+    world.opened("ana", sessions[0], Tool::SystemInfo, &[]);
+}
+
+#[test]
+fn p6_2_sessions_that_an_edit_does_not_concern_hear_nothing_of_it() {
+    let (mut world, sessions) = many_sessions();
+    world.apply_site(
+        &SITE.replace("tools = { shell = \"no\", file_transfer", "tools = { shell = \"yes\", file_transfer"),
+    );
+    assert_eq!(world.engine.state().tools.unjudged(), sessions.len(), "all are looked at");
+    world.system(Command::JudgeRights).unwrap();
+    assert_eq!((world.engine.state().tools.unjudged(), world.words().as_str()), (0, ""), "and found unconcerned");
+}
+
+/// More than one turn judges, each with a channel open.
+fn many_sessions() -> (World, Vec<SessionId>) {
     let mut world = World::new();
     world.log_in("ana");
     let mut sessions = Vec::new();
@@ -210,17 +255,11 @@ fn p6_2_an_edit_that_touches_many_sessions_is_judged_some_at_a_time_and_new_requ
         sessions.push(session);
     }
     world.words();
-    let without = SITE.replace("tools = { record", "tools = { system_info = \"no\", record");
-    world.apply_site(&without);
-    let open = |world: &World| sessions.iter().filter(|session| world.channels(**session) > 0).count();
-    assert_eq!((open(&world), world.engine.state().tools.unjudged()), (100, 100));
-    let last = *sessions.last().unwrap();
-    assert_eq!(reason(&world.open("ana", last, Tool::SystemInfo, &[])), Reason::NotPermitted, "though not judged yet");
-    assert_eq!(reason(&world.rep("ana", Command::JudgeRights)), Reason::NotPermitted);
-    world.system(Command::JudgeRights).unwrap();
-    assert_eq!((open(&world), world.engine.state().tools.unjudged()), (0, 0));
-    let epochs: BTreeSet<_> = sessions.iter().map(|session| world.engine.state().tools.epoch(*session)).collect();
-    assert_eq!(epochs, BTreeSet::from([PermissionEpoch(1)]), "each session once (I-P4)");
+    (world, sessions)
+}
+
+fn without_system_info() -> String {
+    SITE.replace("tools = { record", "tools = { system_info = \"no\", record")
 }
 
 #[test]

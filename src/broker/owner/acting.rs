@@ -3,14 +3,20 @@
 use super::{
     Owner,
     owed::{Answer, Owed},
+    refusals::Recorded,
 };
 use crate::{
-    broker::{Connection, directory::Proof, edits::Editor, invitation::InvitationLetter, resolve},
+    broker::{
+        Connection,
+        directory::Proof,
+        edits::{Edited, Editor},
+        invitation::InvitationLetter,
+        resolve,
+    },
     engine::{Command, Reason, Refusal, Request, Turn},
     identity::Secret,
     ids::*,
     limits,
-    site::raw::RawSite,
     time::Time,
     wire::control::{Do, KeyKind},
 };
@@ -24,6 +30,16 @@ impl Owner {
         act: Do,
         turn: &mut Turn,
     ) -> Result<Answer, Refusal> {
+        let recorded = Recorded::of(&act);
+        self.acted(now, from, id, act, turn).inspect_err(|refusal| {
+            if let (Some(what), Some(party)) = (recorded, from.party()) {
+                let seat = from.seat(what.session());
+                self.refusals.note(what, party, seat, refusal);
+            }
+        })
+    }
+
+    fn acted(&mut self, now: Time, from: &Connection, id: u64, act: Do, turn: &mut Turn) -> Result<Answer, Refusal> {
         // A connection that was replaced says nothing any more (W3.1).
         if from.outbox.closing().is_some() {
             return Err(Refusal::new(Reason::Stale, "W3.1", "this connection was replaced by a newer one"));
@@ -58,19 +74,9 @@ impl Owner {
                     Command::InviteExternal { .. } => (now + limits::EXTERNAL_KEY).0,
                     _ => 0,
                 };
-                let asked = match &command {
-                    Command::Open { session, tool, .. } => Some((*session, *tool)),
-                    _ => None,
-                };
                 let request = Request { actor: from.actor, id: (!again).then_some(id), command };
                 let before = turn.events.len();
-                let outcome = self.decide(now, request, turn).inspect_err(|refusal| {
-                    if let (Some((session, tool)), Some(source)) = (asked, &refusal.source)
-                        && let Some(participant) = from.seat(session)
-                    {
-                        self.refusals.note(session, participant, tool, source);
-                    }
-                })?;
+                let outcome = self.decide(now, request, turn)?;
                 let letter = self.shared.post.as_ref().zip(mail.as_ref().or(secret.as_ref()));
                 let letter = letter.and_then(|(post, secret)| {
                     InvitationLetter::of(&turn.events[before..], &self.engine.state().site, post.letters(), secret)
@@ -85,7 +91,7 @@ impl Owner {
         &mut self,
         now: Time,
         editor: Editor,
-        site: Box<RawSite>,
+        site: Edited,
         version: Option<u64>,
         turn: &mut Turn,
     ) -> Owed {
@@ -95,7 +101,8 @@ impl Owner {
         let done = match stale {
             true => Err(Refusal::new(Reason::Stale, "W5.7", "the site was edited meanwhile: look at it again")),
             false => {
-                let request = Request { actor: to.actor, id: None, command: Command::ApplySite(site) };
+                self.engine.checked(site.checked);
+                let request = Request { actor: to.actor, id: None, command: Command::ApplySite(site.raw) };
                 self.decide(now, request, turn)
             }
         };

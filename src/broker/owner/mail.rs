@@ -2,12 +2,15 @@
 
 use super::owed::storage_denied;
 use crate::{
-    broker::{Connection, Denied, Origin, edits::Editor, port::refused_by},
+    broker::{
+        Connection, Denied, Origin,
+        edits::{Edited, Editor},
+        port::refused_by,
+    },
     engine::{Actor, Command, Outcome, Reason, Refusal, Request, State},
     identity::{LinkSeed, Secret},
     ids::*,
     relay::Outbox,
-    site::raw::RawSite,
     time::Time,
     wire::control::{Do, FromBroker, Hello, Value},
 };
@@ -19,7 +22,7 @@ pub(in crate::broker) enum Mail {
     /// A request of an attached connection; the answer goes to its outbox.
     Act { from: Arc<Connection>, id: u64, act: Box<Do> },
     /// An administrator's edit of the site, read; `version` is the one that was edited.
-    Edit { from: Arc<Connection>, id: u64, site: Box<RawSite>, version: Option<u64> },
+    Edit { from: Arc<Connection>, id: u64, site: Edited, version: Option<u64> },
     /// Somebody who said hello.
     Enter(Box<Enter>),
     /// A command of the broker's own.

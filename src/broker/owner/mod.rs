@@ -5,6 +5,7 @@ mod entering;
 mod journal;
 mod mail;
 mod owed;
+mod refusals;
 
 pub(super) use mail::{Enter, Mail, Way};
 
@@ -20,7 +21,6 @@ use crate::{
     ids::*,
     journal::{DataFolder, Journal, Options, SqliteJournal},
     limits,
-    policy::Tool,
     time::Time,
 };
 use journal::{fold, folded};
@@ -28,7 +28,8 @@ use mail::{
     broken, fenced, is_a_look, is_an_edit, is_an_end, is_of_an_edit, own_mail, refuse_mail, storage_full, text_bytes,
 };
 use owed::{Owed, refuse_owed};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use refusals::Refusals;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// One site for each broker so far; its folder below the data folder.
@@ -54,23 +55,6 @@ pub(super) struct Owner {
     /// Another owner has taken the site's journal over: this one must not go on (W5.6).
     fenced: bool,
     shared: Arc<Shared>,
-}
-
-/// Refused requests for tools since the last record of them (P6.3): one record for each person and tool a second.
-#[derive(Default)]
-struct Refusals(BTreeMap<(SessionId, ParticipantId, Tool), (u32, String)>);
-
-impl Refusals {
-    fn note(&mut self, session: SessionId, participant: ParticipantId, tool: Tool, source: &str) {
-        let (count, _) = self.0.entry((session, participant, tool)).or_insert_with(|| (0, source.to_owned()));
-        *count = count.saturating_add(1);
-    }
-
-    fn take(&mut self) -> impl Iterator<Item = Mail> + use<> {
-        std::mem::take(&mut self.0).into_iter().map(|((session, participant, tool), (count, source))| {
-            own_mail(Command::Refusals { session, participant, tool, count, source })
-        })
-    }
 }
 
 impl Owner {

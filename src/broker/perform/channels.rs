@@ -30,7 +30,8 @@ impl Performer {
             match self.shared.directory.channel(spec.channel) {
                 Some(routed) => self.reconcile(&routed.channel, spec),
                 None => {
-                    let routed = Routed { session, channel: self.channel(spec, channel.tool, true) };
+                    let tool = channel.tool;
+                    let routed = Routed { session, tool, channel: self.channel(spec, tool, true) };
                     self.shared.directory.open(spec.channel, routed);
                 }
             }
@@ -99,7 +100,7 @@ impl Performer {
         for spec in specs {
             let channel = self.channel(spec, tool, false);
             close_what_is_gone(&channel, spec, state, session);
-            self.shared.directory.open(spec.channel, Routed { session, channel });
+            self.shared.directory.open(spec.channel, Routed { session, tool, channel });
         }
         for (party, participant) in self.members.get(&session).into_iter().flatten() {
             let Some(connection) = self.shared.directory.connection(*party) else { continue };

@@ -12,16 +12,21 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// Encoded, by the address of the grant that is said. Each entry keeps its grant, so that no other comes to lie there.
+/// Encoded, by the address of the grant that is said and the account that it names. Each entry keeps its grant, so that no
+/// other comes to lie there.
 #[derive(Default)]
-pub(super) struct Said(HashMap<usize, (Arc<Permissions>, EncodedRights)>);
+pub(super) struct Said(HashMap<(usize, Option<UserId>), (Arc<Permissions>, EncodedRights)>);
 
 impl Said {
-    fn of(&mut self, granted: &Arc<Permissions>, encode: impl FnOnce() -> EncodedRights) -> &EncodedRights {
+    fn of(
+        &mut self,
+        (granted, account): (&Arc<Permissions>, Option<UserId>),
+        encode: impl FnOnce() -> EncodedRights,
+    ) -> &EncodedRights {
         if self.0.len() >= limits::GRANTS_REMEMBERED {
             self.0.clear();
         }
-        &self.0.entry(Arc::as_ptr(granted).addr()).or_insert_with(|| (granted.clone(), encode())).1
+        &self.0.entry((Arc::as_ptr(granted).addr(), account)).or_insert_with(|| (granted.clone(), encode())).1
     }
 
     /// The site changed: layers may have other names.

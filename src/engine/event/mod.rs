@@ -431,8 +431,13 @@ pub enum Event {
         participant: ParticipantId,
         tools: Vec<Tool>,
     },
-    /// The site changed what somebody in these sessions may do: each is judged anew, some at a time (P6.2).
+    /// The site changed, and with it maybe what somebody in these sessions may do: they are looked at some at a time, and
+    /// each that is concerned is judged anew (P6.2).
     RightsTouched {
+        sessions: Vec<SessionId>,
+    },
+    /// Of those touched, these are not concerned.
+    RightsKept {
         sessions: Vec<SessionId>,
     },
     PermissionsChanged {
@@ -446,6 +451,15 @@ pub enum Event {
         tool: Tool,
         count: u32,
         source: String,
+    },
+    /// Answers that answer no prompt: a rep's, a second one, one that came late, one for a session of somebody else's. The
+    /// last of them is named; changes no state (H-76).
+    AnswersRefused {
+        session: SessionId,
+        prompt: PromptId,
+        by: Party,
+        count: u32,
+        code: String,
     },
 }
 

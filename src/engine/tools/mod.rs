@@ -1,9 +1,11 @@
 //! Tools of a session: requests to open one, prompts, consents, live channels, the permission epoch. Here is the state
-//! and its fold; `open` takes requests, `prompts` asks the customer, `settle` closes what lost its right.
+//! and its fold; `open` takes requests, `prompts` asks the customer, `settle` closes what lost its right, `rejudge` after an edit of the site; `refused` keeps what
+//! was refused.
 //! Never a frame and never a byte offset: those are the relay's.
 
 mod open;
 mod prompts;
+mod refused;
 mod rejudge;
 mod rights;
 mod settle;
@@ -15,11 +17,15 @@ use crate::{
     ids::*,
     limits,
     policy::Tool,
+    site::Site,
     time::{Span, Time},
     wire::control::Value,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What is open, asked for and consented to in the whole site. A session in which no tool was ever asked for is not in
 /// it.
@@ -32,6 +38,9 @@ pub struct Tools {
     /// Sessions whose rights the site changed and that are not judged yet (P6.2).
     #[serde(default)]
     unjudged: BTreeSet<SessionId>,
+    /// What the site was before; none: it changed twice meanwhile, and each of them is judged.
+    #[serde(default)]
+    before: Option<Arc<Site>>,
     due: BTreeSet<(Time, SessionId, Due)>,
 }
 
@@ -136,6 +145,18 @@ impl Tools {
         self.unjudged.len()
     }
 
+    /// The site has become another one; nothing is given where it concerns no session.
+    pub(super) fn site_was(&mut self, before: Option<Arc<Site>>) {
+        self.before = before.filter(|_| self.unjudged.is_empty());
+    }
+
+    fn judged(&mut self, session: SessionId) {
+        self.unjudged.remove(&session);
+        if self.unjudged.is_empty() {
+            self.before = None;
+        }
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.due.first().map(|(due, ..)| *due)
     }
@@ -162,10 +183,12 @@ impl Tools {
                 let gone = entry.taken_back(*tool);
                 self.forget_consents(*session, gone);
             }
+            Event::RightsTouched { sessions } if sessions.is_empty() => self.before = None,
             Event::RightsTouched { sessions } => self.unjudged.extend(sessions),
+            Event::RightsKept { sessions } => sessions.iter().for_each(|session| self.judged(*session)),
             Event::PermissionsChanged { session, epoch } => {
                 self.sessions.entry(*session).or_default().epoch = *epoch;
-                self.unjudged.remove(session);
+                self.judged(*session);
             }
             Event::PromptAnswered { session, .. }
             | Event::OpenOffered { session, .. }
@@ -184,6 +207,9 @@ impl Tools {
 
     /// Events that change only a session with tools.
     fn apply_known(&mut self, at: Time, id: SessionId, event: &Event) {
+        if matches!(event, Event::Ended { .. }) {
+            self.judged(id);
+        }
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match event {
             Event::PromptAnswered { prompt, allow, .. } => {
@@ -251,10 +277,7 @@ impl Tools {
                 let gone = session.end_consents(|whom, tool| whom == *participant && tools.contains(&tool));
                 self.forget_consents(id, gone);
             }
-            Event::Ended { .. } => {
-                session.ended = true;
-                self.unjudged.remove(&id);
-            }
+            Event::Ended { .. } => session.ended = true,
             _ => {}
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };

@@ -196,24 +196,6 @@ impl Engine {
         }
     }
 
-    /// P6.3: puts what was refused on record; it changes nothing.
-    pub(in crate::engine) fn refusals(
-        &mut self,
-        now: Time,
-        actor: Actor,
-        (session, participant, tool): (SessionId, ParticipantId, Tool),
-        count: u32,
-        source: &str,
-        out: &mut Vec<Stamped>,
-    ) -> Result<Outcome, Refusal> {
-        if actor != Actor::System {
-            return Err(Refusal::new(Reason::NotPermitted, "P6.3", "only the broker records refusals"));
-        }
-        self.session_in(session)?;
-        self.emit(now, Event::Refused { session, participant, tool, count, source: source.to_owned() }, out);
-        Ok(Outcome::Done)
-    }
-
     /// Policy and customer allow it: the other end is asked.
     pub(super) fn offer_open(&mut self, now: Time, session: SessionId, open: OpenId, out: &mut Vec<Stamped>) {
         let Some(request) = self.state.tools.session(session).and_then(|using| using.opens.get(&open)) else { return };
@@ -258,7 +240,7 @@ impl Engine {
         Ok((participant.id, side_of(participant.id)))
     }
 
-    fn session_in(&self, session: SessionId) -> Result<&Session, Refusal> {
+    pub(super) fn session_in(&self, session: SessionId) -> Result<&Session, Refusal> {
         let unknown = || Refusal::new(Reason::UnknownSession, "", format!("there is no session {session}"));
         self.state.session(session).ok_or_else(unknown)
     }

@@ -1,58 +1,19 @@
-//! A change of the site reaches the rights of running sessions (P6.2): whose permissions it changed is found at once, and
-//! these sessions are judged a turn's worth at a time, so that no edit holds up routing, however many it touches.
+//! A change of the site reaches the rights of running sessions (P6.2): those that it may concern are marked at once, and
+//! looked at a turn's worth at a time, so that no edit holds up routing, however many it touches.
 
 use super::super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped};
-use crate::{
-    ids::*,
-    limits,
-    policy::{Permissions, Situation, Tool},
-    time::Time,
-};
-use std::sync::Arc;
-
-/// What each rep in each running session might do before the site changed.
-pub(in crate::engine) struct Before(Vec<(SessionId, Vec<Held>)>);
-
-type Held = (Situation, Arc<Permissions>);
+use crate::{ids::*, limits, policy::Tool, time::Time};
 
 impl Engine {
-    /// Looked at before the site changes.
-    pub(in crate::engine) fn rights_before(&mut self) -> Before {
-        let sessions: Vec<SessionId> = self.state.sessions.keys().copied().collect();
-        let mut before = Vec::new();
-        for id in sessions {
-            let situations = self.state.situations(id);
-            if !situations.is_empty() {
-                let held = situations.into_iter().map(|situation| {
-                    let permissions = self.state.grants.learn(&self.state.site, &situation);
-                    (situation, permissions)
-                });
-                before.push((id, held.collect()));
-            }
+    /// The site is another one: marks the sessions that somebody serves. Where they are few it is all done at once.
+    pub(in crate::engine) fn rights_touched(&mut self, at: Time, out: &mut Vec<Stamped>) {
+        let served = self.state.sessions.values().filter(|session| session.owner().is_some());
+        let sessions: Vec<SessionId> = served.map(|session| session.id).collect();
+        if sessions.is_empty() && self.state.tools.before.is_none() {
+            return;
         }
-        Before(before)
-    }
-
-    /// Marks the sessions in which somebody's permissions are others than before, and judges the first of them.
-    pub(in crate::engine) fn rights_after(&mut self, at: Time, Before(before): Before, out: &mut Vec<Stamped>) {
-        let mut sessions = Vec::new();
-        for (id, held) in before {
-            let changed = held.into_iter().any(|(situation, before)| {
-                let after = self.state.grants.learn(&self.state.site, &situation);
-                *after != *before
-            });
-            // Whose team has which script is no permission of the layers (P3.13).
-            let runs_a_script = self
-                .state
-                .tools
-                .session(id)
-                .is_some_and(|using| using.channels.values().any(|channel| channel.tool == Tool::CannedScripts));
-            if (changed || runs_a_script) && self.state.sessions.contains_key(&id) {
-                sessions.push(id);
-            }
-        }
-        if !sessions.is_empty() {
-            self.emit(at, Event::RightsTouched { sessions }, out);
+        self.emit(at, Event::RightsTouched { sessions }, out);
+        if self.state.tools.unjudged() <= limits::SESSIONS_JUDGED_PER_TURN {
             self.judge_some(at, out);
         }
     }
@@ -72,11 +33,38 @@ impl Engine {
     }
 
     fn judge_some(&mut self, at: Time, out: &mut Vec<Stamped>) {
+        let first = out.len();
         let some: Vec<SessionId> =
-            self.state.tools.unjudged.iter().copied().take(limits::SESSIONS_JUDGED_PER_TURN).collect();
+            self.state.tools.unjudged.iter().copied().take(limits::SESSIONS_COMPARED_PER_TURN).collect();
+        let mut kept = Vec::new();
+        let mut judged = 0;
         for session in some {
+            if !self.is_concerned(session) {
+                kept.push(session);
+                continue;
+            }
             self.judge(at, session, out);
             self.next_permissions(at, session, out);
+            judged += 1;
+            // A session may have many channels: what a turn holds is the other bound.
+            if judged == limits::SESSIONS_JUDGED_PER_TURN || out.len() - first >= limits::EVENTS_PER_TURN {
+                break;
+            }
         }
+        if !kept.is_empty() {
+            self.emit(at, Event::RightsKept { sessions: kept }, out);
+        }
+    }
+
+    /// May somebody in it do something else than before?
+    fn is_concerned(&mut self, session: SessionId) -> bool {
+        let state = &mut self.state;
+        // Whose team has which script is no permission of the layers (P3.13).
+        let using = state.tools.session(session);
+        let runs_a_script =
+            using.is_some_and(|using| using.channels.values().any(|channel| channel.tool == Tool::CannedScripts));
+        let situations = state.situations(session);
+        let Some(before) = state.tools.before.as_ref().filter(|_| !runs_a_script) else { return true };
+        situations.iter().any(|situation| state.grants.differ(before, &state.site, situation))
     }
 }

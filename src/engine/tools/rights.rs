@@ -5,7 +5,7 @@ use crate::{
     ids::*,
     limits,
     policy::{
-        Tool, ToolOption, ToolValue,
+        Basis, Effective, Source, Tool, ToolOption, ToolValue,
         paths::{self, Os},
         plan::{Rights, Side},
         prompt::{Prompt, Prompting},
@@ -13,15 +13,13 @@ use crate::{
     },
     site::Site,
 };
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 /// Compiled permissions of one participant in one session, and what paths mean at the two ends.
 pub struct Granted<'site> {
     site: &'site Site,
     permissions: Arc<Permissions>,
+    person: Person,
     rep: Party,
     customer_os: Option<Os>,
     rep_os: Option<Os>,
@@ -76,9 +74,15 @@ impl Granted<'_> {
         &self.permissions
     }
 
-    /// The same for all who may the same, while the site does not change.
-    pub fn shared(&self) -> &Arc<Permissions> {
-        &self.permissions
+    /// The same for all who may the same, while the site does not change; and whose own account is one of the layers,
+    /// for that one is named where it is said what they may.
+    pub fn shared(&self) -> (&Arc<Permissions>, Option<UserId>) {
+        let account = match self.person {
+            Person::User(user) | Person::External { inviter: user, .. } => Some(user),
+            Person::Nobody => None,
+        };
+        let own = |(_, effective): (_, &Effective)| matches!(effective.source, Source::User(_));
+        (&self.permissions, account.filter(|_| self.permissions.iter().any(own)))
     }
 
     pub fn prompt(&self, tool: Tool) -> Prompt {
@@ -91,7 +95,13 @@ impl Granted<'_> {
 
     /// The layer that gives the value, by its name in contract C3.
     pub fn source(&self, tool: Tool) -> String {
-        self.permissions.get(tool).source.name(self.site)
+        self.permissions.get(tool).source.of(self.person).name(self.site)
+    }
+
+    /// An option's value, and the layer that gives it.
+    pub fn option_from(&self, option: ToolOption) -> (&ToolValue, String) {
+        let (value, source) = self.permissions.option(option);
+        (value, source.of(self.person).name(self.site))
     }
 }
 
@@ -99,9 +109,9 @@ impl Granted<'_> {
 /// site changes, and the same whether remembered or not.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
-    of: HashMap<Situation, Arc<Permissions>>,
-    /// Each once, however many situations end in it.
-    made: HashSet<Arc<Permissions>>,
+    known: HashMap<Basis, Arc<Permissions>>,
+    /// Whether an edit made other permissions of what they were made of before and after it.
+    changed: HashMap<(Basis, Basis), bool>,
 }
 
 impl PartialEq for Grants {
@@ -115,22 +125,31 @@ impl Grants {
         *self = Self::default();
     }
 
-    fn get(&self, situation: &Situation) -> Option<Arc<Permissions>> {
-        self.of.get(situation).cloned()
+    fn learn(&mut self, site: &Site, situation: &Situation) -> Arc<Permissions> {
+        let basis = situation.basis(site);
+        if let Some(known) = self.known.get(&basis) {
+            return known.clone();
+        }
+        if self.known.len() >= limits::GRANTS_REMEMBERED {
+            self.known.clear();
+        }
+        let compiled = Arc::new(grant(site, situation));
+        self.known.insert(basis, compiled.clone());
+        compiled
     }
 
-    pub(super) fn learn(&mut self, site: &Site, situation: &Situation) -> Arc<Permissions> {
-        if let Some(known) = self.get(situation) {
-            return known;
+    /// Does the site give others in this situation than it gave before?
+    pub(super) fn differ(&mut self, before: &Site, site: &Site, situation: &Situation) -> bool {
+        let both = (situation.basis(before), situation.basis(site));
+        if let Some(known) = self.changed.get(&both) {
+            return *known;
         }
-        if self.of.len() >= limits::GRANTS_REMEMBERED {
-            self.forget();
+        if self.changed.len() >= limits::GRANTS_REMEMBERED {
+            self.changed.clear();
         }
-        let compiled = grant(site, situation);
-        let compiled = self.made.get(&compiled).cloned().unwrap_or_else(|| Arc::new(compiled));
-        self.made.insert(compiled.clone());
-        self.of.insert(*situation, compiled.clone());
-        compiled
+        let differ = grant(before, situation) != *self.learn(site, situation);
+        self.changed.insert(both, differ);
+        differ
     }
 }
 
@@ -138,13 +157,13 @@ impl State {
     /// The permissions of `rep` in `session` as the site is at this moment (P2.5).
     pub fn granted(&self, session: &Session, rep: Party) -> Granted<'_> {
         let situation = self.situation(session, rep);
-        let known = self.grants.get(&situation);
+        let known = self.grants.known.get(&situation.basis(&self.site)).cloned();
         let permissions = known.unwrap_or_else(|| Arc::new(grant(&self.site, &situation)));
         let customer = self.parties.get(Party::Customer(session.id));
         let client = customer.map_or(&session.ask.customer.client, |customer| &customer.client);
         let rep_os = self.parties.get(rep).map_or("", |rep| &rep.client.os);
         let (customer_os, rep_os) = (Os::from_name(&client.os), Os::from_name(rep_os));
-        Granted { site: &self.site, permissions, rep, customer_os, rep_os }
+        Granted { site: &self.site, permissions, person: situation.person, rep, customer_os, rep_os }
     }
 
     /// What the permissions of `rep` in `session` are made of.

@@ -3,7 +3,10 @@
 use super::{Channel, Fault, Notice, Passed, State};
 use crate::{
     ids::{AttachEpoch, ParticipantId},
-    relay::leg::{Leg, Stage},
+    relay::{
+        leg::{Leg, Stage},
+        outbox::Outbox,
+    },
     wire::{Frame, frame::CloseReason},
 };
 use std::collections::BTreeMap;
@@ -126,7 +129,16 @@ impl Channel {
         self.end(state, CloseReason::Fault, Instant::now());
     }
 
+    /// Says again to an end that goes on sending where and why the channel ended (P6.3).
+    pub fn say_over(&self, outbox: &Outbox) {
+        let closed = self.state.lock().closed;
+        if let Some((at, reason)) = closed {
+            outbox.steer(Frame::close(self.spec.channel, at, reason));
+        }
+    }
+
     fn tell_writer_closed(&self, state: &mut State, reason: CloseReason) {
+        state.closed.get_or_insert((state.written.unwrap_or(0), reason));
         if let Some(writer) = state.writer.as_ref().filter(|_| !state.over) {
             writer.outbox.steer(Frame::close(self.spec.channel, state.written.unwrap_or(0), reason));
         }

@@ -112,6 +112,8 @@ struct State {
     resumes: u32,
     repeats: u32,
     over: bool,
+    /// Where and why it ended, as its writer was told.
+    closed: Option<(u64, CloseReason)>,
     legs: Vec<Leg>,
     /// Where legs ended of which the owner was only notified: it asks when its own turn ends them.
     ended: BTreeMap<ParticipantId, u64>,
@@ -173,6 +175,7 @@ impl Channel {
             resumes: 0,
             repeats: 0,
             over: false,
+            closed: None,
             legs,
             ended: BTreeMap::new(),
             refreshed: None,
