@@ -224,7 +224,7 @@ impl Engine {
                 self.refusals(now, actor, (*session, *participant, *tool), *count, source, out)
             }
             Command::AnswersRefused { session, prompt, by, count, code } => {
-                self.answers_refused(now, actor, (*session, *prompt), *by, *count, code, out)
+                self.answers_refused(now, actor, (*session, *prompt, *by), *count, code, out)
             }
             Command::DataMoved { session, by } => self.moved_data(now, actor, *session, by, out),
             Command::JudgeRights => self.judge_rights(now, actor, out),

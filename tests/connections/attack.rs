@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections that one address may have on plain text and QUIC together: more than any attack here but one opens.
 pub const PER_ADDRESS: usize = 5_000;
 
+/// Events on record that no test has looked at: more than any test here makes.
+const RECORD: usize = 1 << 16;
+
 /// Panics of the product: those of failing assertions are in `tests/`.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
@@ -70,7 +73,7 @@ pub struct Ground {
     pub ana: Person,
     pub customer: Person,
     /// What becomes durable, in order.
-    pub record: mpsc::UnboundedReceiver<Event>,
+    pub record: mpsc::Receiver<Event>,
     reader: Reader,
     writer: Writer,
     passed: u64,
@@ -80,11 +83,11 @@ pub struct Ground {
 impl Ground {
     pub async fn open(folder: &Path) -> Self {
         count_panics();
-        let (tell, record) = mpsc::unbounded_channel();
+        let (tell, record) = mpsc::channel(RECORD);
         let follower = move |turn: &[Stamped], _: &State| {
             for stamped in turn {
                 // The test may have ended.
-                let _ = tell.send(stamped.event.clone());
+                let _ = tell.try_send(stamped.event.clone());
             }
         };
         let place = Place::open_with(folder, "127.0.0.1:0".parse().unwrap(), SITE, Box::new(follower)).await;

@@ -87,6 +87,9 @@ async fn h_86_people_do_nothing_of_an_administrator_s() {
     ground.close().await;
 }
 
+/// A tool and its arguments, who writes on it, and one more kind that is not its own.
+type Case<'a> = (&'a str, &'a [(&'a str, Value)], u16, Kind);
+
 #[tokio::test]
 async fn h_73_h_70_a_frame_of_a_kind_that_was_not_opened_closes_its_channel_and_the_session_lives() {
     let folder = tempfile::tempdir().unwrap();
@@ -94,7 +97,7 @@ async fn h_73_h_70_a_frame_of_a_kind_that_was_not_opened_closes_its_channel_and_
     // A chat and a clipboard: a file's bytes, a keystroke, a line for a shell do not belong there, whoever writes.
     let to_customer = [("direction", Value::Text("rep_to_customer".into()))];
     let to_rep = [("direction", Value::Text("customer_to_rep".into()))];
-    let cases: [(&str, &[(&str, Value)], u16, Kind); 4] = [
+    let cases: [Case; 4] = [
         ("chat", &[], 0, Kind::Clipboard),
         ("chat", &[], 1, Kind::Clipboard),
         ("clipboard", &to_customer, 1, Kind::Chat),

@@ -138,17 +138,17 @@ prompt = {{ mode = "never" }}
 struct Seat {
     client: Client,
     /// What was not looked at yet.
-    heard: mpsc::UnboundedReceiver<Ev>,
+    heard: mpsc::Receiver<Ev>,
 }
 
 impl Seat {
     fn of(client: Client, mut happenings: Happenings) -> Self {
-        let (tell, heard) = mpsc::unbounded_channel();
+        let (tell, heard) = mpsc::channel(1 << 14);
         tokio::spawn(async move {
             while let Some(happening) = happenings.recv().await {
                 if let Happening::Ev { ev, .. } = happening {
                     // The test may have ended.
-                    let _ = tell.send(ev);
+                    let _ = tell.send(ev).await;
                 }
             }
         });

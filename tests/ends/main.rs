@@ -94,6 +94,7 @@ async fn p4_the_customer_answers_on_the_terminal_and_takes_back() {
     rep.type_in("echo $((40+2))-here\n").await;
     rep.until("42-here").await;
     customer.type_in("who").await;
+    customer.until("With you: Ana").await;
     customer.until("Ana can use a command line").await;
     customer.type_in("stop").await;
     customer.until("Stopped.").await;

@@ -249,8 +249,8 @@ fn many_sessions() -> (World, Vec<SessionId>) {
     let mut sessions = Vec::new();
     for _ in 0..limits::SESSIONS_JUDGED_PER_TURN + 100 {
         let (session, join) = world.asked("net", SessionKind::Support);
-        world.redeem(join, Some("kind"), present()).unwrap();
-        world.rep("ana", Command::Take { session }).unwrap();
+        world.redeem(join, Some("kind"), present()).expect("a fresh link");
+        world.rep("ana", Command::Take { session }).expect("it waits for her");
         world.opened("ana", session, Tool::SystemInfo, &[]);
         sessions.push(session);
     }

@@ -19,14 +19,16 @@ use std::collections::BTreeMap;
 impl Endpoint {
     pub(super) fn serving(&mut self, participants: &[ParticipantView]) {
         let reps = participants.iter().filter(|one| one.participant != 0);
-        let names: BTreeMap<_, _> = reps.clone().map(|one| (one.participant, plain(&one.name))).collect();
-        let here: Vec<_> = names.values().cloned().collect();
-        let text = match here.is_empty() {
+        self.who.send_replace(reps.map(|one| (one.participant, plain(&one.name))).collect());
+        self.say_once(self.with_you());
+    }
+
+    fn with_you(&self) -> String {
+        let here: Vec<_> = self.who.borrow().values().cloned().collect();
+        match here.is_empty() {
             true => "Nobody serves you at the moment.".into(),
             false => format!("With you: {}.", here.join(", ")),
-        };
-        self.who.send_replace(names);
-        self.say_once(text);
+        }
     }
 
     /// What was allowed at the start covers the site's disclaimer too; where nobody can be asked it is declined.
@@ -79,6 +81,7 @@ impl Endpoint {
                 self.terminal.say(&said.map_or_else(|error| error.to_string(), |()| "Copied.".into()));
             }
             ("who", "") => {
+                self.terminal.say(&self.with_you());
                 for running in self.running.values() {
                     self.terminal.say(&format!("{} can {}.", running.by, prompt::plainly(&running.tool)));
                 }
