@@ -61,7 +61,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "ids", "time", "limits", "clock", "site", "policy", "engine", "simulate", "wire", "journal", "client",
-            "agent", "rep", "ops", "server",
+            "agent", "rep", "ops", "server", "identity",
         ],
     ),
 ];
