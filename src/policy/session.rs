@@ -57,7 +57,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The same layer of this person, who has permissions on the same [`Basis`]: an account of their own stands for
+    /// The same layer of this person, who has permissions on the same [`Basis`](super::Basis): an account of their own stands for
     /// the one they were compiled for.
     pub fn of(self, person: Person) -> Self {
         match (self, person) {
