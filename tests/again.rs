@@ -6,11 +6,11 @@
 use equipoise::{
     engine::{
         Actor, Command, Engine, Entry, Event, Queue, Request, Stamped, State, Turn,
-        command::{Ask, Customer, InvitationAnswer},
+        command::{Ask, InvitationAnswer},
     },
     ids::*,
     simulate::Again,
-    site::{SessionKind, raw::RawSite},
+    site::raw::RawSite,
     time::{Span, Time},
     wire::control::ClientInfo,
 };
@@ -123,19 +123,7 @@ impl Recorder {
 
     fn ask(&mut self, entry: Entry) -> SessionId {
         let session = SessionId(self.engine.state().next_session);
-        let ask = Ask {
-            entry,
-            kind: SessionKind::Support,
-            portal: None,
-            item: None,
-            skills: Vec::new(),
-            priority: None,
-            relax_after: None,
-            preferred: None,
-            customer: Customer::default(),
-            join: None,
-            helps: None,
-        };
+        let ask = Ask::of(entry);
         self.does(Actor::System, Command::Ask(ask));
         session
     }

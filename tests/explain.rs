@@ -5,13 +5,11 @@
 
 use equipoise::{
     engine::{
-        Actor, Command, Engine, Entry, Event, Queue, Reason, Request, Stamped,
-        command::{Ask, Customer},
-        past::Past,
+        Actor, Command, Engine, Entry, Event, Queue, Reason, Request, Stamped, command::Ask, past::Past,
         telling::Teller,
     },
     ids::{Party, SecretHash, SessionId, SkillId, TeamId, UserId},
-    site::{SessionKind, Site},
+    site::Site,
     time::{Span, Time},
     wire::control::ClientInfo,
 };
@@ -109,17 +107,10 @@ impl World {
         let wanted = (0..self.draw.below(3)).map(|_| skills[self.draw.below(3) as usize]).collect();
         let preferred = self.draw.below(4) == 0;
         Ask {
-            entry: Entry::Queue(queue),
-            kind: SessionKind::Support,
-            portal: None,
-            item: None,
             skills: wanted,
             priority: Some(self.draw.below(101) as u8),
-            relax_after: None,
             preferred: preferred.then(|| (reps[self.draw.below(8) as usize], Span::seconds(20))),
-            customer: Customer::default(),
-            join: None,
-            helps: None,
+            ..Ask::of(Entry::Queue(queue))
         }
     }
 

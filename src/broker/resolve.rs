@@ -305,10 +305,7 @@ fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, 
         return Err(malformed("priority", "a priority is 0 to 100"));
     }
     Ok(command::Ask {
-        entry: entry(site, &ask.queue)?,
         kind,
-        portal: None,
-        item: None,
         skills,
         priority: ask.priority,
         relax_after: ask.relax_after_s.map(Span::seconds),
@@ -320,7 +317,7 @@ fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, 
             client: Default::default(),
         },
         join: Some(join),
-        helps: None,
+        ..command::Ask::of(entry(site, &ask.queue)?)
     })
 }
 

@@ -118,17 +118,11 @@ impl Engine {
         }
         self.below_hard_cap(rep)?;
         let ask = Ask {
-            entry: Entry::Queue(Queue::Personal(rep)),
             kind: SessionKind::Jump,
-            portal: None,
             item: Some(item_id),
-            skills: Vec::new(),
-            priority: None,
-            relax_after: None,
-            preferred: None,
             customer: Customer { name: item.code.clone(), ..Customer::default() },
             join,
-            helps: None,
+            ..Ask::of(Entry::Queue(Queue::Personal(rep)))
         };
         Ok(Outcome::Session(self.start_with(now, rep, ask, AcceptedHow::Jump, out)))
     }

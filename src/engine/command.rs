@@ -99,6 +99,25 @@ pub struct Ask {
     pub helps: Option<SessionId>,
 }
 
+impl Ask {
+    /// What somebody asks for who says nothing else: support, whoever they are.
+    pub fn of(entry: Entry) -> Self {
+        Self {
+            entry,
+            kind: SessionKind::Support,
+            portal: None,
+            item: None,
+            skills: Vec::new(),
+            priority: None,
+            relax_after: None,
+            preferred: None,
+            customer: Customer::default(),
+            join: None,
+            helps: None,
+        }
+    }
+}
+
 /// What a customer says of themselves: shown as unverified.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Customer {

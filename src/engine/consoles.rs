@@ -2,16 +2,11 @@
 
 use super::{
     Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped,
-    command::{Ask, Customer},
+    command::Ask,
     event::{AcceptedHow, LogoutReason},
     refusal::refuse,
 };
-use crate::{
-    ids::*,
-    site::{SessionKind, UserPermission},
-    time::Time,
-    wire::control::ClientInfo,
-};
+use crate::{ids::*, site::UserPermission, time::Time, wire::control::ClientInfo};
 
 impl Engine {
     /// R11.1, R11.2. A rep who is logged in already comes back to the same console with a new connection.
@@ -67,19 +62,7 @@ impl Engine {
         if is_back || !self.state.site.options.auto_start || self.user_teams(user).count() != 1 {
             return;
         }
-        let ask = Ask {
-            entry: Entry::Queue(Queue::Personal(user)),
-            kind: SessionKind::Support,
-            portal: None,
-            skills: Vec::new(),
-            priority: None,
-            relax_after: None,
-            preferred: None,
-            customer: Customer::default(),
-            join: None,
-            item: None,
-            helps: None,
-        };
+        let ask = Ask::of(Entry::Queue(Queue::Personal(user)));
         self.start_with(now, user, ask, AcceptedHow::AutoStart, out);
     }
 

@@ -40,17 +40,11 @@ impl Engine {
             return refuse(Reason::LimitReached, "R7.4", "help is asked for already: let somebody come");
         }
         let ask = Ask {
-            entry: Entry::Issue(issue),
             kind: session.ask.kind,
             portal: session.ask.portal,
-            item: None,
-            skills: Vec::new(),
-            priority: None,
-            relax_after: None,
-            preferred: None,
             customer: Customer { name: session.ask.customer.name.clone(), ..Customer::default() },
-            join: None,
             helps: Some(id),
+            ..Ask::of(Entry::Issue(issue))
         };
         self.ask(now, actor, ask, out).map(Outcome::Session)
     }

@@ -5,12 +5,7 @@ use super::{
     command::{Ask, Customer},
     externals::ExternalKey,
 };
-use crate::{
-    ids::*,
-    limits,
-    site::{SessionKind, UserPermission},
-    time::Time,
-};
+use crate::{ids::*, limits, site::UserPermission, time::Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -183,19 +178,7 @@ impl Engine {
         let Key { by, entry, .. } = self.state.keys.get(key).cloned().ok_or_else(gone)?;
         // What its maker may not do at this moment, the key cannot either (I-A10).
         self.may_lead(by, entry).map_err(|_| gone())?;
-        let ask = Ask {
-            entry,
-            kind: SessionKind::Support,
-            portal,
-            item: None,
-            skills: Vec::new(),
-            priority: None,
-            relax_after: None,
-            preferred: None,
-            customer: customer.clone(),
-            join: None,
-            helps: None,
-        };
+        let ask = Ask { portal, customer: customer.clone(), ..Ask::of(entry) };
         let session = self.ask(now, by, ask, out)?;
         self.emit(now, Event::KeyUsed { key }, out);
         Ok(self.let_in(now, session, customer, resume, out))

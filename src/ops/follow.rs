@@ -259,29 +259,17 @@ mod tests {
     use super::*;
     use crate::engine::{
         Queue,
-        command::{Ask, Customer, Entry},
+        command::{Ask, Entry},
         event::{Cause, EndReason, LogoutReason, MoveRule, OwnerRule},
     };
+    use crate::ids::*;
     use crate::policy::Tool;
-    use crate::{ids::*, site::SessionKind};
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     const QUEUE: Queue = Queue::Team(TeamId(1));
 
     fn asked(session: u64) -> Event {
-        let ask = Ask {
-            entry: Entry::Queue(QUEUE),
-            kind: SessionKind::Support,
-            portal: None,
-            item: None,
-            skills: Vec::new(),
-            priority: None,
-            relax_after: None,
-            preferred: None,
-            customer: Customer::default(),
-            join: None,
-            helps: None,
-        };
+        let ask = Ask::of(Entry::Queue(QUEUE));
         Event::Asked { session: SessionId(session), ask: Box::new(ask) }
     }
 

@@ -192,16 +192,22 @@ impl Leg {
     }
 
     /// How far the writer may write (W1.5): as far as the reader takes, but no more waits here than the leg holds.
-    pub fn upstream(&self) -> u64 {
+    /// `stops` is where the writer stops as far as it knows: one with less than a frame left goes on when all has left.
+    pub fn upstream(&self, stops: u64) -> u64 {
         let limit = self.next.saturating_add(self.room());
+        let short = stops < self.next.saturating_add(limits::FRAME_PAYLOAD_BYTES_MAX as u64);
         loop {
             let sent = self.shared.sent.load(Ordering::SeqCst);
             let held = sent.saturating_add(self.hold);
             if held >= limit {
                 return limit;
             }
+            if sent >= self.next {
+                return held;
+            }
             // The outbox says when half of it has left.
-            let mark = sent.saturating_add(self.hold / 2);
+            let half = sent.saturating_add(self.hold / 2);
+            let mark = if short { half.min(self.next) } else { half };
             self.shared.wake_at.store(mark, Ordering::SeqCst);
             if self.shared.sent.load(Ordering::SeqCst) < mark {
                 return held;

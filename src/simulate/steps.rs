@@ -5,12 +5,8 @@ use super::{
     scenario::{Preferred, Step, Verb},
 };
 use crate::{
-    engine::{
-        Actor, Command, Entry, Queue, Reason,
-        command::{Ask, Customer},
-    },
+    engine::{Actor, Command, Queue, Reason, command::Ask},
     ids::*,
-    site::SessionKind,
 };
 
 /// Takes a step, or leaves a line that says why not.
@@ -114,7 +110,8 @@ fn ask(run: &mut Run, step: &Step) -> Result<(), Reason> {
         priority: step.priority,
         relax_after: step.relax_after_s,
         preferred: preferred.transpose()?,
-        ..plain_ask(entry?, skills?)
+        skills: skills?,
+        ..Ask::of(entry?)
     };
     run.ask(name, ask, queue).map(drop)
 }
@@ -134,21 +131,4 @@ fn jump(run: &mut Run, user: UserId, item: JumpItemId, name: String) -> Result<(
 
 fn rep(user: UserId) -> Actor {
     Actor::Party(Party::Rep(user))
-}
-
-/// What a customer asks for who says nothing about it.
-pub(super) fn plain_ask(entry: Entry, skills: Vec<SkillId>) -> Ask {
-    Ask {
-        entry,
-        kind: SessionKind::Support,
-        portal: None,
-        item: None,
-        skills,
-        priority: None,
-        relax_after: None,
-        preferred: None,
-        customer: Customer::default(),
-        join: None,
-        helps: None,
-    }
 }

@@ -8,7 +8,7 @@ use equipoise::{
     broker::{Broker, Origin, Pace, Port, Settings, TransportName},
     engine::{
         Actor, Command, Entry, Event, Outcome, Queue, Stamped, State,
-        command::{Ask, Customer},
+        command::Ask,
         session::{Role, Stage},
         tools::OpenStage,
     },
@@ -16,7 +16,7 @@ use equipoise::{
     ids::*,
     policy::Tool,
     relay::{Admitted, Sink},
-    site::{SessionKind, raw::RawSite},
+    site::raw::RawSite,
     wire::{
         Credential, Do, Flags, Frame, FromClient, Header, Kind,
         control::{Open, Role as Side, Value},
@@ -294,19 +294,8 @@ impl World {
             (truth.state.site.codes.teams["net"], truth.state.site.codes.portals["main"])
         };
         let link = Secret::link();
-        let ask = Ask {
-            entry: Entry::Queue(Queue::Team(team)),
-            kind: SessionKind::Support,
-            portal: portal.then_some(main),
-            item: None,
-            skills: Vec::new(),
-            priority: None,
-            relax_after: None,
-            preferred: None,
-            customer: Customer::default(),
-            join: Some(link.hash()),
-            helps: None,
-        };
+        let ask =
+            Ask { portal: portal.then_some(main), join: Some(link.hash()), ..Ask::of(Entry::Queue(Queue::Team(team))) };
         let asked = self.broker.command(Actor::Service(ServiceId(1)), Command::Ask(ask)).await;
         assert!(matches!(asked, Ok(Outcome::Session(_))), "{asked:?}");
         self.enter(Side::Customer, Credential::Key(link.reveal().to_owned())).await;

@@ -6,7 +6,7 @@ use equipoise::{
     engine::Actor,
     wire::{
         Credential, Do, Done, Ev,
-        control::{KeyKind, Role},
+        control::{KeyKind, Open, Role, Value},
     },
 };
 use std::path::Path;
@@ -134,7 +134,7 @@ async fn r10_2_the_disclaimer_comes_before_everything_and_declining_has_its_own_
     assert_eq!(ana.until(offered).await, session);
     ana.client.act(Do::Accept { session }).await.unwrap();
     ana.session = session;
-    let size = [("cols", equipoise::wire::control::Value::Int(80)), ("rows", equipoise::wire::control::Value::Int(24))];
+    let size = [("cols", Value::Int(80)), ("rows", Value::Int(24))];
     open(&mut ana, &mut agrees, "shell", &size).await;
     place.close().await;
 }
@@ -203,5 +203,29 @@ async fn r2_6_r10_1_when_nobody_serves_the_queue_the_portal_says_so_in_its_own_w
             other => panic!("nobody is there: {:?}", other.err()),
         }
     }
+    place.close().await;
+}
+
+#[tokio::test]
+async fn p4_5_where_nobody_sits_no_question_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let asks = SITE.replace("mode = \"never\"", "mode = \"always\", timeout_s = 30, answer = \"allow\"");
+    let place = place(folder.path(), &asks).await;
+    let ana = rep(&place, "ana").await;
+    let mut hello = hello(Role::Customer, Credential::Key(key(&ana).await));
+    hello.client.present = false;
+    let (client, happenings) = Client::connect(place.target(Transport::Ws), hello).await.unwrap();
+    let session = client.welcome().session.unwrap();
+    let mut unattended = Person { client, happenings, session };
+    ana.client.act(Do::Take { session }).await.unwrap();
+    let size = [("cols", Value::Int(80)), ("rows", Value::Int(24))].map(|(name, value)| (name.to_owned(), value));
+    ana.client.act(Do::Open(Open { session, tool: "shell".into(), args: size.into() })).await.unwrap();
+    let heard = |ev| match ev {
+        Ev::Requested { .. } => Some("requested"),
+        Ev::Prompt { .. } => Some("prompt"),
+        Ev::PromptGone { .. } => Some("prompt gone"),
+        _ => None,
+    };
+    assert_eq!(unattended.until(heard).await, "requested");
     place.close().await;
 }

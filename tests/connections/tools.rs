@@ -12,10 +12,7 @@ use bytes::Bytes;
 use equipoise::{
     broker::{Pace, TransportName},
     client::{ActError, Client, Happening, Happenings, Reader, Transport, Writer},
-    engine::{
-        Actor, Command, Entry, Outcome, Queue,
-        command::{Ask, Customer},
-    },
+    engine::{Actor, Command, Entry, Outcome, Queue, command::Ask},
     identity::Secret,
     ids::*,
     policy::{Tool, ToolOption, ToolValue, Word, value::Shape},
@@ -202,19 +199,7 @@ impl Full {
             "shell_jump" => (Actor::Party(Party::Rep(ana)), Command::Jump { item: router, join }),
             kind => {
                 let (entry, kind) = (Entry::Queue(Queue::Team(desk)), SessionKind::from_name(kind).expect("a kind"));
-                let ask = Ask {
-                    entry,
-                    kind,
-                    portal: None,
-                    item: None,
-                    skills: Vec::new(),
-                    priority: None,
-                    relax_after: None,
-                    preferred: None,
-                    customer: Customer::default(),
-                    join,
-                    helps: None,
-                };
+                let ask = Ask { kind, join, ..Ask::of(entry) };
                 (Actor::Service(ServiceId(1)), Command::Ask(ask))
             }
         };

@@ -202,19 +202,7 @@ impl World {
     /// The same, as the integrator's request of this number.
     pub fn asked_as(&mut self, id: Option<u64>, team: &str, kind: SessionKind) -> (SessionId, SecretHash) {
         let join = self.secret();
-        let ask = Ask {
-            entry: Entry::Queue(Queue::Team(self.team(team))),
-            kind,
-            portal: None,
-            item: None,
-            skills: Vec::new(),
-            priority: None,
-            relax_after: None,
-            preferred: None,
-            customer: Customer::default(),
-            join: Some(join),
-            helps: None,
-        };
+        let ask = Ask { kind, join: Some(join), ..Ask::of(Entry::Queue(Queue::Team(self.team(team)))) };
         match self.act(Actor::Service(ServiceId(1)), id, Command::Ask(ask)) {
             Ok(Outcome::Session(session)) => (session, join),
             other => panic!("{other:?}"),

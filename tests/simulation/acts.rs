@@ -222,17 +222,14 @@ fn ask(history: &History<'_>, step: &Step, queue: Queue, other: UserId) -> Ask {
     let join = (roll(2) == 0).then(|| SecretHash::of(format!("join {}", history.state().next_session).as_bytes()));
     let kinds = [SessionKind::Support, SessionKind::RepToRep, SessionKind::Chat, SessionKind::Presentation];
     Ask {
-        entry,
         kind: if roll(6) == 0 { kinds[roll(4) as usize] } else { SessionKind::Support },
         portal: site.codes.portals.get("p0").copied().filter(|_| roll(3) == 0),
         skills: if roll(2) == 0 { skills } else { Vec::new() },
         priority: (roll(2) == 0).then(|| [10, 50, 90, 101][roll(4) as usize]),
         relax_after: (roll(3) == 0).then(|| Span::seconds(5)),
         preferred: (roll(4) == 0).then(|| (other, Span::seconds(15))),
-        customer: Customer::default(),
         join,
-        helps: None,
-        item: None,
+        ..Ask::of(entry)
     }
 }
 

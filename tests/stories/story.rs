@@ -198,10 +198,13 @@ impl Story {
                 self.request(act, Actor::Party(Party::Customer(session)), Command::End { session });
             }
             ["come", name, ref through @ ..] => {
+                let key = SecretHash::of(name.as_bytes());
+                if self.engine.state().keys.get(key).is_some() {
+                    self.sessions.insert(name.to_owned(), SessionId(self.engine.state().next_session));
+                }
                 let session = self.session(name);
                 let portal = through.first().map(|code| self.engine.state().site.codes.portals[*code]);
                 let resume = self.token(Party::Customer(session));
-                let key = SecretHash::of(name.as_bytes());
                 let customer = Customer::default();
                 self.request(act, Actor::System, Command::Redeem { key, portal, customer, resume });
             }
@@ -309,6 +312,10 @@ impl Story {
                 }
                 command
             }
+            "make_key" => {
+                let (key, entry) = (SecretHash::of(more[0].as_bytes()), Entry::Queue(self.queue(more[1])));
+                Command::MakeKey { entry, key, code: false, expires: self.now + Span::seconds(60) }
+            }
             "extended" => Command::Extended { on: more[0] == "on" },
             "join" => Command::Join { session: session() },
             "depart" => Command::Depart { session: session() },
@@ -356,19 +363,7 @@ impl Story {
             None if queue == "no_issue" => Entry::Issue(IssueId(999)),
             None => Entry::Queue(self.queue(queue)),
         };
-        let mut ask = Ask {
-            entry,
-            kind: SessionKind::Support,
-            portal: None,
-            skills: Vec::new(),
-            priority: None,
-            relax_after: None,
-            preferred: None,
-            customer: Customer::default(),
-            join: None,
-            item: None,
-            helps: None,
-        };
+        let mut ask = Ask::of(entry);
         for word in more {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             match key {

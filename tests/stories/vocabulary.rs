@@ -243,6 +243,28 @@ fn r2_1_a_key_of_a_rep_leads_to_the_own_queue() {
 }
 
 #[test]
+fn r2_1_a_reps_key_leads_to_the_own_queue_or_an_own_team_and_nowhere_else() {
+    let site = format!(
+        "{SITE}[[user]]\nusername = \"ann\"\nteams = {{ net = \"member\" }}\n\
+         permissions = [\"support\", \"generate_keys\"]\n{}",
+        reps("")
+    );
+    story_in(
+        &site,
+        "login ann r1; make_key ann a ann; make_key ann b net; make_key ann c db; make_key ann d r1; make_key r1 e r1; \
+         come a; come b",
+        expect![[r#"
+            0s       refused make_key not_member
+            0s       refused make_key not_member
+            0s       refused make_key not_permitted
+            0s       queued a ann
+            0s       queued b net
+            0s       offered b ann
+        "#]],
+    );
+}
+
+#[test]
 fn r2_1_a_portals_list_shows_who_may_be_shown_and_is_logged_in_by_public_name() {
     let portals = "[[portal]]\ncode = \"main\"\nhosts = [\"help.example\"]\nrep_list = true\n\
                    [[portal]]\ncode = \"quiet\"\nhosts = [\"quiet.example\"]\n";

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     broker::{refused, resolve, view, views::push},
-    engine::{Event, Queue, State, event::LogoutReason},
+    engine::{
+        Event, Queue, State,
+        event::{AnsweredHow, LogoutReason},
+    },
     ids::*,
     limits,
     site::Problem,
@@ -149,12 +152,13 @@ impl Performer {
             }
             Event::Ended { session, reason } => self.ended(*session, view::name_of(reason), head),
 
-            Event::Prompted { session, prompt, tools, by, expires_at, .. } => {
+            // Where nobody sits the same turn has answered it: nobody is shown a question (P4.5).
+            Event::Prompted { session, prompt, tools, by, expires_at, .. } if is_out(state, *session, *prompt) => {
                 let by = state.session(*session).and_then(|found| found.participant(*by)).map(|by| by.party);
                 let ev = prompted(state, *session, *prompt, tools, by, expires_at.0);
                 self.tell(Party::Customer(*session), head, || ev);
             }
-            Event::PromptAnswered { session, prompt, .. } => {
+            Event::PromptAnswered { session, prompt, how, .. } if *how != AnsweredHow::Nobody => {
                 let (session, prompt) = (*session, *prompt);
                 let gone = Ev::PromptGone { session: session.0, prompt: prompt.0 };
                 self.tell(Party::Customer(session), head, || gone);
@@ -212,4 +216,8 @@ impl Performer {
             _ => {}
         }
     }
+}
+
+fn is_out(state: &State, session: SessionId, prompt: PromptId) -> bool {
+    state.tools.session(session).is_some_and(|using| using.prompts.contains_key(&prompt))
 }

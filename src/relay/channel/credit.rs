@@ -56,7 +56,7 @@ impl Channel {
         };
         let word = |leg: &Leg| match leg.stage {
             Stage::Live if self.spec.lossy => (leg.acked, leg.next.saturating_add(leg.room())),
-            Stage::Live => (leg.acked, leg.upstream()),
+            Stage::Live => (leg.acked, leg.upstream(state.told)),
             _ => (leg.acked, leg.limit),
         };
         let words = state.legs.iter().filter(counts).map(word);
@@ -77,7 +77,7 @@ impl Channel {
         let news = acked.saturating_sub(state.acked_told);
         let last = state.fin.or(state.closing).is_some_and(|last| acked >= last);
         let due = more >= window / 2
-            || (left < window / 2 && more >= window / 8)
+            || (left < window / 2 && more >= window / limits::CREDIT_LEAST)
             || (left == 0 && more > 0)
             || news >= window / 2
             || (last && news > 0);

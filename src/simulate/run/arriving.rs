@@ -9,7 +9,6 @@ use crate::{
         line::Line,
         report::Tally,
         scenario::{Arrivals, Distribution, Shift},
-        steps,
     },
     time::{Span, Time},
 };
@@ -87,7 +86,7 @@ impl Run {
         });
         let queue = source.queue;
         let asked = asked.and_then(|(entry, skills, priority)| {
-            let ask = Ask { priority, ..steps::plain_ask(entry, skills) };
+            let ask = Ask { skills, priority, ..Ask::of(entry) };
             self.ask(name.clone(), ask, queue)
         });
         match asked {
