@@ -272,6 +272,8 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
+        // What was refused in its last second goes on record too.
+        self.tell_denied(std::mem::take(&mut *self.denied.lock()).counts);
         let connection = &self.connection;
         if !self.broker.shared.directory.leave(connection) {
             return;

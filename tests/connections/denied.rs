@@ -171,11 +171,10 @@ async fn on_record(ground: &mut Ground, session: u64) -> (u16, Tool, String) {
         .await
 }
 
-async fn a_customer_whose_shell_was_taken_away(transport: Transport) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut ground = Ground::open(folder.path()).await;
+/// A session in which the right to a shell is taken from a hostile customer that writes one.
+async fn taken_away(ground: &mut Ground, transport: Transport) -> (Hostile, u64, ChannelView) {
     let hello = ground.customers_hello().await;
-    let mut mal = Hostile::enter(&ground, transport, hello).await;
+    let mut mal = Hostile::enter(ground, transport, hello).await;
     let waits = |ev| match ev {
         Ev::Offer { session, .. } => Some(session),
         Ev::Session(view) if view.owner.is_none() => Some(view.session),
@@ -196,6 +195,13 @@ async fn a_customer_whose_shell_was_taken_away(transport: Transport) {
     let edit = Command::ApplySite(Box::new(RawSite::parse(&site).unwrap()));
     ground.place.broker.command(Actor::System, edit).await.unwrap();
     mal.is_told(channel.channel).await;
+    (mal, session, channel)
+}
+
+async fn a_customer_whose_shell_was_taken_away(transport: Transport) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let (mal, session, channel) = taken_away(&mut ground, transport).await;
     let began = Instant::now();
     let (told, code) = mal.flood(Kind::ShellOutput, channel.channel).await;
     assert_eq!(code, 4029);
@@ -251,4 +257,18 @@ async fn h_74_p6_3_a_rep_that_goes_on_without_right_is_told_recorded_and_cut_off
 #[tokio::test]
 async fn h_74_p6_3_a_rep_that_goes_on_without_right_is_told_recorded_and_cut_off_over_quic() {
     a_rep_whose_shell_the_customer_took_back(Transport::Quic).await;
+}
+
+#[tokio::test]
+async fn p6_3_what_was_refused_just_before_the_end_of_a_connection_goes_on_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let (mut mal, session, channel) = taken_away(&mut ground, Transport::Ws).await;
+    for _ in 0..2 {
+        mal.write(Kind::ShellOutput, channel.channel).await;
+    }
+    assert_eq!(on_record(&mut ground, session).await.0, 0);
+    drop(mal);
+    assert_eq!(on_record(&mut ground, session).await.0, 0, "the second frame of the same second");
+    ground.close().await;
 }
