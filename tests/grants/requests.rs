@@ -44,6 +44,20 @@ fn w1_3_the_other_end_may_say_no_or_nothing() {
 }
 
 #[test]
+fn r10_2_nothing_opens_before_the_customer_of_an_accepted_session_agrees() {
+    let mut world =
+        World::of(&SITE.replacen("[options]", "[options]\ndisclaimer = true\ndisclaimer_text = \"Look.\"", 1));
+    world.log_in("ana");
+    let (session, join) = world.asked("net", SessionKind::Support);
+    world.rep("ana", Command::Take { session }).unwrap();
+    assert_eq!(world.redeem(join, None, present()), Ok(session));
+    let refused = world.open("ana", session, Tool::SystemInfo, &[]).unwrap_err();
+    assert_eq!((refused.reason, refused.rule.as_ref()), (Reason::WrongState, "R10.2"));
+    world.customer(session, Command::AnswerDisclaimer { session, agree: true }).unwrap();
+    world.open("ana", session, Tool::SystemInfo, &[]).unwrap();
+}
+
+#[test]
 fn p6_3_a_denied_tool_says_which_permission_and_which_layer() {
     let (mut world, session) = World::serving(Some("strict"));
     let refused = world.open("ana", session, Tool::Shell, &[]).unwrap_err();

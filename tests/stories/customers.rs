@@ -62,6 +62,32 @@ fn r10_2_declining_and_silence_end_it_with_a_reason_of_their_own() {
 }
 
 #[test]
+fn r10_2_who_was_accepted_before_coming_stays_with_the_rep_and_reads_first() {
+    story_with(
+        DISCLAIMER,
+        "login r1; ask a in net join; accept r1 a; come a; agree a; ask b in net join; accept r1 b; come b; decline b; \
+         ask c in net join; accept r1 c; come c; +600s",
+        expect![[r#"
+            0s       queued a net
+            0s       offered a r1
+            0s       accepted a r1
+            0s       disclaimer a
+            0s       agreed a
+            0s       queued b net
+            0s       offered b r1
+            0s       accepted b r1
+            0s       disclaimer b
+            0s       ended b declined
+            0s       queued c net
+            0s       offered c r1
+            0s       accepted c r1
+            0s       disclaimer c
+            600s     ended c declined
+        "#]],
+    );
+}
+
+#[test]
 fn r10_2_the_place_in_the_queue_is_kept_while_the_customer_reads() {
     story_with(
         DISCLAIMER,
