@@ -56,7 +56,8 @@ fn r3_1_an_offer_needs_a_seat() {
 
 #[test]
 fn r3_2_not_support_without_the_permission() {
-    let site = format!("{SITE}{}[[user]]\nusername = \"clerk\"\nteams = {{ net = \"member\" }}\n", reps(""));
+    let clerk = "[[user]]\nusername = \"clerk\"\nteams = { net = \"member\" }\npermissions = [\"accept_from_queue\"]\n";
+    let site = format!("{SITE}{}{clerk}", reps(""));
     story_in(
         &site,
         "login clerk; ask a in net; explain a; login r1",

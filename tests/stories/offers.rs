@@ -62,6 +62,22 @@ fn r5_3_one_rep_wins_and_the_others_offer_is_gone() {
 }
 
 #[test]
+fn r5_4_a_rejection_is_remembered_over_a_logout_and_a_login() {
+    story(
+        "login r1 r2; ask a in net; reject r1 a; logout r1; login r1; reject r2 a; explain a",
+        expect![[r#"
+        0s       queued a net
+        0s       offered a r1
+        0s       rejected a r1
+        0s       offered a r2
+        0s       logged_out r1 asked
+        0s       rejected a r2
+        0s       explained a step 0 candidates [] chosen None left out ["r1:rejected", "r2:rejected", "r3:offline", "both:offline", "lead:offline", "boss:offline"] by None
+    "#]],
+    );
+}
+
+#[test]
 fn r5_4_a_rejection_and_a_timeout_are_remembered_in_every_queue_a_rule_moves_it_to() {
     story_in(
         &usual("overdue = { action = \"transfer\", after_s = 40, to = \"db\" }"),
