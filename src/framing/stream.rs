@@ -1,6 +1,9 @@
 //! A TCP connection, with TLS or without, on either end.
 
-use super::websocket::{Fault, READ_BYTES, with_scratch};
+use super::{
+    ReadAhead,
+    websocket::{Fault, READ_BYTES, with_scratch},
+};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -15,7 +18,7 @@ use tokio_rustls::TlsStream;
 #[derive(Debug)]
 pub enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<ReadAhead>>),
 }
 
 impl Stream {
