@@ -14,10 +14,7 @@ use std::{
 const RULES: [u32; 11] = [5, 6, 12, 8, 7, 4, 9, 7, 2, 3, 5];
 
 /// Rules that a story of the core cannot tell, with where they are shown.
-const ELSEWHERE: &[((u32, u32), &str)] = &[
-    ((2, 5), "addresses are read by the broker, before the core"),
-    ((5, 2), "what an offer shows is chosen by the broker's view"),
-];
+const ELSEWHERE: &[((u32, u32), &str)] = &[((5, 2), "what an offer shows is chosen by the broker's view")];
 
 type Rule = (u32, u32);
 

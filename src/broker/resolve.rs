@@ -1,7 +1,7 @@
 //! From what a message says to what the engine understands: names to ids, seconds to spans, secrets to hashes.
 
 use crate::{
-    engine::{Actor, Command, Entry, Queue, Reason, Refusal, State, command},
+    engine::{Actor, Command, Entry, Queue, Reason, Refusal, State, address, command},
     ids::*,
     limits,
     policy::Tool,
@@ -51,7 +51,7 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::Ask(ask) => Command::Ask(resolve_ask(ask, site, hash)?),
         Do::MakeKey { queue, kind, lives_s } => {
             let entry = match (queue, actor) {
-                (Some(queue), _) => entry(site, &queue)?,
+                (Some(queue), _) => address::entry(&site.codes, &queue)?,
                 (None, Actor::Party(Party::Rep(user))) => Entry::Queue(Queue::Personal(user)),
                 (None, _) => return Err(malformed("queue", "say which queue the key leads to")),
             };
@@ -66,10 +66,14 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::Reject { session: s } => Command::Reject { session: session(s) },
         Do::Take { session: s } => Command::Take { session: session(s) },
         Do::GetNext {} => Command::GetNext,
-        Do::Transfer { session: s, to } => Command::Transfer { session: session(s), to: queue(site, &to)? },
-        Do::Share { session: s, to } => Command::Share { session: session(s), to: queue(site, &to)?, mail: None },
+        Do::Transfer { session: s, to } => {
+            Command::Transfer { session: session(s), to: address::queue(&site.codes, &to)? }
+        }
+        Do::Share { session: s, to } => {
+            Command::Share { session: session(s), to: address::queue(&site.codes, &to)?, mail: None }
+        }
         Do::AskForHelp { session: s, issue } => {
-            match entry(site, &format!("issue:{}", issue.trim_start_matches("issue:")))? {
+            match address::entry(&site.codes, &format!("issue:{}", issue.trim_start_matches("issue:")))? {
                 Entry::Issue(issue) => Command::AskForHelp { session: session(s), issue },
                 Entry::Queue(_) => return Err(malformed("issue", "help is asked for by an issue")),
             }
@@ -152,7 +156,9 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         }
         // A password is hashed before it comes to the owner, as `SetCredential`.
         Do::SetPassword { .. } => return Err(malformed("set_password", "the password was not hashed")),
-        Do::ResetSecondFactor { username } => Command::RemoveSecondFactor { user: user(site, &username)? },
+        Do::ResetSecondFactor { username } => {
+            Command::RemoveSecondFactor { user: address::rep(&site.codes, &username)? }
+        }
     };
     Ok(Resolved::Command(Box::new(command)))
 }
@@ -298,7 +304,7 @@ fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, 
         })
         .collect::<Result<_, _>>()?;
     let preferred = match ask.preferred {
-        Some(preferred) => Some((user(site, &preferred.rep)?, Span::seconds(preferred.window_s))),
+        Some(preferred) => Some((address::rep(&site.codes, &preferred.rep)?, Span::seconds(preferred.window_s))),
         None => None,
     };
     if ask.priority.is_some_and(|priority| priority > 100) {
@@ -317,43 +323,8 @@ fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, 
             client: Default::default(),
         },
         join: Some(join),
-        ..command::Ask::of(entry(site, &ask.queue)?)
+        ..command::Ask::of(address::entry(&site.codes, &ask.queue)?)
     })
-}
-
-/// R2.5: `team:<code>`, `rep:<username>`, `issue:<code>` or `general`.
-pub fn entry(site: &Site, address: &str) -> Result<Entry, Refusal> {
-    if let Some(code) = address.strip_prefix("issue:") {
-        let known = site.codes.issues.get(&code.to_lowercase()).copied();
-        return known
-            .map(Entry::Issue)
-            .ok_or_else(|| Refusal::new(Reason::UnknownIssue, "R2.5", format!("no issue has the code “{code}”")));
-    }
-    queue(site, address).map(Entry::Queue)
-}
-
-pub fn queue(site: &Site, address: &str) -> Result<Queue, Refusal> {
-    let team = |code: &str| {
-        let known = site.codes.teams.get(&code.to_lowercase()).copied();
-        known
-            .map(Queue::Team)
-            .ok_or_else(|| Refusal::new(Reason::UnknownTeam, "R2.5", format!("no team has the code “{code}”")))
-    };
-    match address.split_once(':') {
-        Some(("team", code)) => team(code),
-        Some(("rep", username)) => user(site, username).map(Queue::Personal),
-        None if address == "general" => team("general"),
-        _ => Err(Refusal::new(
-            Reason::UnknownQueue,
-            "R2.5",
-            format!("“{address}” is not an address: use team:CODE, rep:USERNAME, issue:CODE or general"),
-        )),
-    }
-}
-
-fn user(site: &Site, username: &str) -> Result<UserId, Refusal> {
-    let known = site.codes.users.get(&username.to_lowercase()).copied();
-    known.ok_or_else(|| Refusal::new(Reason::UnknownRep, "R2.5", format!("nobody is called “{username}”")))
 }
 
 fn policy(site: &Site, code: &str) -> Result<PolicyId, Refusal> {

@@ -5,6 +5,7 @@
 //! `apply` never decides: a journal is replayed with it alone.
 
 pub mod accounts;
+pub mod address;
 pub mod command;
 pub mod estimate;
 pub mod event;

@@ -2,7 +2,7 @@
 
 use super::line::Happening;
 use crate::{
-    engine::{Entry, Event, Queue, Reason},
+    engine::{Entry, Event, Queue, Reason, address},
     ids::*,
     site::{Codes, Site},
 };
@@ -68,22 +68,12 @@ impl Names {
         self.codes.portals.get(&name.to_lowercase()).copied()
     }
 
-    /// R2.5: an address is exactly one thing.
     pub fn entry(&self, address: &str) -> Result<Entry, Reason> {
-        if let Some(code) = address.strip_prefix("issue:") {
-            let issue = self.codes.issues.get(&code.to_lowercase());
-            return issue.map(|issue| Entry::Issue(*issue)).ok_or(Reason::UnknownIssue);
-        }
-        self.queue(address).map(Entry::Queue)
+        address::entry(&self.codes, address).map_err(|refusal| refusal.reason)
     }
 
     pub fn queue(&self, address: &str) -> Result<Queue, Reason> {
-        match address.split_once(':') {
-            Some(("team", code)) => self.team_named(code).map(Queue::Team),
-            Some(("rep", name)) => self.rep_named(name).map(Queue::Personal),
-            None if address == "general" => self.team_named(address).map(Queue::Team),
-            _ => Err(Reason::UnknownQueue),
-        }
+        address::queue(&self.codes, address).map_err(|refusal| refusal.reason)
     }
 
     /// Where an address leads at first.

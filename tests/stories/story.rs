@@ -2,7 +2,7 @@
 
 use equipoise::{
     engine::{
-        Actor, Command, Engine, Enrolled, Entry, Event, Queue, Request, Stamped, State,
+        Actor, Command, Engine, Enrolled, Entry, Event, Queue, Request, Stamped, State, address,
         command::{Ask, Customer, InvitationAnswer},
         explain::Explanation,
     },
@@ -190,6 +190,15 @@ impl Story {
             ["withdraw", rep, notice] => {
                 let notice = NoticeId(notice.parse().expect("a number"));
                 self.request(act, Actor::Party(Party::Rep(self.user(rep))), Command::WithdrawNotice { notice });
+            }
+            ["address", address] => {
+                let said = match address::entry(&self.engine.state().site.codes, address) {
+                    Ok(Entry::Queue(Queue::Team(team))) => format!("is team {}", team.0),
+                    Ok(Entry::Queue(Queue::Personal(user))) => format!("is rep {}", user.0),
+                    Ok(Entry::Issue(issue)) => format!("is issue {}", issue.0),
+                    Err(refusal) => refusal.to_string(),
+                };
+                self.line(self.now, format!("{address} {said}"));
             }
             ["restart"] => self.request(act, Actor::System, Command::LoseConnections),
             ["ask", name, "in", queue, ref more @ ..] => self.ask(act, name, queue, more),

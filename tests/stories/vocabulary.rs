@@ -371,3 +371,37 @@ fn r1_4_a_lens_session_that_waits_is_offered_when_the_one_before_is_held_or_left
         "#]],
     );
 }
+
+#[test]
+fn r2_5_an_address_is_one_team_one_rep_one_issue_or_general() {
+    let more = "[[issue]]\ncode = \"vpn\"\nteam = \"net\"\n";
+    let words = "address team:net; address team:NET; address rep:r1; address issue:vpn; address general; address net; \
+                 address team:team:net; address team:vpn; address rep:net; address issue:net; address team:; address issue:";
+    story_in(
+        &format!("{SITE}{more}{}", reps("")),
+        words,
+        expect![[r#"
+        0s       team:net is team 1
+        0s       team:NET is team 1
+        0s       rep:r1 is rep 1
+        0s       issue:vpn is issue 1
+        0s       general unknown_team: no team has the code “general”
+        0s       net unknown_queue: “net” is not an address: use team:CODE, rep:USERNAME, issue:CODE or general
+        0s       team:team:net unknown_team: no team has the code “team:net”
+        0s       team:vpn unknown_team: no team has the code “vpn”
+        0s       rep:net unknown_rep: nobody is called “net”
+        0s       issue:net unknown_issue: no issue has the code “net”
+        0s       team: unknown_team: no team has the code “”
+        0s       issue: unknown_issue: no issue has the code “”
+    "#]],
+    );
+    let general = "[[team]]\ncode = \"general\"\nalgorithm = \"none\"\n";
+    story_in(
+        &format!("{SITE}{general}{}", reps("")),
+        "address general; address team:general",
+        expect![[r#"
+        0s       general is team 4
+        0s       team:general is team 4
+    "#]],
+    );
+}
