@@ -93,9 +93,4 @@ impl Engine {
         self.withdraw(at, session, "ended", out);
         self.emit(at, Event::Ended { session, reason }, out);
     }
-
-    /// An active session whose customer did not come back (R10.3), or one held too long (R7.7).
-    pub(super) fn fire_long_gone(&mut self, at: Time, id: SessionId, held: bool, out: &mut Vec<Stamped>) {
-        self.end(at, id, if held { EndReason::HoldExpired } else { EndReason::ByCustomer }, out);
-    }
 }

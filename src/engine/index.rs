@@ -1,14 +1,9 @@
 //! What is derived from the state so that no decision scans: rosters, backlog, deadlines, who is where. Never stored;
 //! two states are equal whatever their indices.
 
-use super::{
-    Queue, Session, State,
-    reach::Reached,
-    session::{Stage, Waiting},
-};
+use super::{Queue, Session, State, deadlines::stay_time, reach::Reached, session::Waiting};
 use crate::{
     ids::*,
-    limits,
     routing::{
         Backlog, Demand, IdMap, Place, Roster,
         backlog::Free,
@@ -275,7 +270,7 @@ impl State {
     fn refresh_session(&mut self, id: SessionId) {
         let session = self.sessions.get(&id);
         self.index.refresh_reach(&self.site, id, session);
-        let due = session.and_then(|session| self.session_deadlines(session).into_iter().flatten().min());
+        let due = session.and_then(|session| self.session_deadlines(session).first());
         let waiting = session.and_then(|session| Some((session, session.placed()?)));
         let index = &mut self.index;
         index.set_deadline(Subject::Session(id), due);
@@ -333,69 +328,6 @@ impl State {
             }
         }
     }
-
-    /// When something is due for this session, each with its rule.
-    pub(super) fn session_deadlines(&self, session: &Session) -> [Option<Time>; 9] {
-        let options = &self.site.options;
-        let mut due = [None; 9];
-        due[8] = session.disclaimer;
-        let guests = session.guests.values().filter_map(|guest| guest.lost);
-        let guests = guests.map(|lost| lost + options.reconnect_grace);
-        due[0] = session.invites.iter().map(|invite| invite.expires_at).chain(guests).min();
-        match &session.stage {
-            Stage::Held { since, .. } => due[1] = Some(*since + limits::HOLD_MAX),
-            Stage::Active { .. } => {
-                due[1] = session.customer_lost.map(|lost| lost + limits::RECONNECT_TIMEOUT);
-                due[7] = self.inactive_at(session).map(|(due, _)| due);
-            }
-            Stage::Waiting(waiting) => {
-                if session.placed().is_none() {
-                    return due;
-                }
-                due[1] = session.customer_lost.map(|lost| lost + limits::CUSTOMER_GRACE);
-                due[2] = (!options.max_wait.is_zero()).then(|| waiting.began + options.max_wait);
-                due[3] = self.overdue_at(waiting);
-                due[4] =
-                    waiting.offer.as_ref().map(|offer| if offer.warned { offer.expires_at } else { offer.warn_at() });
-                due[5] = self.relax_at(session, waiting);
-                due[6] = session.window_ends().filter(|_| !waiting.window_over);
-            }
-        }
-        due
-    }
-
-    /// R6.1: when the team's rule for waiting sessions applies; none once it has.
-    pub(super) fn overdue_at(&self, waiting: &Waiting) -> Option<Time> {
-        let Queue::Team(team) = waiting.queue else { return None };
-        match self.site.teams.get(&team)?.overdue {
-            Overdue::Mark { after } | Overdue::Transfer { after, .. } if !waiting.overdue => {
-                Some(waiting.since + after)
-            }
-            _ => None,
-        }
-    }
-
-    /// R4.7: when the next step may be taken; none where there is no stay time or no further step.
-    pub(super) fn relax_at(&self, session: &Session, waiting: &Waiting) -> Option<Time> {
-        let Queue::Team(team) = waiting.queue else { return None };
-        let stay = stay_time(&self.site, session, team).filter(|stay| !stay.is_zero())?;
-        let last = skills::steps(&self.site.skills, &session.skills).len() as u64 - 1;
-        let next = u64::from(waiting.step) + 1;
-        (next <= last).then(|| waiting.since + Span(stay.0.saturating_mul(next)))
-    }
-}
-
-/// R4.7: of the ask, else the issue, else the team; none where the team does not search by skill.
-fn stay_time(site: &Site, session: &Session, team: TeamId) -> Option<Span> {
-    let team = site.teams.get(&team)?;
-    if team.algorithm != Algorithm::SkillsLeastBusy || session.skills.is_empty() {
-        return None;
-    }
-    let of_issue = || match session.ask.entry {
-        super::Entry::Issue(issue) => site.issues.get(&issue)?.relax_after,
-        super::Entry::Queue(_) => None,
-    };
-    Some(session.ask.relax_after.or_else(of_issue).unwrap_or(team.relax_after))
 }
 
 /// R3.12: may this team serve the session's portal?

@@ -26,6 +26,7 @@ pub mod tools;
 mod asking;
 mod by_hand;
 mod consoles;
+mod deadlines;
 mod disclaimer;
 mod endings;
 mod fallback;

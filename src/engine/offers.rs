@@ -2,10 +2,8 @@
 //! (R4, R5, I4).
 
 use super::{
-    Actor, Engine, Event, Outcome, Queue, Reason, Refusal, Stamped, State,
-    event::AcceptedHow,
-    refusal::refuse,
-    session::{Session, Stage},
+    Actor, Engine, Event, Outcome, Queue, Reason, Refusal, Stamped, State, event::AcceptedHow, refusal::refuse,
+    session::Session,
 };
 use crate::{
     ids::*,
@@ -174,44 +172,6 @@ impl Engine {
         let offered: Vec<SessionId> = self.state.consoles.values().filter_map(|console| console.offer).collect();
         for session in offered {
             self.withdraw(at, session, "restart", out);
-        }
-    }
-
-    /// Fires the first thing that is due for a session.
-    pub(super) fn fire_session(&mut self, at: Time, id: SessionId, out: &mut Vec<Stamped>) {
-        let Some(session) = self.state.sessions.get(&id) else { return };
-        let due = self.state.session_deadlines(session).map(|due| due.is_some_and(|due| due <= at));
-        if due[0] {
-            return self.fire_people(at, id, out);
-        }
-        if due[8] {
-            return self.end(at, id, super::event::EndReason::Declined, out);
-        }
-        let Stage::Waiting(waiting) = &session.stage else {
-            if due[7] && !due[1] {
-                return self.remove_inactive(at, id, out);
-            }
-            let held = matches!(session.stage, Stage::Held { .. });
-            return self.fire_long_gone(at, id, held, out);
-        };
-        let step = waiting.step;
-        let offer = waiting.offer.clone();
-        if due[1] {
-            self.end(at, id, super::event::EndReason::LeftQueue, out);
-        } else if due[2] {
-            self.end(at, id, super::event::EndReason::WaitTimeout, out);
-        } else if let Some(offer) = offer.filter(|offer| offer.expires_at <= at) {
-            self.emit(at, Event::OfferTimeout { session: id, rep: offer.rep }, out);
-        } else if due[3] {
-            self.overdue(at, id, out);
-        } else if due[4] {
-            if let Some(rep) = self.offered_to(id) {
-                self.emit(at, Event::OfferWarned { session: id, rep }, out);
-            }
-        } else if due[5] {
-            self.emit(at, Event::Relaxed { session: id, step: step + 1 }, out);
-        } else if due[6] {
-            self.emit(at, Event::Relaxed { session: id, step }, out);
         }
     }
 }
