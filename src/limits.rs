@@ -35,14 +35,14 @@ pub const PICTURE_WINDOW_BYTES: u64 = 512 * 1024;
 pub const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
 const _: () = assert!(INTERACTIVE_WINDOW_BYTES >= FRAME_PAYLOAD_BYTES_MAX as u64);
 const _: () = assert!(FILE_WINDOW_BYTES >= 2 * FRAME_PAYLOAD_BYTES_MAX as u64);
-/// A writer about to stop is told of this part of a first window at the least, and of nothing smaller (W1.5).
-pub const CREDIT_LEAST: u64 = 8;
 /// What may wait in the broker for one leg: one window, so that credit alone bounds memory (I-L4).
 pub const LEG_QUEUE_BYTES: u64 = WINDOW_BYTES_MAX;
-/// The same at first: the largest frame and the most that a writer is not told of, so that one who sends nothing but
-/// whole frames goes on as soon as all has left. It grows where a reader runs dry while its writer waits for credit, or takes
-/// that much in less than [`LEG_QUEUE_LASTS`], so that one who stops reading costs no more than it needed.
-pub const LEG_QUEUE_BYTES_FIRST: u64 = FRAME_PAYLOAD_BYTES_MAX as u64 + FILE_WINDOW_BYTES / CREDIT_LEAST;
+/// The least that a writer is told of once all that it wrote has left: more often is not worth a message (W1.5).
+pub const CREDIT_LEAST: u64 = 8 * 1024;
+/// The same at first: the largest frame and what a writer is not told of, so that one who sends nothing but whole frames
+/// goes on as soon as all has left. It grows where a reader runs dry while its writer waits for credit, or takes that much
+/// in less than [`LEG_QUEUE_LASTS`], so that one who stops reading costs no more than it needed.
+pub const LEG_QUEUE_BYTES_FIRST: u64 = FRAME_PAYLOAD_BYTES_MAX as u64 + CREDIT_LEAST;
 /// What waits for a leg should last so long at the rate its reader takes it: a batch of a busy machine.
 pub const LEG_QUEUE_LASTS: Span = Span(20);
 /// A lossless leg beside others that takes nothing for so long is detached as `lagged` (W1.7).

@@ -66,7 +66,8 @@ impl Channel {
         }
     }
 
-    /// Credit is due at half a window, or sooner for a writer that is about to stop; never for crumbs.
+    /// Credit is due at half a window, or sooner for a writer that is about to stop, the more so where all has left and
+    /// the next frame may be a large one; never for crumbs.
     fn tell_credit(&self, state: &mut State, written: u64, acked: u64, limit: u64) {
         let Some(writer) = &state.writer else { return };
         let window = window(self.spec.class);
@@ -76,8 +77,10 @@ impl Channel {
         let more = limit.saturating_sub(state.told);
         let news = acked.saturating_sub(state.acked_told);
         let last = state.fin.or(state.closing).is_some_and(|last| acked >= last);
+        let all_left = || state.legs.iter().all(|leg| leg.sent() >= leg.next);
         let due = more >= window / 2
-            || (left < window / 2 && more >= window / limits::CREDIT_LEAST)
+            || (left < window / 2 && more >= window / 8)
+            || (more >= limits::CREDIT_LEAST && left < limits::FRAME_PAYLOAD_BYTES_MAX as u64 && all_left())
             || (left == 0 && more > 0)
             || news >= window / 2
             || (last && news > 0);
