@@ -2,7 +2,7 @@
 //! at the first of each group and never at a hundred thousand that it may not have. Derived; rebuilt after loading.
 
 use super::{
-    id_map::IdMap,
+    IdMap,
     skills::{self, Held},
 };
 use crate::{ids::*, time::Time};

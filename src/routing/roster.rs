@@ -6,7 +6,7 @@
 //! R4.6 walks the rarest skill only. All of this is derived: [`Roster`] is rebuilt after loading.
 
 use super::{
-    id_map::IdMap,
+    IdMap,
     skills::{Held, Level},
 };
 use crate::{ids::*, time::Time};
