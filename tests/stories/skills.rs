@@ -70,6 +70,21 @@ fn r4_3_among_equal_matches_the_least_busy_first() {
 }
 
 #[test]
+fn r4_1_where_a_team_goes_by_least_busy_alone_skills_say_nothing() {
+    let site = site(&[("cat", ""), ("ann", "norton")]).replace("skills_least_busy", "least_busy");
+    story_in(
+        &site,
+        "login cat; +1s; login ann; ask a in net skills=norton; reject cat a",
+        expect![[r#"
+        1s       queued a net
+        1s       offered a cat
+        1s       rejected a cat
+        1s       offered a ann
+    "#]],
+    );
+}
+
+#[test]
 fn r4_4_more_preferred_goes_before_less_preferred_which_the_tree_gives() {
     story_in(
         &site(&[("parent", "antivirus"), ("own", "live"), ("other", "network")]),
