@@ -153,3 +153,33 @@ fn w3_1_i_l6_once_a_readers_newer_connection_is_attached_nothing_leaves_by_the_o
         assert_eq!(take(&newer).bytes(), rest, "and the rest by the newer");
     });
 }
+
+#[test]
+fn w1_5_a_writer_without_credit_for_a_frame_hears_when_all_has_left() {
+    in_every_order(|| {
+        let room = Arc::new(Room::new(Class::File, &[ANA]));
+        room.credit(ANA, 0, limits::WINDOW_BYTES_MAX);
+        let large = Bytes::from_static(&[7; limits::FRAME_PAYLOAD_BYTES_MAX]);
+        let send = |at| {
+            let mut frame = room.data(at, 0, Flags::default());
+            frame.payload = large.clone();
+            room.channel.receive(WRITER, FIRST, frame, room.now).unwrap();
+        };
+        room.send(0, 1).unwrap();
+        let (way, mut socket) = (room.clone(), Socket::default());
+        let total = 1 + 3 * large.len() as u64;
+        let draining = thread::spawn(move || {
+            while socket.taken.load(Ordering::SeqCst) < total {
+                if way.ana.drain(limits::WRITE_BATCH_BYTES, &mut socket).roomy {
+                    way.ana.roomy().into_iter().for_each(|_| way.channel.left(way.now));
+                }
+                thread::yield_now();
+            }
+        });
+        (1..total).step_by(large.len()).for_each(send);
+        draining.join().unwrap();
+        let told = take(&room.writer).control.pop().and_then(|credit| credit.payload.first_chunk().copied());
+        let limit = told.map_or(window(Class::File), u64::from_be_bytes);
+        assert!(limit - total >= large.len() as u64, "{limit} of {total}");
+    });
+}
