@@ -157,6 +157,34 @@ fn r4_6_the_lowest_ranked_gives_way_first_and_in_one_rank_the_one_listed_last() 
 }
 
 #[test]
+fn r4_6_more_preferred_skills_outweigh_sessions_and_equal_ones_do_not_whichever_they_are() {
+    // Of norton and vpn: ann has the one as more preferred, bob the other, cat neither; the rest all have by a parent.
+    let site = site(&[("ann", "norton network"), ("bob", "antivirus vpn"), ("cat", "antivirus network")]);
+    story_in(
+        &site,
+        "login ann cat; ask x in net skills=norton; accept ann x; ask a in net skills=norton,vpn; accept ann a; login bob; \
+         ask b in net skills=norton,vpn; accept bob b; ask c in net skills=norton,vpn; accept bob c; \
+         ask d in net skills=norton,vpn",
+        expect![[r#"
+            0s       queued x net
+            0s       offered x ann
+            0s       accepted x ann
+            0s       queued a net
+            0s       offered a ann
+            0s       accepted a ann
+            0s       queued b net
+            0s       offered b bob
+            0s       accepted b bob
+            0s       queued c net
+            0s       offered c bob
+            0s       accepted c bob
+            0s       queued d net
+            0s       offered d ann
+        "#]],
+    );
+}
+
+#[test]
 fn r4_6_most_skills_at_more_preferred_first_then_least_busy() {
     story_in(
         &site(&[("one", "antivirus vpn"), ("two", "norton network"), ("three", "norton vpn")]),
