@@ -140,10 +140,26 @@ impl Socket {
                 Ok(_) if answered && self.is_idle() => break,
                 Ok(_) => {}
                 Err(Fault::Io(error)) => return Err(error),
-                Err(_) => break,
+                // Nothing that follows can be told apart, the peer's close frame neither.
+                Err(_) => return self.drain().await,
             }
         }
         self.shutdown().await
+    }
+
+    /// Says that nothing more comes, and throws away what the peer still sends until it ends as well.
+    async fn drain(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        self.shutdown().await?;
+        loop {
+            match poll_fn(|cx| self.stream.poll_take(cx, |_| Ok::<(), Fault>(()))).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(Fault::Io(error)) => return Err(error),
+                // What is thrown away is not read.
+                Err(_) => return Ok(()),
+            }
+        }
     }
 
     /// Answers a peer's close frame.
@@ -266,5 +282,42 @@ impl Masks {
         let mask = self.bytes[self.at..self.at + 4].try_into().expect("four bytes");
         self.at += 4;
         mask
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    #[tokio::test]
+    async fn h_35_who_is_closed_in_the_middle_of_a_message_reads_why() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let broker = tokio::spawn(async move {
+            let mut socket = Socket::new(End::Broker, Stream::Plain(stream), Bytes::new());
+            let fault = loop {
+                match socket.step(|_| Ok::<(), Fault>(())).await {
+                    Ok(_) => {}
+                    Err(fault) => break fault,
+                }
+            };
+            socket.close(fault.code().unwrap().number(), "").await.unwrap();
+        });
+        // The header of a text message of 4 MiB; its first bytes read as frames are a header that cannot be.
+        let mut message = vec![0x81, 0x80 | 127];
+        message.extend((4_u64 << 20).to_be_bytes());
+        message.extend([0; 4]);
+        message.resize(message.len() + (4 << 20), 0xff);
+        client.write_all(&message).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut read = Vec::new();
+        client.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, [0x88, 2, 0x03, 0xeb], "a close frame with 1003, and the end");
+        broker.await.unwrap();
     }
 }
