@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     agent::{self, AgentError, Allow, Show},
-    client::{Target, Transport, parse_pin},
+    client::{Congestion, Target, Transport, parse_pin},
     rep::{self, RepError},
 };
 use clap::{Args, ValueEnum};
@@ -59,7 +59,7 @@ impl Reach {
             Speak::Ws => Transport::Ws,
             Speak::Quic => Transport::Quic,
         };
-        Target { url, transport, pin: self.pin.map(|pin| pin.0) }
+        Target { url, transport, pin: self.pin.map(|pin| pin.0), congestion: Congestion::default() }
     }
 }
 

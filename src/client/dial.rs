@@ -72,6 +72,7 @@ pub(super) struct Dialer {
     name: ServerName<'static>,
     tls: Option<TlsConnector>,
     pin: Option<[u8; 32]>,
+    congestion: Congestion,
     /// Made with the first QUIC connection, on the address family of the broker.
     endpoint: OnceCell<Endpoint>,
 }
@@ -93,7 +94,16 @@ impl Dialer {
             host => format!("{host}:{port}"),
         };
         let tls = tls.map(|config| TlsConnector::from(Arc::new(config)));
-        Ok(Self { host, port, authority, name, tls, pin: target.pin, endpoint: OnceCell::new() })
+        Ok(Self {
+            host,
+            port,
+            authority,
+            name,
+            tls,
+            pin: target.pin,
+            congestion: target.congestion,
+            endpoint: OnceCell::new(),
+        })
     }
 
     /// Opens a connection and says hello on it.
@@ -195,7 +205,7 @@ impl Dialer {
         let any: IpAddr = if broker.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let crypto = QuicClientConfig::try_from(tls::config(self.pin, ALPN)?).map_err(protocol)?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(Arc::new(transport_config(Congestion::default(), limits::LEGS_OF_CONSOLE)));
+        config.transport_config(Arc::new(transport_config(self.congestion, limits::LEGS_OF_CONSOLE)));
         let mut endpoint = Endpoint::client((any, 0).into()).map_err(unreachable)?;
         endpoint.set_default_client_config(config);
         Ok(endpoint)

@@ -13,6 +13,7 @@ mod task;
 mod tls;
 pub mod transfer;
 
+pub use crate::framing::quic::Congestion;
 pub use channel::{ChannelEnd, Chunk, Reader, Writer};
 pub use dial::{open, sign_in, sign_in_with};
 pub use tls::parse_pin;
@@ -43,6 +44,8 @@ pub struct Target {
     pub transport: Transport,
     /// SHA-256 of the broker's certificate: exactly that one is taken. Else the system's roots decide.
     pub pin: Option<[u8; 32]>,
+    /// Of QUIC; the system's TCP has its own.
+    pub congestion: Congestion,
 }
 
 /// Why there is no connection.

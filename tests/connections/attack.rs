@@ -111,7 +111,12 @@ impl Ground {
         let (plain_at, quic_at) = (plain.address(), quic.address());
         let listeners =
             vec![tokio::spawn(plain.serve(place.broker.clone())), tokio::spawn(quic.serve(place.broker.clone()))];
-        let at = Target { url: format!("http://{plain_at}").parse().unwrap(), transport: Transport::Ws, pin: None };
+        let at = Target {
+            url: format!("http://{plain_at}").parse().unwrap(),
+            transport: Transport::Ws,
+            pin: None,
+            congestion: Congestion::default(),
+        };
         let (mut ana, mut customer) = crate::place::a_session(at.clone(), at).await;
         let args = [("direction", Value::Text("download".into())), ("path", Value::Text("/srv/file".into()))];
         let (to_ana, to_customer) = open(&mut ana, &mut customer, "file_transfer", &args).await;
@@ -122,7 +127,12 @@ impl Ground {
     }
 
     pub fn target(&self) -> Target {
-        Target { url: format!("http://{}", self.plain).parse().unwrap(), transport: Transport::Ws, pin: None }
+        Target {
+            url: format!("http://{}", self.plain).parse().unwrap(),
+            transport: Transport::Ws,
+            pin: None,
+            congestion: Congestion::default(),
+        }
     }
 
     /// Nothing of the product panicked, and the pair beside the attacker still works.

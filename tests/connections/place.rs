@@ -194,7 +194,12 @@ impl Place {
 
     /// The broker as it is reached through another address.
     pub fn target_at(&self, address: SocketAddr, transport: Transport) -> Target {
-        Target { url: format!("https://{address}").parse().unwrap(), transport, pin: Some(self.pin) }
+        Target {
+            url: format!("https://{address}").parse().unwrap(),
+            transport,
+            pin: Some(self.pin),
+            congestion: Congestion::default(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use equipoise::{
     agent::{self, AgentError, Allow, Show, Terminal},
-    client::{Client, Target, Transport, parse_pin, sign_in},
+    client::{Client, Congestion, Target, Transport, parse_pin, sign_in},
     engine::Actor,
     rep::{self, Keyboard, Output, RepError},
     server::{Doors, Server, Settings, settings::Sources},
@@ -98,7 +98,11 @@ impl Place {
         server.broker.set_password(Actor::System, "ana", PASSWORD.to_owned()).await.unwrap();
         let pin = doors.certificate.as_ref().and_then(|certificate| parse_pin(&certificate.fingerprint()));
         let url = format!("https://{}", doors.http).parse().unwrap();
-        Self { dir, server: Some((server, doors)), target: Target { url, transport: Transport::Ws, pin } }
+        Self {
+            dir,
+            server: Some((server, doors)),
+            target: Target { url, transport: Transport::Ws, pin, congestion: Congestion::default() },
+        }
     }
 
     /// Stops the broker and starts it anew on the same folder and port.

@@ -2,7 +2,7 @@
 
 use crate::process::Process;
 use equipoise::{
-    client::{Client, Target, Transport, parse_pin, sign_in},
+    client::{Client, Congestion, Target, Transport, parse_pin, sign_in},
     wire::{
         Credential, Do,
         control::{ClientInfo, Done, Hello, KeyKind, Role},
@@ -159,7 +159,7 @@ impl Place {
 
     pub fn target(&self, transport: Transport) -> Target {
         let url = format!("https://{}", self.address).parse().unwrap();
-        Target { url, transport, pin: parse_pin(&self.pin) }
+        Target { url, transport, pin: parse_pin(&self.pin), congestion: Congestion::default() }
     }
 
     async fn client(&self, transport: Transport, role: Role, login: &str) -> Client {
