@@ -103,6 +103,7 @@ async fn ask(mut service: Lean, teams: usize, in_flight: usize, until: Instant) 
         while Instant::now() < until && asked.len() + waiting.len() < in_flight {
             let queue = format!("team:t{}", next % teams);
             next += 1;
+            service.paced().await;
             let id = service.send(Do::Ask(Ask { queue, ..Ask::default() }));
             asked.insert(id, Instant::now());
         }
@@ -132,7 +133,7 @@ async fn ask(mut service: Lean, teams: usize, in_flight: usize, until: Instant) 
 }
 
 /// Accepts every offer and ends what it serves.
-async fn console(mut rep: Lean) -> Result<(), Failure> {
+pub async fn console(mut rep: Lean) -> Result<(), Failure> {
     let mut accepting: HashMap<u64, u64> = HashMap::new();
     loop {
         for message in rep.read().await? {

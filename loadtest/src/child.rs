@@ -1,6 +1,6 @@
 //! The measured broker: everything on, its own data folder, a site made for the run.
 
-use crate::{Failure, lean::failed};
+use crate::{Failure, lean::failed, process::Place};
 use clap::ValueEnum;
 use equipoise::{
     broker::{Broker, Pace, Settings},
@@ -17,7 +17,11 @@ use equipoise::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +39,9 @@ pub struct Options {
     listen: SocketAddr,
     #[arg(long, default_value = "least_busy")]
     algorithm: String,
+    /// QUIC's other congestion control.
+    #[arg(long)]
+    cubic: bool,
 }
 
 /// How the ends of a run reach the broker.
@@ -56,6 +63,20 @@ impl Over {
     }
 }
 
+/// The same, with where the broker is and what finds out how much the line there carries.
+#[derive(Clone, Default, Debug)]
+pub struct Way {
+    pub over: Over,
+    pub place: Place,
+    pub congestion: Congestion,
+}
+
+impl From<Over> for Way {
+    fn from(over: Over) -> Self {
+        Self { over, ..Self::default() }
+    }
+}
+
 /// What the broker prints on its first line.
 #[derive(Serialize, Deserialize, Debug, Clone)]
 pub struct Ready {
@@ -72,15 +93,15 @@ pub struct Ready {
 }
 
 impl Ready {
-    pub fn target(&self, over: Over) -> Result<Target, Failure> {
-        let (scheme, address, transport) = match over {
+    pub fn target(&self, way: &Way) -> Result<Target, Failure> {
+        let (scheme, address, transport) = match way.over {
             Over::Ws => ("http", self.plain, Transport::Ws),
             Over::Wss => ("https", self.secure, Transport::Ws),
             Over::Quic => ("https", self.quic, Transport::Quic),
         };
         let url = format!("{scheme}://{address}").parse().map_err(failed)?;
         let pin = parse_pin(&self.pin).ok_or_else(|| failed("the broker printed no fingerprint"))?;
-        Ok(Target { url, transport, pin: Some(pin) })
+        Ok(Target { url, transport, pin: Some(pin), congestion: way.congestion })
     }
 }
 
@@ -102,19 +123,22 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
     let certificate = Certificate::load(source, clock::wall_ms() as i64).map_err(failed)?;
     let config = |alpn: &[u8]| tls::server_config(&certificate, &[alpn], false).map(Arc::new).map_err(failed);
     let listen = options.listen;
+    // Plain text is spoken nowhere else.
+    let loopback =
+        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), if listen.ip().is_loopback() { listen.port() } else { 0 });
     // All the load comes from one address.
     let per_address = PerAddress::new(usize::MAX);
-    let http = |tls| {
+    let http = |tls, listen| {
         let (origins, per_address) = (Vec::new(), per_address.clone());
         HttpListener::bind(HttpSettings { listen, tls, behind_proxy: false, origins, per_address })
     };
-    let plain = http(None).await.map_err(failed)?;
-    let secure = http(Some(config(b"http/1.1")?)).await.map_err(failed)?;
+    let plain = http(None, loopback).await.map_err(failed)?;
+    let secure = http(Some(config(b"http/1.1")?), listen).await.map_err(failed)?;
     let (tls, reset_key) = (config(framing::ALPN)?, certificate.reset_key());
     let quic = QuicListener::bind(QuicSettings {
         listen,
         tls,
-        congestion: Congestion::default(),
+        congestion: if options.cubic { Congestion::Cubic } else { Congestion::Bbr },
         reset_key,
         per_address: per_address.clone(),
     });

@@ -25,9 +25,9 @@ use tokio::{
 /// What each pair moves before memory is looked at again, one direction after the other.
 const MOVED_BYTES: usize = 16 * 1024;
 /// Pairs that are set up at once.
-const AT_ONCE: usize = 16;
+pub const AT_ONCE: usize = 16;
 /// A console is shown its team: how large one is belongs to what a connection costs.
-const REPS_OF_TEAM: usize = 20;
+pub const REPS_OF_TEAM: usize = 20;
 
 #[derive(clap::Args, Debug, Clone)]
 pub struct Options {

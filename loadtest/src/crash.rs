@@ -1,6 +1,6 @@
 //! kill −9 under load, restart, and a ledger: what was acknowledged must be there (F18, I-Q3).
 
-use crate::{Failure, child::Over, lean::Lean, report::Report, stage::Stage};
+use crate::{Failure, chance::Chance, child::Over, lean::Lean, report::Report, stage::Stage};
 use equipoise::wire::control::{Ask, Do, Done, FromBroker};
 use std::time::{Duration, Instant};
 
@@ -25,14 +25,10 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let mut service = stage.service().await?;
     eprintln!("asking for {} sessions", options.waiting);
     ask(&mut service, options.waiting, &mut acknowledged).await?;
-    let mut random = options.seed;
+    let mut chance = Chance::new(options.seed);
     for kill in 0..options.kills {
         eprintln!("kill {} of {}", kill + 1, options.kills);
-        // splitmix64: the moments are the same for the same seed.
-        random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let wait = Duration::from_millis(50 + mixed % 500);
+        let wait = Duration::from_millis(50 + chance.below(500));
         // Load until the moment of the kill; what was answered by then counts.
         let load = tokio::time::timeout(wait, ask(&mut service, usize::MAX, &mut acknowledged));
         if let Ok(Err(failure)) = load.await {
@@ -57,6 +53,7 @@ async fn ask(service: &mut Lean, more: usize, acknowledged: &mut Vec<u64>) -> Re
     let (mut sent, mut answered) = (0, 0);
     while answered < more {
         while sent < more && sent - answered < 256 {
+            service.paced().await;
             service.send(Do::Ask(Ask { queue: "team:t0".into(), ..Ask::default() }));
             sent += 1;
         }
@@ -78,6 +75,7 @@ async fn lost(service: &mut Lean, acknowledged: &[u64]) -> Result<usize, Failure
     let mut lost = 0;
     for chunk in acknowledged.chunks(256) {
         for session in chunk {
+            service.paced().await;
             service.send(Do::Explain { session: *session, past: false, offer: None });
         }
         let mut answered = 0;

@@ -5,18 +5,18 @@ use crate::{Failure, Floor, lean::failed};
 use equipoise::framing::quic::{Congestion, transport_config};
 use futures_util::{SinkExt, StreamExt};
 use quinn::{Endpoint, ServerConfig, crypto::rustls::QuicServerConfig};
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Serves until the process is ended.
-pub async fn serve(floor: Floor) -> Result<(), Failure> {
+pub async fn serve(floor: Floor, listen: IpAddr) -> Result<(), Failure> {
     if floor == Floor::Quinn {
-        return quinn_pairs().await;
+        return quinn_pairs(listen).await;
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let listener = TcpListener::bind((listen, 0)).await?;
     println!("{}", listener.local_addr()?);
     let mut first: Option<TcpStream> = None;
     loop {
@@ -74,7 +74,7 @@ async fn tungstenite(a: WebSocketStream<TcpStream>, b: WebSocketStream<TcpStream
 }
 
 /// A bare relay over quinn with the settings the broker has: the first connection's stream into one of the second's.
-async fn quinn_pairs() -> Result<(), Failure> {
+async fn quinn_pairs(listen: IpAddr) -> Result<(), Failure> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(failed)?;
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -87,7 +87,7 @@ async fn quinn_pairs() -> Result<(), Failure> {
     tls.alpn_protocols = vec![b"floor".to_vec()];
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).map_err(failed)?));
     config.transport_config(Arc::new(transport_config(Congestion::default(), 1)));
-    let endpoint = Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into())?;
+    let endpoint = Endpoint::server(config, (listen, 0).into())?;
     let hex: String = made.cert.der().iter().map(|byte| format!("{byte:02x}")).collect();
     println!("{} {hex}", endpoint.local_addr()?);
     let mut first = None;

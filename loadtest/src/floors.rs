@@ -3,7 +3,7 @@
 use crate::{
     Failure, Floor,
     lean::{GENERATOR_BYTES, failed, step},
-    process::{Measured, Usage},
+    process::{Measured, Place, Usage},
     relay::{Load, Share},
 };
 use bytes::Bytes;
@@ -44,8 +44,8 @@ pub enum FloorEnds {
 }
 
 impl Relay {
-    pub fn start(floor: Floor) -> Result<Self, Failure> {
-        let measured = Measured::start(&["floor", floor.name()])?;
+    pub fn start(floor: Floor, place: &Place) -> Result<Self, Failure> {
+        let measured = place.start(&["floor", floor.name(), "--listen", &place.address().to_string()])?;
         let mut words = measured.hello.split_whitespace();
         let address = words.next().unwrap_or_default().parse().map_err(failed)?;
         let certificate = words.next().map(|hex| hex_bytes(hex).collect()).unwrap_or_default();

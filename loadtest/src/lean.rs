@@ -15,10 +15,16 @@ use equipoise::{
         control::{Do, Done, Ev, FromBroker, FromClient, Hello, Welcome},
     },
 };
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 /// What waits in a generator's own buffer at most: four writes of the broker's batch.
 pub const GENERATOR_BYTES: usize = 4 * limits::WRITE_BATCH_BYTES;
+
+/// Requests of one connection: a fifth below what a service account may, for pongs count as well.
+const REQUESTS_PER_S: f64 = limits::SERVICE_MESSAGES_PER_S as f64 * 0.8;
 
 pub struct Lean {
     pub link: Link,
@@ -29,6 +35,7 @@ pub struct Lean {
     /// Names of the pushes that are taken; the others are not even decoded. Empty: all.
     pub only: &'static [&'static str],
     next_id: u64,
+    began: Instant,
 }
 
 impl Lean {
@@ -45,7 +52,15 @@ impl Lean {
             Some(Ok(FromBroker::Bye(bye))) => return Err(Failure::Run(format!("{}: {}", bye.code, bye.reason))),
             other => return Err(Failure::Run(format!("the first message was no welcome: {other:?}"))),
         };
-        let mut lean = Self { link, welcome, pushes: VecDeque::new(), frames: VecDeque::new(), only: &[], next_id: 1 };
+        let mut lean = Self {
+            link,
+            welcome,
+            pushes: VecDeque::new(),
+            frames: VecDeque::new(),
+            only: &[],
+            next_id: 1,
+            began: Instant::now(),
+        };
         for message in first {
             lean.sort(message)?;
         }
@@ -63,6 +78,14 @@ impl Lean {
                     return answer.map(|done| *done).map_err(|refused| Failure::Run(format!("{refused:?}")));
                 }
             }
+        }
+    }
+
+    /// Waits until one more request is within the pace of a service account: who is faster is cut off (W4.3).
+    pub async fn paced(&mut self) {
+        let due = self.began + Duration::from_secs_f64(self.next_id as f64 / REQUESTS_PER_S);
+        if due > Instant::now() {
+            tokio::time::sleep_until(due.into()).await;
         }
     }
 

@@ -3,21 +3,29 @@
 
 mod assign;
 mod behind;
+mod chance;
 mod child;
 mod connect;
 mod crash;
+mod echo;
 mod floor;
 mod floors;
+mod growth;
 mod lean;
+mod line;
+mod namespace;
+mod network;
+mod plot;
 mod process;
 mod relay;
 mod report;
 mod revoke;
 mod slow;
 mod stage;
+mod storm;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -48,14 +56,27 @@ enum Scenario {
     Crash(crash::Options),
     /// A right taken away while bytes wait: one session's, and every session's by an edit of the site.
     Revoke(revoke::Options),
+    /// Lines with loss and delay: messages on time (F20), bulk over a distance (F21). Needs root and iproute2.
+    Network(network::Options),
+    /// Memory and processor time against the number of sessions, with a drawing.
+    Growth(growth::Options),
+    /// The broker dies and everybody comes back at once, while new sessions are served (B-09).
+    Storm(storm::Options),
     /// Print two results side by side.
     Compare { before: PathBuf, after: PathBuf },
     /// Run as the measured broker.
     #[command(hide = true)]
     Broker(child::Options),
+    /// Send every WebSocket message back: the other end of a conformance run.
+    #[command(hide = true)]
+    Echo(echo::Options),
     /// Run as a floor: a relay that checks nothing.
     #[command(hide = true)]
-    Floor { floor: Floor },
+    Floor {
+        floor: Floor,
+        #[arg(long, default_value = "127.0.0.1")]
+        listen: IpAddr,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -95,14 +116,7 @@ pub enum Failure {
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     process::raise_limits();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("loadtest: {error}");
-            return std::process::ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(run(arguments.scenario)) {
+    match work(arguments.scenario) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("loadtest: {failure}");
@@ -111,17 +125,45 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-async fn run(scenario: Scenario) -> Result<(), Failure> {
+fn work(scenario: Scenario) -> Result<(), Failure> {
     match scenario {
+        Scenario::Relay(options) => drive(relay::run(options)),
+        Scenario::Assign(options) => drive(assign::run(options)),
+        Scenario::Behind(options) => drive(behind::run(options)),
+        Scenario::Connect(options) => drive(connect::run(options)),
+        Scenario::Slow(options) => drive(slow::run(options)),
+        Scenario::Crash(options) => drive(crash::run(options)),
+        Scenario::Revoke(options) => drive(revoke::run(options)),
+        Scenario::Network(options) => {
+            // Threads stay in the namespace that they begin in, so the line is there before they are.
+            let line = network::lay(&options)?;
+            drive(network::run(options, line))
+        }
+        Scenario::Growth(options) => drive(growth::run(options)),
+        Scenario::Storm(options) => drive(storm::run(options)),
         Scenario::Compare { before, after } => report::compare(&before, &after),
-        Scenario::Relay(options) => relay::run(options).await,
-        Scenario::Assign(options) => assign::run(options).await,
-        Scenario::Behind(options) => behind::run(options).await,
-        Scenario::Connect(options) => connect::run(options).await,
-        Scenario::Slow(options) => slow::run(options).await,
-        Scenario::Crash(options) => crash::run(options).await,
-        Scenario::Revoke(options) => revoke::run(options).await,
-        Scenario::Broker(options) => child::serve(options).await,
-        Scenario::Floor { floor } => Ok(floor::serve(floor).await?),
+        Scenario::Broker(options) => {
+            process::end_with_parent();
+            runtime()?.block_on(child::serve(options))
+        }
+        Scenario::Echo(options) => drive(echo::serve(options)),
+        Scenario::Floor { floor, listen } => {
+            process::end_with_parent();
+            drive(floor::serve(floor, listen))
+        }
     }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// What was started and laid out ends as it is dropped, on Ctrl-C as well.
+fn drive(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    runtime()?.block_on(async {
+        tokio::select! {
+            done = work => done,
+            _ = tokio::signal::ctrl_c() => Err(Failure::Run("interrupted".into())),
+        }
+    })
 }

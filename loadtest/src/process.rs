@@ -1,12 +1,38 @@
 //! The measured processes: this program started again as a broker or a floor, and what the kernel says it used.
 
+use crate::{line, namespace::Namespace};
 use std::{
     io::{BufRead, BufReader},
+    net::{IpAddr, Ipv4Addr},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
-/// A child that runs one hidden subcommand and prints its address on the first line. Ended when dropped.
+/// Where measured processes run: beside the load, or at the other end of a line.
+#[derive(Clone, Default, Debug)]
+pub struct Place(Option<Arc<Namespace>>);
+
+impl Place {
+    pub fn beyond(near: Arc<Namespace>) -> Self {
+        Self(Some(near))
+    }
+
+    /// Where they listen.
+    pub fn address(&self) -> IpAddr {
+        if self.0.is_some() { line::NEAR } else { Ipv4Addr::LOCALHOST.into() }
+    }
+
+    pub fn start(&self, args: &[&str]) -> std::io::Result<Measured> {
+        match &self.0 {
+            Some(namespace) => namespace.within(|| Measured::start(args)),
+            None => Measured::start(args),
+        }
+    }
+}
+
+/// A child that runs one hidden subcommand and prints its address on the first line. Ended when dropped, or when this
+/// process is gone.
 pub struct Measured {
     child: Child,
     pub hello: String,
@@ -15,8 +41,9 @@ pub struct Measured {
 impl Measured {
     /// Starts `loadtest <args>` and waits for its first line.
     #[expect(clippy::disallowed_methods, reason = "the load test measures processes, so it starts them")]
-    pub fn start(args: &[&str]) -> std::io::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?).args(args).stdout(Stdio::piped()).spawn()?;
+    fn start(args: &[&str]) -> std::io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let mut child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| std::io::Error::other("the child has no output"))?;
         let mut hello = String::new();
         BufReader::new(stdout).read_line(&mut hello)?;
@@ -78,6 +105,15 @@ pub fn usage_of(pid: u32) -> std::io::Result<Usage> {
 /// The load of the machine, for every result to carry.
 pub fn load_average() -> String {
     std::fs::read_to_string("/proc/loadavg").map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+/// Ends this process when the one that started it is gone, however that ended: its end of the pipe closes.
+pub fn end_with_parent() {
+    std::thread::spawn(|| {
+        // Nothing is ever written there.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
 }
 
 /// As many files as the process may have.

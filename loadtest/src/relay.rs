@@ -5,6 +5,7 @@ use crate::{
     child::Over,
     floors::{self, FloorEnds},
     lean::{Lean, failed, limit_of},
+    process::Place,
     report::Report,
     stage::{Pair, Stage},
 };
@@ -84,7 +85,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         note(&mut report, "equipoise", &moved);
         report.round("fairness_jain", jain(&moved.shares));
         for floor in floors {
-            note(&mut report, floor.name(), &through_floor(*floor, &options).await?);
+            note(&mut report, floor.name(), &through_floor(*floor, &Place::default(), &options).await?);
         }
     }
     report.round("equipoise_resident_kib", stage.broker.usage()?.resident_kib as f64);
@@ -105,7 +106,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     report.print()
 }
 
-fn note(report: &mut Report, name: &str, moved: &Moved) {
+pub fn note(report: &mut Report, name: &str, moved: &Moved) {
     let seconds = moved.wall.as_secs_f64();
     let cpu = moved.cpu.as_secs_f64();
     report.round(&format!("{name}_mb_per_s"), moved.bytes as f64 / 1e6 / seconds);
@@ -125,7 +126,7 @@ fn jain(shares: &[u64]) -> f64 {
     if squares == 0.0 { 0.0 } else { sum * sum / (shares.len() as f64 * squares) }
 }
 
-async fn through_broker(stage: &Stage, pairs: Vec<Pair>, options: &Options) -> Result<(Moved, Vec<Pair>), Failure> {
+pub async fn through_broker(stage: &Stage, pairs: Vec<Pair>, options: &Options) -> Result<(Moved, Vec<Pair>), Failure> {
     let until = Instant::now() + Duration::from_secs_f64(options.seconds);
     let (before, started) = (stage.broker.usage()?, Instant::now());
     let load = Load::of(options, until);
@@ -145,8 +146,8 @@ async fn through_broker(stage: &Stage, pairs: Vec<Pair>, options: &Options) -> R
     Ok((total.moved(options.size, started, stage.broker.usage()?.cpu - before.cpu), pairs))
 }
 
-async fn through_floor(floor: Floor, options: &Options) -> Result<Moved, Failure> {
-    let relay = floors::Relay::start(floor)?;
+pub async fn through_floor(floor: Floor, place: &Place, options: &Options) -> Result<Moved, Failure> {
+    let relay = floors::Relay::start(floor, place)?;
     let mut ends = Vec::new();
     for _ in 0..options.pairs {
         ends.push(relay.pair().await?);

@@ -2,12 +2,13 @@
 
 use crate::{
     Failure,
-    child::{self, Over, Ready},
+    child::{self, Ready, Way},
     lean::Lean,
     process::Measured,
 };
 use equipoise::{
     client::Target,
+    framing::quic::Congestion,
     ids::ChannelId,
     limits, relay,
     wire::{
@@ -15,6 +16,7 @@ use equipoise::{
         control::{Ask, Class, ClientInfo, Credential, Do, Done, Ev, Hello, Open, Role, Value},
     },
 };
+use std::net::SocketAddr;
 use tempfile::TempDir;
 
 pub struct Stage {
@@ -23,7 +25,7 @@ pub struct Stage {
     data: TempDir,
     reps: usize,
     teams: usize,
-    over: Over,
+    way: Way,
     at: Target,
 }
 
@@ -43,20 +45,29 @@ pub struct Pair {
 
 impl Stage {
     /// Reps dealt out to teams, and how their consoles and customers reach the broker.
-    pub async fn start(reps: usize, teams: usize, over: Over) -> Result<Self, Failure> {
-        let data = tempfile::tempdir()?;
-        let broker = start_broker(&data, reps, teams)?;
+    pub async fn start(reps: usize, teams: usize, way: impl Into<Way>) -> Result<Self, Failure> {
+        let (data, way) = (tempfile::tempdir()?, way.into());
+        let broker = start_broker(&data, reps, teams, &way)?;
         let ready: Ready = serde_json::from_str(&broker.hello)?;
-        let at = ready.target(over)?;
-        Ok(Self { broker, ready, data, reps, teams, over, at })
+        let at = ready.target(&way)?;
+        Ok(Self { broker, ready, data, reps, teams, way, at })
     }
 
     /// Starts the broker again on what the one before left behind.
     pub async fn restart(&mut self) -> Result<(), Failure> {
-        self.broker = start_broker(&self.data, self.reps, self.teams)?;
+        self.broker = start_broker(&self.data, self.reps, self.teams, &self.way)?;
         self.ready = serde_json::from_str(&self.broker.hello)?;
-        self.at = self.ready.target(self.over)?;
+        self.at = self.ready.target(&self.way)?;
         Ok(())
+    }
+
+    pub async fn connect(&self, hello: Hello) -> Result<Lean, Failure> {
+        Lean::connect(&self.at, hello).await
+    }
+
+    /// Of the team that a rep is in.
+    pub fn queue_of(&self, rep: usize) -> String {
+        format!("team:t{}", rep % self.teams)
     }
 
     pub async fn rep(&self, number: usize) -> Result<Lean, Failure> {
@@ -113,10 +124,15 @@ impl Stage {
     }
 }
 
-fn start_broker(data: &TempDir, reps: usize, teams: usize) -> Result<Measured, Failure> {
+fn start_broker(data: &TempDir, reps: usize, teams: usize, way: &Way) -> Result<Measured, Failure> {
     let folder = data.path().join("data").display().to_string();
     let (reps, teams) = (reps.to_string(), teams.to_string());
-    Ok(Measured::start(&["broker", "--data", &folder, "--reps", &reps, "--teams", &teams])?)
+    let listen = SocketAddr::new(way.place.address(), 0).to_string();
+    let mut args = vec!["broker", "--data", &folder, "--reps", &reps, "--teams", &teams, "--listen", &listen];
+    if way.congestion == Congestion::Cubic {
+        args.push("--cubic");
+    }
+    Ok(way.place.start(&args)?)
 }
 
 pub fn hello(role: Role, credential: Credential) -> Hello {
