@@ -202,6 +202,22 @@ fn r4_6_most_skills_at_more_preferred_first_then_least_busy() {
 }
 
 #[test]
+fn r4_6_a_skill_asked_for_twice_is_asked_for_once() {
+    story_in(
+        &site(&[("plain", "")]),
+        "login plain; ask a in net skills=vpn,vpn relax=5; +60s",
+        expect![[r#"
+        0s       queued a net
+        5s       relaxed a 1
+        10s      relaxed a 2
+        10s      offered a plain
+        32.5s    warned a plain
+        40s      offer_timeout a plain
+    "#]],
+    );
+}
+
+#[test]
 fn r4_6_with_no_skill_left_everyone_eligible_matches() {
     story_in(
         &site(&[("plain", "")]),
