@@ -24,7 +24,7 @@ impl Channel {
             }
         }
         if let Some((acked, limit)) = self.allowance(state, now) {
-            self.tell_credit(state, written, acked, limit);
+            self.tell_credit(state, written, (acked, limit), now);
         }
         if let Some(last) = state.closing
             && written >= last
@@ -66,14 +66,20 @@ impl Channel {
         }
     }
 
+    /// A frame that ends here has come. Did its writer stand still where its credit ended until it heard of more? Then most
+    /// of the time since that was said went by without a frame; however far away it is, that is a round trip.
+    pub(super) fn stood_still(state: &mut State, end: u64, now: Instant) -> bool {
+        let silent = now.saturating_duration_since(std::mem::replace(&mut state.came, now));
+        let beyond = state.stop.take_if(|(stop, _)| end > *stop);
+        beyond.is_some_and(|(_, told)| 2 * silent >= now.saturating_duration_since(told))
+    }
+
     /// Credit is due at half a window, or sooner for a writer that is about to stop, the more so where all has left and
     /// the next frame may be a large one; never for crumbs.
-    fn tell_credit(&self, state: &mut State, written: u64, acked: u64, limit: u64) {
+    fn tell_credit(&self, state: &mut State, written: u64, (acked, limit): (u64, u64), now: Instant) {
         let Some(writer) = &state.writer else { return };
         let window = window(self.spec.class);
         let left = state.told.saturating_sub(written);
-        // Less than half of what is granted at the least.
-        state.exhausted |= left < window / 16;
         let more = limit.saturating_sub(state.told);
         let news = acked.saturating_sub(state.acked_told);
         let last = state.fin.or(state.closing).is_some_and(|last| acked >= last);
@@ -85,6 +91,9 @@ impl Channel {
             || news >= window / 2
             || (last && news > 0);
         if due {
+            if more > 0 && state.stop.is_none() {
+                state.stop = Some((state.told, now));
+            }
             state.told = state.told.max(limit);
             state.allowed = state.allowed.max(state.told);
             state.acked_told = state.acked_told.max(acked);

@@ -101,8 +101,10 @@ struct State {
     told: u64,
     allowed: u64,
     acked_told: u64,
-    /// The writer had next to no credit left when it was last looked at.
-    exhausted: bool,
+    /// Where the writer's credit ended before it was told of more, and when that was; none once it has written beyond.
+    stop: Option<(u64, Instant)>,
+    /// When its last frame came.
+    came: Instant,
     /// The writer's last byte, after a frame with FIN.
     fin: Option<u64>,
     closing: Option<u64>,
@@ -168,7 +170,8 @@ impl Channel {
             told: first,
             allowed: first,
             acked_told: 0,
-            exhausted: false,
+            stop: None,
+            came: now,
             fin: None,
             closing: None,
             cursor: 0,

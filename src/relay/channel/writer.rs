@@ -50,7 +50,7 @@ impl Channel {
                 counters.stale.add(1);
                 return Ok(Passed::Stale);
             };
-            if std::mem::take(&mut state.exhausted) {
+            if Self::stood_still(state, frame.end(), now) {
                 state.legs.iter_mut().for_each(Leg::starved);
             }
             let fault = channel.check(state, written, &frame).or_else(|| channel.offer(state, &frame, now));

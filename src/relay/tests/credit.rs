@@ -1,6 +1,7 @@
 //! Credit, fan-out and closing.
 
 use super::*;
+use std::collections::VecDeque;
 
 const WINDOW: u64 = 64 * 1024;
 
@@ -101,6 +102,38 @@ fn w1_5_a_leg_holds_more_once_its_reader_ran_dry_while_the_writer_waited() {
     }
     assert!(granted.is_sorted(), "{granted:?}");
     assert_eq!((granted[0], granted[11]), (72, 1024));
+}
+
+#[test]
+fn w1_5_f21_a_leg_comes_to_hold_what_a_writer_far_away_has_on_its_way() {
+    const WAY: Duration = Duration::from_millis(40);
+    let mut room = Room::new(Class::File, &[ANA]);
+    room.credit(ANA, 0, limits::WINDOW_BYTES_MAX);
+    let start = room.now;
+    let (mut at, mut limit) = (0, window(Class::File));
+    let (mut there, mut back) = (VecDeque::new(), VecDeque::new());
+    let mut came = [0; 4];
+    for ms in 0..4_000 {
+        room.now = start + Duration::from_millis(ms);
+        while let Some((_, told)) = back.pop_front_if(|(due, _)| *due <= room.now) {
+            limit = told;
+        }
+        while at + 8_192 <= limit {
+            there.push_back((room.now + WAY, at));
+            at += 8_192;
+        }
+        while let Some((_, at)) = there.pop_front_if(|(due, _)| *due <= room.now) {
+            room.send(at, 8_192).unwrap();
+            came[ms as usize / 1_000] += 8_192;
+            pump(&room.ana, &room.channel, room.now);
+            room.credit(ANA, at + 8_192, at + 8_192 + limits::WINDOW_BYTES_MAX);
+            for frame in take(&room.writer).control {
+                back.push_back((room.now + WAY, u64::from_be_bytes(*frame.payload.first_chunk().unwrap())));
+            }
+        }
+    }
+    // A window of 1 MiB every 80 ms is 13 MB/s.
+    assert!(came[3] > 12_000_000, "{came:?}");
 }
 
 #[test]
