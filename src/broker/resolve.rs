@@ -318,7 +318,7 @@ fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, 
         preferred,
         customer: command::Customer {
             name: bounded("customer_name", ask.customer_name, limits::NAME_BYTES_MAX)?,
-            details: bounded("details", ask.details, limits::TEXT_BYTES_MAX)?,
+            details: lines("details", ask.details, limits::TEXT_BYTES_MAX)?,
             external_key: bounded("external_key", ask.external_key, limits::NAME_BYTES_MAX)?,
             client: Default::default(),
         },
@@ -344,13 +344,22 @@ fn rep(actor: Actor) -> Result<UserId, Refusal> {
     }
 }
 
-/// Untrusted text: bounded, no control or bidirectional characters (H-78).
-pub fn bounded(field: &str, text: String, bytes_max: usize) -> Result<String, Refusal> {
+/// Untrusted text of one line: bounded, no control or bidirectional characters (H-78).
+fn bounded(field: &str, text: String, bytes_max: usize) -> Result<String, Refusal> {
+    fit(field, text, bytes_max, &[])
+}
+
+/// The same, of several lines.
+fn lines(field: &str, text: String, bytes_max: usize) -> Result<String, Refusal> {
+    fit(field, text, bytes_max, &['\n', '\t'])
+}
+
+fn fit(field: &str, text: String, bytes_max: usize, allowed: &[char]) -> Result<String, Refusal> {
     if text.len() > bytes_max {
         return Err(malformed(field, format!("longer than {bytes_max} bytes")));
     }
     let unfit = |c: char| {
-        (c.is_control() && !matches!(c, '\n' | '\t'))
+        (c.is_control() && !allowed.contains(&c))
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}')
     };
     match text.chars().find(|c| unfit(*c)) {

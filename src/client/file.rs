@@ -201,6 +201,10 @@ impl Landing {
         Ok(Stored { size: self.written, sha256: ours })
     }
 
+    pub fn declared(&self) -> Option<u64> {
+        self.declared
+    }
+
     pub fn written(&self) -> u64 {
         self.written
     }

@@ -66,7 +66,7 @@ pub async fn send(writer: &mut Writer, mut source: Source, pace: &mut Pace) -> R
     }
 }
 
-/// Takes bytes until FIN.
+/// Takes bytes until FIN. One byte more than was declared is refused as it comes, not when a batch is full.
 pub async fn receive(reader: &mut Reader, mut landing: Landing, pace: &mut Pace) -> Result<Landing, TransferError> {
     let (mut batch, mut taken) = (Vec::new(), 0);
     loop {
@@ -76,7 +76,8 @@ pub async fn receive(reader: &mut Reader, mut landing: Landing, pace: &mut Pace)
             taken += chunk.bytes.len() as u64;
             batch.extend_from_slice(&chunk.bytes);
         }
-        if last || batch.len() >= limits::FILE_BATCH_BYTES {
+        let too_many = landing.declared().is_some_and(|declared| taken > declared);
+        if last || too_many || batch.len() >= limits::FILE_BATCH_BYTES {
             let full = std::mem::take(&mut batch);
             (landing, ()) = blocking(landing, move |landing| landing.write(&full)).await?;
             pace.step(taken).await;

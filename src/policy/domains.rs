@@ -19,6 +19,10 @@ pub fn public_host(url: &str) -> Result<&str, &'static str> {
     if host.is_empty() || authority.contains(['@', '%']) {
         return Err(WANTED);
     }
+    // Browsers read `１２７。0.0.1` as `127.0.0.1`: a name in another alphabet is written in its ASCII form.
+    if !host.is_ascii() {
+        return Err("an address whose host is in ASCII, as `xn--mnchen-3ya.example`");
+    }
     if is_private(host) { Err("an address that everybody can reach, not one of a private network") } else { Ok(host) }
 }
 
@@ -75,12 +79,19 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
 
 fn is_private_v6(address: Ipv6Addr) -> bool {
     let first = address.segments()[0];
-    let embedded = address.to_ipv4().is_some_and(is_private_v4);
+    let embedded = match address.segments() {
+        // Mapped, compatible, translated (RFC 6052) and tunnelled (RFC 3056) addresses have one of IPv4 in them.
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            is_private_v4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => false,
+    };
     address.is_loopback()
         || address.is_unspecified()
         || address.is_multicast()
         || first & 0xfe00 == 0xfc00
         || first & 0xffc0 == 0xfe80
+        || first & 0xffc0 == 0xfec0
         || embedded
 }
 
@@ -93,6 +104,7 @@ mod tests {
         for (url, host) in [
             ("https://help.example.com/a?b=c", "help.example.com"),
             ("HTTP://help.example.com:8080", "help.example.com"),
+            ("https://xn--mnchen-3ya.example/é", "xn--mnchen-3ya.example"),
             ("https://93.184.216.34/", "93.184.216.34"),
             ("https://[2606:2800:220:1::1]:443/x", "2606:2800:220:1::1"),
         ] {
@@ -111,6 +123,9 @@ mod tests {
             "https://example.com:8a/",
             "https://%6c%6f%63alhost/",
             "https://[::1",
+            "http://\u{ff11}\u{ff12}\u{ff17}.0.0.1/",
+            "http://127\u{3002}0.0.1/",
+            "http://loc\u{ad}alhost/",
             "é",
         ] {
             assert!(public_host(url).is_err(), "{url}");
@@ -139,7 +154,11 @@ mod tests {
             "[::]",
             "[fe80::1]",
             "[fd00::1]",
+            "[fec0::1]",
             "[::ffff:10.0.0.1]",
+            "[::10.0.0.1]",
+            "[64:ff9b::10.0.0.1]",
+            "[2002:7f00:1::1]",
         ] {
             assert!(public_host(&format!("http://{host}/")).is_err(), "{host}");
         }

@@ -193,7 +193,8 @@ fn upper(letter: char) -> char {
     }
 }
 
-fn bounded(path: &str) -> Result<(), PathRefusal> {
+/// Could it be a path at all, however it is read?
+pub fn bounded(path: &str) -> Result<(), PathRefusal> {
     if path.len() > limits::PATH_BYTES_MAX {
         return Err(PathRefusal::TooLong);
     }

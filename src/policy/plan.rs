@@ -34,7 +34,7 @@ pub trait Rights {
 
     /// The canonical form of a path on this side, or why it may not be used (P5). No path given: whether it may be left
     /// out, because every path is allowed.
-    fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, String>;
+    fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, NoPath>;
 
     /// The text of a canned script, if it belongs to a team of this rep (P3.13).
     fn script(&self, _code: &str) -> Option<&str> {
@@ -102,6 +102,14 @@ pub enum Unplanned {
     NoScript(String),
 }
 
+/// Why a path may not be used, in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NoPath {
+    /// The text is no path at all (H-61, H-67).
+    Malformed(String),
+    Refused(String),
+}
+
 /// The channels of a request, if its arguments are sound and its rep has the rights.
 pub fn plan(asked: Asked<'_>, rights: &impl Rights) -> Result<Plan, Unplanned> {
     if asked.kind == SessionKind::Chat && !matches!(asked.tool, Tool::Chat | Tool::ChatFiles) {
@@ -123,7 +131,11 @@ pub fn plan(asked: Asked<'_>, rights: &impl Rights) -> Result<Plan, Unplanned> {
             Some(Value::Text(path)) => Some(path.as_str()),
             _ => None,
         };
-        if let Some(canonical) = rights.path(side, given).map_err(|why| Unplanned::Path(tool, why))? {
+        let canonical = rights.path(side, given).map_err(|no_path| match no_path {
+            NoPath::Malformed(message) => Unplanned::Malformed { arg, message },
+            NoPath::Refused(why) => Unplanned::Path(tool, why),
+        })?;
+        if let Some(canonical) = canonical {
             args.insert(arg.to_owned(), Value::Text(canonical));
         }
     }
@@ -224,10 +236,10 @@ mod tests {
             &ToolValue::NO
         }
 
-        fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, String> {
+        fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, NoPath> {
             match (side, path) {
                 (Side::Customer, Some(path)) if path.starts_with("/home/ana/") => Ok(Some(path.replace("//", "/"))),
-                (Side::Customer, _) => Err("not listed".to_owned()),
+                (Side::Customer, _) => Err(NoPath::Refused("not listed".to_owned())),
                 (Side::Rep, path) => Ok(path.map(str::to_owned)),
             }
         }
@@ -399,7 +411,7 @@ mod tests {
             fn option(&self, _: ToolOption) -> &ToolValue {
                 &ToolValue::NO
             }
-            fn path(&self, _: Side, _: Option<&str>) -> Result<Option<String>, String> {
+            fn path(&self, _: Side, _: Option<&str>) -> Result<Option<String>, NoPath> {
                 Ok(None)
             }
             fn script(&self, code: &str) -> Option<&str> {

@@ -21,6 +21,7 @@ mod mail;
 mod messages;
 mod place;
 mod quic;
+mod reach;
 mod revocation;
 mod rights;
 mod second_factor;

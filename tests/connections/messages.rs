@@ -6,7 +6,11 @@ use equipoise::{
     framing::websocket::{Decoder, End, Item},
     ids::ChannelId,
     limits,
-    wire::{CloseCode, Do, Flags, Frame, FromBroker, FromClient, Header, Kind, Part, frame::CloseReason},
+    wire::{
+        CloseCode, Do, Flags, Frame, FromBroker, FromClient, Header, Kind, Part,
+        control::{Open, Value},
+        frame::CloseReason,
+    },
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -85,6 +89,25 @@ async fn h_41_unknown_fields_are_ignored_and_unknown_requests_refused_by_name() 
     assert_eq!(refused.code, "unknown_request");
     raw.is_alive().await;
     ground.close().await;
+}
+
+#[tokio::test]
+async fn h_60_a_path_with_overlong_dots_is_4540() {
+    let path = ("path".to_owned(), Value::Text("/srv/ab".into()));
+    let open = Open { session: 1, tool: "file_transfer".into(), args: [path].into() };
+    let message = FromClient::Request { id: 1, act: Box::new(Do::Open(open)) }.encode();
+    let at = message.windows(7).position(|seven| seven == b"/srv/ab").expect("the path is in it");
+    let overlong = |bytes: &[u8]| {
+        let mut message = message.to_vec();
+        message[at + 7 - bytes.len()..at + 7].copy_from_slice(bytes);
+        message
+    };
+    end_with(&[
+        ("an overlong dot", overlong(b"\xc0\xae"), 4540),
+        ("two of them and a separator", overlong(b"\xc0\xae\xc0\xae\xc0\xaf"), 4540),
+        ("half a character", overlong(b"\xe2\x82"), 4540),
+    ])
+    .await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use equipoise::{
     client::ActError,
     engine::Event,
     ids::{Party, SessionId},
+    limits,
     wire::{
         Do, Done, Ev, Flags, Kind,
         control::{ClientInfo, Open, Opened, Value},
@@ -179,10 +180,14 @@ async fn h_78_names_with_controls_escapes_or_a_megabyte_do_not_come_in() {
     for name in [
         "\u{1b}]0;owned\u{7}",
         "eve\r\nINFO root signed in",
+        "eve\nINFO root signed in",
+        "\u{9b}31meve",
         "eve\0",
         "\u{202e}nimda",
         "\u{2066}x\u{2069}",
         &"e".repeat(1_000),
+        // More than a hello may have.
+        &"e".repeat(1 << 20),
     ] {
         for field in 0..3 {
             let mut hello = ground.customers_hello().await;
@@ -191,7 +196,9 @@ async fn h_78_names_with_controls_escapes_or_a_megabyte_do_not_come_in() {
                 1 => hello.client.version = name.to_owned(),
                 _ => hello.client.name = name.to_owned(),
             }
-            assert_eq!(ground.greet(hello).await.err(), Some(4540), "{name:?}");
+            let code = if name.len() > limits::HELLO_BYTES_MAX { 1009 } else { 4540 };
+            let head: String = name.chars().take(100).collect();
+            assert_eq!(ground.greet(hello).await.err(), Some(code), "{head:?}");
         }
     }
     // Markup is text like any other: it is kept as it is, and consoles show it as text.

@@ -110,6 +110,24 @@ async fn p4_the_customer_answers_on_the_terminal_and_takes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p4_5_where_nobody_sits_no_prompt_is_shown_and_the_default_answers() {
+    for (answer, seen) in [("allow", "42-here"), ("deny", "prompt_denied")] {
+        let prompt = format!("mode = \"always\", timeout_s = 3600, answer = \"{answer}\"");
+        let place = Place::open(&SITE.replace("mode = \"never\"", &prompt)).await;
+        let attended = place.options(Transport::Ws, Allow::Ask, &place.folder("share")).await;
+        let options = equipoise::agent::Options { unattended: true, ..attended };
+        let (mut customer, mut rep) = place.serving_with(options).await;
+        rep.line("shell: echo $((40+2))-here", seen).await;
+        assert!(!customer.seen().contains("Allow?"), "{}", customer.seen());
+        rep.type_in("end\nquit\n").await;
+        rep.left().await.unwrap();
+        customer.ended().await.unwrap();
+        assert!(!customer.seen().contains("Allow?"), "{}", customer.seen());
+        place.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn w6_2_what_may_not_be_written_is_refused_and_leaves_nothing() {
     let place = Place::open(SITE).await;
     let share = place.folder("share");

@@ -1,7 +1,17 @@
 //! The file manager between a real agent and a real console (P3.9).
 
 use super::place::{self, Place, SITE};
-use equipoise::agent::Allow;
+use bytes::Bytes;
+use equipoise::{
+    agent::Allow,
+    client::Happening,
+    limits,
+    wire::{
+        Do, Ev, Flags, Kind,
+        control::{Open, Value},
+    },
+};
+use std::collections::BTreeMap;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p3_9_a_rep_browses_and_manages_below_the_shared_directory() {
@@ -90,5 +100,66 @@ async fn h_72_a_link_swapped_in_while_a_file_comes_gets_nothing() {
     customer.ended().await.unwrap();
     assert!(place::names(&elsewhere).is_empty(), "the link was followed");
     assert!(std::fs::read(share.join("was-in/stored")).unwrap() == std::fs::read(&file).unwrap());
+    place.close().await;
+}
+
+/// A rep whose client keeps to nothing it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn h_68_more_bytes_than_were_declared_end_the_channel_and_leave_nothing_behind() {
+    let place = Place::open(SITE).await;
+    let share = place.folder("share");
+    let mut customer = place.customer(equipoise::client::Transport::Ws, Allow::All, &share).await;
+    let (rep, mut happenings) = place.bare_rep().await;
+    let session = loop {
+        if let Happening::Ev { ev: Ev::Offer { session, .. }, .. } =
+            happenings.recv().await.expect("the session is offered")
+        {
+            break session;
+        }
+    };
+    rep.act(Do::Accept { session }).await.unwrap();
+    for size in [4, limits::INTEGER_MAX.cast_signed(), -1] {
+        let args = [
+            ("direction", Value::Text("upload".into())),
+            ("path", Value::Text(share.join("up").display().to_string())),
+            ("size", Value::Int(size)),
+        ];
+        let args: BTreeMap<String, Value> = args.map(|(name, value)| (name.to_owned(), value)).into();
+        let asked = rep.act(Do::Open(Open { session, tool: "file_transfer".into(), args })).await;
+        if size < 0 {
+            asked.expect_err("no file has less than nothing");
+            continue;
+        }
+        asked.unwrap();
+        let opened = loop {
+            match happenings.recv().await.expect("the endpoint answers") {
+                Happening::Ev { ev: Ev::Opened(opened), .. } => break Some(opened),
+                Happening::Ev { ev: Ev::RefusedOpen { refused, .. }, .. } => {
+                    assert!(refused.message.contains("disk_full"), "{refused:?}");
+                    break None;
+                }
+                _ => {}
+            }
+        };
+        assert_eq!(opened.is_some(), size == 4, "no disk holds so much");
+        let Some(opened) = opened else { continue };
+        let channel = opened.channels[0].channel;
+        let mut writer = rep.writer(&opened.channels[0]);
+        writer.write(Kind::File, Flags::default(), Bytes::from_static(b"five!")).await.unwrap();
+        let mut failed = false;
+        loop {
+            match happenings.recv().await.expect("the channel is closed") {
+                Happening::Ev { ev: Ev::Noted { channel: noted, facts, .. }, .. } if noted == channel => {
+                    failed |= matches!(facts.get("failed"), Some(Value::Text(why)) if why.starts_with("too_large"));
+                }
+                Happening::Ev { ev: Ev::Closed { channel: closed, .. }, .. } if closed == channel => break,
+                _ => {}
+            }
+        }
+        assert!(failed, "the endpoint says why");
+    }
+    assert!(place::names(&share).is_empty(), "{:?}", place::names(&share));
+    rep.act(Do::End { session }).await.unwrap();
+    customer.ended().await.unwrap();
     place.close().await;
 }

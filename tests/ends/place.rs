@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use equipoise::{
     agent::{self, AgentError, Allow, Show, Terminal},
-    client::{Client, Congestion, Target, Transport, parse_pin, sign_in},
+    client::{Client, Congestion, Happenings, Target, Transport, parse_pin, sign_in},
     engine::Actor,
     rep::{self, Keyboard, Output, RepError},
     server::{Doors, Server, Settings, settings::Sources},
@@ -225,12 +225,17 @@ impl Place {
         Rep { keys, end: End { seen, at: 0, task: Some(task) } }
     }
 
-    async fn key(&self) -> String {
+    /// A rep's connection without the product's console.
+    pub async fn bare_rep(&self) -> (Client, Happenings) {
         let token = sign_in(&self.target, "ana", PASSWORD).await.unwrap();
         let client = ClientInfo { present: true, ..ClientInfo::default() };
         let credential = Credential::Token(token);
         let hello = Hello { role: Role::Rep, site: None, credential, client, features: Vec::new(), seen: None };
-        let (client, happenings) = Client::connect(self.target.clone(), hello).await.unwrap();
+        Client::connect(self.target.clone(), hello).await.unwrap()
+    }
+
+    async fn key(&self) -> String {
+        let (client, happenings) = self.bare_rep().await;
         happenings.ignore();
         let make = Do::MakeKey { queue: Some("team:desk".into()), kind: KeyKind::Code, lives_s: None };
         let done = client.act(make).await.unwrap();

@@ -52,6 +52,13 @@ fn i_a8_h_53_the_first_administrator_enrols_a_second_factor_and_signs_in_with_it
     assert!(exported.code == 0 && exported.out.contains("root"), "{exported:?}");
     assert_eq!(with(recovery[0]).code, 0);
     assert_eq!(with(recovery[0]).code, 1, "a recovery code works once");
+
+    // `explain` signs in the same way, and shows nothing without the code.
+    let ask = ["explain", "ask", "team:desk", "--server", &url, "--pin", &pin, "--login", "root", "--json"];
+    let alone = equipoise(&ask, PASSWORD);
+    assert!(alone.code == 1 && alone.out.is_empty(), "{alone:?}");
+    let explained = equipoise_with(&ask, &[("EQUIPOISE_PASSWORD", PASSWORD), ("EQUIPOISE_CODE", recovery[1])]);
+    assert!(explained.code == 0 && explained.out.contains("\"queue\":\"team:desk\""), "{explained:?}");
     assert_eq!(broker.end("TERM"), 0);
 }
 

@@ -7,7 +7,7 @@ use crate::{
     policy::{
         Basis, Effective, Source, Tool, ToolOption, ToolValue,
         paths::{self, Os},
-        plan::{Rights, Side},
+        plan::{NoPath, Rights, Side},
         prompt::{Prompt, Prompting},
         session::{Permissions, Person, Situation, grant},
     },
@@ -45,7 +45,7 @@ impl Rights for Granted<'_> {
         script.teams.iter().any(|team| teams.contains_key(team)).then_some(script.text.as_str())
     }
 
-    fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, String> {
+    fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, NoPath> {
         let (list, os) = match side {
             Side::Customer => (Tool::CustomerPaths, self.customer_os),
             Side::Rep => (Tool::RepPaths, self.rep_os),
@@ -53,16 +53,23 @@ impl Rights for Granted<'_> {
         let allowed = self.value(list);
         match path {
             None if *allowed == ToolValue::Any => Ok(None),
-            None => Err(format!("{} are listed, so the request has to name one", list.name())),
-            // Where everything is allowed, a rep's own path is the rep's own business.
-            Some(path) if side == Side::Rep && os.is_none() && *allowed == ToolValue::Any => Ok(Some(path.to_owned())),
+            None => Err(NoPath::Refused(format!("{} are listed, so the request has to name one", list.name()))),
+            // Where everything is allowed, a rep's own path is the rep's own business, as long as it can be shown.
+            Some(path) if side == Side::Rep && os.is_none() && *allowed == ToolValue::Any => {
+                paths::bounded(path).map_err(|refusal| NoPath::Malformed(refusal.to_string()))?;
+                Ok(Some(path.to_owned()))
+            }
             Some(path) => {
-                let unknown = || "this end has not said how its paths are read".to_owned();
+                let unknown = || NoPath::Refused("this end has not said how its paths are read".to_owned());
                 let verdict = paths::check(os.ok_or_else(unknown)?, allowed, path);
-                match (verdict.allowed, verdict.normalized) {
-                    (true, Some(canonical)) => Ok(Some(canonical)),
-                    (_, _) if verdict.reason == "not_covered" => Err("no listed directory covers this path".to_owned()),
-                    (..) => Err(verdict.refusal.map_or(verdict.reason, |refusal| refusal.to_string())),
+                match (verdict.normalized, verdict.refusal) {
+                    (Some(canonical), _) if verdict.allowed => Ok(Some(canonical)),
+                    (_, Some(refusal)) if refusal.is_malformed() => Err(NoPath::Malformed(refusal.to_string())),
+                    (_, Some(refusal)) => Err(NoPath::Refused(refusal.to_string())),
+                    _ if verdict.reason == "not_covered" => {
+                        Err(NoPath::Refused("no listed directory covers this path".to_owned()))
+                    }
+                    _ => Err(NoPath::Refused(verdict.reason)),
                 }
             }
         }

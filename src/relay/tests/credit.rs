@@ -304,7 +304,7 @@ fn h_45_what_was_sent_already_is_dropped_and_the_third_time_is_a_fault() {
 }
 
 #[test]
-fn h_45_an_offset_beyond_what_was_written_is_a_fault_however_far_it_is() {
+fn h_45_h_68_an_offset_beyond_what_was_written_is_a_fault_however_far_it_is() {
     for offset in [101, 100 + (1 << 63), u64::MAX - 1, u64::MAX] {
         let room = Room::new(Class::Shell, &[ANA]);
         room.send(0, 100).unwrap();

@@ -11,7 +11,7 @@ use equipoise::{
     policy::{
         Permissions, Person, Situation, Tool, ToolOption, ToolValue, Word, compile,
         paths::{self, Os},
-        plan::{self, Args, Asked, Rights, Side},
+        plan::{self, Args, Asked, NoPath, Rights, Side},
         value::Shape,
     },
     site::{SessionKind, Site},
@@ -254,14 +254,14 @@ impl Rights for Has {
         None
     }
 
-    fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, String> {
+    fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, NoPath> {
         let list = self.value(if side == Side::Customer { Tool::CustomerPaths } else { Tool::RepPaths });
         match path {
             None if *list == ToolValue::Any => Ok(None),
-            None => Err("must be named".to_owned()),
+            None => Err(NoPath::Refused("must be named".to_owned())),
             Some(path) => {
                 let verdict = paths::check(Os::Linux, list, path);
-                if verdict.allowed { Ok(verdict.normalized) } else { Err(verdict.reason) }
+                if verdict.allowed { Ok(verdict.normalized) } else { Err(NoPath::Refused(verdict.reason)) }
             }
         }
     }
