@@ -118,11 +118,14 @@ impl Engine {
         outcome
     }
 
-    /// Could this party send its request again? Not who was in a session that has ended.
+    /// Could this party send its request again? Not who was in a session that has ended, nor a guest who has left.
     fn may_repeat(&self, party: Party) -> bool {
         match party {
             Party::Rep(_) => true,
-            Party::Customer(session) | Party::External(session, _) => self.state.sessions.contains_key(&session),
+            Party::Customer(session) => self.state.sessions.contains_key(&session),
+            Party::External(session, guest) => {
+                self.state.session(session).is_some_and(|session| session.guests.contains_key(&guest))
+            }
         }
     }
 

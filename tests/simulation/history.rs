@@ -108,7 +108,9 @@ impl<'seen> History<'seen> {
         let gone = |event: &Event| match (event, self.done.as_ref().map(|(request, _)| request.actor)) {
             (Event::LoggedOut { user, .. }, Some(Actor::Party(party))) => party == Party::Rep(*user),
             (Event::Attached { party: new, presented: None, .. }, Some(Actor::Party(party))) => party == *new,
-            (Event::Ended { session, .. }, Some(Actor::Party(party))) => party == Party::Customer(*session),
+            (Event::Ended { session, .. }, Some(Actor::Party(Party::Customer(of) | Party::External(of, _)))) => {
+                of == *session
+            }
             _ => false,
         };
         if events.iter().any(|stamped| gone(&stamped.event)) {
