@@ -4,6 +4,7 @@ use super::{
     Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped,
     command::{Ask, Customer},
     externals::ExternalKey,
+    index::portal_bars,
 };
 use crate::{ids::*, limits, site::UserPermission, time::Time};
 use serde::{Deserialize, Serialize};
@@ -172,6 +173,7 @@ impl Engine {
             self.emit(now, Event::KeyUsed { key }, out);
             if let Some(portal) = portal {
                 self.emit(now, Event::PortalBound { session, portal }, out);
+                self.withdraw_where_barred(now, session, out);
             }
             return Ok(self.let_in(now, session, customer, resume, out));
         }
@@ -182,6 +184,18 @@ impl Engine {
         let session = self.ask(now, by, ask, out)?;
         self.emit(now, Event::KeyUsed { key }, out);
         Ok(self.let_in(now, session, customer, resume, out))
+    }
+
+    /// R3.12: the customer came through a portal whose sessions this team does not serve: nor does who was asked before.
+    fn withdraw_where_barred(&mut self, now: Time, id: SessionId, out: &mut Vec<Stamped>) {
+        let site = &self.state.site;
+        let team = self.state.sessions.get(&id).and_then(|session| match session.waiting()?.queue {
+            Queue::Team(team) => Some((session, team)),
+            Queue::Personal(_) => None,
+        });
+        if team.is_some_and(|(session, team)| portal_bars(site, session, team)) {
+            self.withdraw(now, id, "portal", out);
+        }
     }
 
     /// Keys and join tokens that ran out, at least one where one is due.

@@ -373,6 +373,25 @@ fn r1_4_a_lens_session_that_waits_is_offered_when_the_one_before_is_held_or_left
 }
 
 #[test]
+fn r2_4_r3_12_who_was_offered_it_before_it_came_through_a_portal_of_others_has_it_no_more() {
+    let portals = "[[portal]]\ncode = \"here\"\nteams = [\"db\"]\n[[portal]]\ncode = \"there\"\nteams = [\"net\"]\n";
+    story_in(
+        &format!("{SITE}{}{portals}", reps("")),
+        "login r1; ask a in net join; come a here; accept r1 a; get_next r1; ask b in net join; come b there; accept r1 b",
+        expect![[r#"
+            0s       queued a net
+            0s       offered a r1
+            0s       offer_withdrawn a r1 portal
+            0s       refused accept offer_gone
+            0s       refused get_next queue_empty
+            0s       queued b net
+            0s       offered b r1
+            0s       accepted b r1
+        "#]],
+    );
+}
+
+#[test]
 fn r2_5_an_address_is_one_team_one_rep_one_issue_or_general() {
     let more = "[[issue]]\ncode = \"vpn\"\nteam = \"net\"\n";
     let words = "address team:net; address team:NET; address rep:r1; address issue:vpn; address general; address net; \
