@@ -256,6 +256,9 @@ pub const FACTS_MAX: usize = 32;
 pub const ACTIVITY_INTERVAL: Span = Span::seconds(15);
 /// Sessions judged anew in one turn after an edit of the site: one to two milliseconds of deciding (P6.2).
 pub const SESSIONS_JUDGED_PER_TURN: usize = 400;
+/// Turns of judging that share a commit: a thousand sessions wait for the disk once, and whoever else asks meanwhile for
+/// four milliseconds of deciding (P6.2).
+pub const JUDGING_TURNS_PER_COMMIT: usize = 3;
 /// Sessions that such a turn looks at: two milliseconds where the edit concerns none of them.
 pub const SESSIONS_COMPARED_PER_TURN: usize = 4_000;
 /// Compiled permissions remembered: every rep of a large site in several portals, a few KiB each at most.

@@ -118,6 +118,15 @@ impl Lean {
         Ok(())
     }
 
+    /// Says that somebody is there, without reading on until there is nothing left.
+    pub async fn speak(&mut self) -> Result<(), Failure> {
+        self.link.queue_control(&FromClient::Ping(0).encode());
+        while !self.link.is_idle() {
+            self.read().await?;
+        }
+        Ok(())
+    }
+
     /// Writes what waits and reads what is there into `messages`.
     pub async fn step(&mut self, messages: &mut VecDeque<Bytes>) -> Result<(), Failure> {
         step(&mut self.link, messages).await

@@ -15,11 +15,17 @@ use equipoise::{
         control::{Do, Done},
     },
 };
+use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// Pairs that come at once: what they ask for shares turns, so that a slow disk does not make it minutes.
+const PAIRS_AT_ONCE: usize = 50;
+/// Readers that do not read answer no ping, and the broker takes who says nothing for dead after 45 s.
+const SPEAKS_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args, Debug, Clone)]
 pub struct Options {
@@ -46,13 +52,24 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     report.option("sessions", options.sessions);
     report.option("frames", options.frames);
     let stage = Stage::start(options.sessions, 1, options.transport).await?;
-    let mut pairs = Vec::with_capacity(options.sessions);
-    for number in 0..options.sessions {
-        let mut pair = stage.pair(number).await?;
-        fill(&mut pair, options.frames).await?;
-        pairs.push(pair);
-        if number % 100 == 99 {
-            eprintln!("{} of {} sessions", number + 1, options.sessions);
+    let mut pairs: Vec<Pair> = Vec::with_capacity(options.sessions);
+    let mut spoken = Instant::now();
+    while pairs.len() < options.sessions {
+        let some = pairs.len()..options.sessions.min(pairs.len() + PAIRS_AT_ONCE);
+        let stage = &stage;
+        let some = some.map(|number| async move {
+            let mut pair = stage.pair(number).await?;
+            fill(&mut pair, options.frames).await?;
+            Ok::<_, Failure>(pair)
+        });
+        pairs.extend(try_join_all(some).await?);
+        eprintln!("{} of {} sessions", pairs.len(), options.sessions);
+        if spoken.elapsed() >= SPEAKS_EVERY {
+            spoken = Instant::now();
+            for pair in &mut pairs {
+                pair.writer.lean.speak().await?;
+                pair.reader.lean.speak().await?;
+            }
         }
     }
 

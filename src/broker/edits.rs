@@ -122,8 +122,7 @@ pub(super) struct Edited {
 
 /// Reads an edited site, or says everything that is wrong with it, each with key and line.
 pub(super) fn read(text: &str, live: &Site, version: u64) -> Result<Edited, Refusal> {
-    let site = Site::from_text(text, Some(live)).map_err(|problems| wrong(&problems))?;
-    let raw = RawSite::parse(text).map_err(|problems| wrong(&problems))?;
+    let (site, raw) = Site::with_raw(text, Some(live)).map_err(|problems| wrong(&problems))?;
     Ok(Edited { raw: Box::new(raw), checked: Checked { site: Arc::new(site), version } })
 }
 

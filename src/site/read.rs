@@ -46,13 +46,18 @@ impl RawSite {
 impl Site {
     /// Reads and checks a file in one go: the problems of both, in the order of their lines.
     pub fn from_text(text: &str, previous: Option<&Self>) -> Result<Self, Vec<Problem>> {
+        Self::with_raw(text, previous).map(|(site, _)| site)
+    }
+
+    /// The same, and the file as it was read: what the journal keeps of an edit.
+    pub fn with_raw(text: &str, previous: Option<&Self>) -> Result<(Self, RawSite), Vec<Problem>> {
         let Read { raw, mut problems, lines } = read(text);
         // In broken text all that follows may be missing: what it means cannot be said.
         if problems.iter().any(|problem| problem.key.is_empty()) {
             return Err(problems);
         }
-        match Self::check(raw, previous) {
-            Ok(site) if problems.is_empty() => return Ok(site),
+        match Self::check(raw.clone(), previous) {
+            Ok(site) if problems.is_empty() => return Ok((site, raw)),
             Ok(_) => {}
             Err(more) => {
                 for mut problem in more {
@@ -242,8 +247,10 @@ fn line_of(lines: &BTreeMap<String, u32>, key: &str) -> Option<u32> {
 /// What of the tree a [`RawSite`] takes; the rest becomes problems. Only where the whole is refused is it taken apart,
 /// key by key, to find every place that is wrong.
 fn sound_part(value: Value, problems: &mut Vec<Problem>) -> RawSite {
-    let sound = prune(&|value| value, value, "", problems).unwrap_or(Value::Null);
-    RawSite::deserialize(sound).unwrap_or_default()
+    RawSite::deserialize(&value).unwrap_or_else(|_| {
+        let sound = prune(&|value| value, value, "", problems).unwrap_or(Value::Null);
+        RawSite::deserialize(sound).unwrap_or_default()
+    })
 }
 
 /// The part of `value` that is taken where `place` puts it; none if nothing is.

@@ -8,7 +8,9 @@ use crate::{
 use bytes::Bytes;
 use equipoise::{
     client::{ActError, Client, Transport},
-    engine::{Actor, Command},
+    engine::{Actor, Command, Entry, Event, Outcome, Queue, Stamped, command::Ask},
+    ids::*,
+    limits,
     site::raw::RawSite,
     wire::{
         Credential, Do, Done, Ev, Flags, Kind,
@@ -16,6 +18,7 @@ use equipoise::{
         frame::CloseReason,
     },
 };
+use std::sync::{Arc, Mutex};
 
 /// Ana has a shell; the site becomes another; nothing that is typed after that arrives, and both are told why.
 async fn takes_the_shell_away(site: &str, tool: &str, source: &str) {
@@ -218,4 +221,48 @@ async fn p3_31_p3_30_the_endpoint_is_told_the_flags_that_only_it_can_honour() {
     assert_eq!(options["termination"], Value::Text("lock".to_owned()));
     assert!(!options.contains_key("transfer_to"), "nothing beyond what the endpoint needs");
     leave(place, ana, customer).await;
+}
+
+#[tokio::test]
+async fn p6_2_an_edit_of_more_sessions_than_share_a_commit_is_answered_when_all_are_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = Arc::new(Mutex::new(Vec::new()));
+    let judged = rows.clone();
+    let follower = move |events: &[Stamped], _: &_| {
+        let changed = events.iter().filter(|it| matches!(it.event, Event::PermissionsChanged { .. })).count();
+        judged.lock().unwrap().extend((changed > 0).then_some(changed));
+    };
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let place = Place::open_with(folder.path(), listen, SITE, Box::new(follower)).await;
+    let token = place.broker.token_for("ana").await.unwrap();
+    let hello = hello(Role::Rep, Credential::Token(token));
+    let (ana, _) = Client::connect(place.target(Transport::Ws), hello).await.unwrap();
+    let look = place.broker.look(|state| (state.site.codes.users["ana"], state.site.codes.teams["desk"])).await;
+    let (user, desk) = look.unwrap();
+    let all = limits::SESSIONS_JUDGED_PER_TURN * (limits::JUDGING_TURNS_PER_COMMIT + 1) + 1;
+    let serves = async |_| {
+        let ask = Command::Ask(Ask::of(Entry::Queue(Queue::Team(desk))));
+        let asked = place.broker.command(Actor::Service(ServiceId(1)), ask).await;
+        let Ok(Outcome::Session(session)) = asked else { panic!("asked for: {asked:?}") };
+        place.broker.command(Actor::Party(Party::Rep(user)), Command::Take { session }).await.unwrap();
+    };
+    futures_util::future::join_all((0..all).map(serves)).await;
+
+    let site = SITE.replace("shell = \"yes\"", "shell = \"no\"");
+    place.broker.command(Actor::System, Command::ApplySite(Box::new(RawSite::parse(&site).unwrap()))).await.unwrap();
+    let look = move |state: &equipoise::engine::State| {
+        let changed = state.sessions.keys().filter(|id| state.tools.epoch(**id) == PermissionEpoch(1)).count();
+        (changed, state.tools.unjudged())
+    };
+    assert_eq!(place.broker.look(look).await.unwrap(), (all, 0));
+    let rows = std::mem::take(&mut *rows.lock().unwrap());
+    assert_eq!(rows.iter().sum::<usize>(), all);
+    assert!(rows.iter().all(|row| *row <= limits::SESSIONS_JUDGED_PER_TURN), "no row holds more than a turn's: {rows:?}");
+    ana.close().await;
+    place.close().await;
+
+    // Every one of these rows is in the journal.
+    let again = Place::open_at(folder.path(), listen).await;
+    assert_eq!(again.broker.look(look).await.unwrap(), (all, 0));
+    again.close().await;
 }

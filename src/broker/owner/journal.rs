@@ -10,26 +10,28 @@ use crate::{
     broker::{StartError, perform::Finals},
     engine::{Command, Engine, Event, Reason, Refusal, State, Turn},
     ids::*,
-    journal::{Appended, Journal, OpenError, Recovered, SqliteJournal},
+    journal::{Appended, Journal, OpenError, Pending, Recovered, SqliteJournal},
     limits,
 };
 use std::time::Duration;
 
 impl Owner {
-    /// A turn that is not to be: whoever waits is refused, and the engine is folded anew without it.
-    pub(super) async fn abandon(&mut self, turn: Turn, owed: Vec<Owed>, finals: &Finals, refusal: &Refusal) {
+    /// Turns that are not to be: whoever waits is refused, and the engine is folded anew without them.
+    pub(super) async fn abandon(&mut self, turns: Vec<Turn>, owed: Vec<Owed>, finals: &Finals, refusal: &Refusal) {
         for owed in owed {
             refuse_owed(owed, refusal);
         }
         self.edits.abandon(refusal);
-        self.put_off.extend(turn.requests.into_iter().map(|(_, request)| request.command).filter(is_an_end));
+        let commands = turns.iter().flat_map(|turn| &turn.requests).map(|(_, request)| &request.command);
+        self.put_off.extend(commands.filter(|command| is_an_end(command)).cloned());
         let before = self.head;
         self.rebuild().await;
         if self.fenced {
             return;
         }
-        // The journal took it after all, though it could not say so in time: all that follows from it, follows.
-        if self.head > before {
+        // The journal took these after all, though it could not say so in time: all that follows from them, follows.
+        let taken = usize::try_from(self.head.0.saturating_sub(before.0)).unwrap_or(usize::MAX);
+        for turn in turns.into_iter().filter(|turn| !turn.events.is_empty()).take(taken) {
             (self.follower)(&turn.events, self.engine.state());
             self.performer.perform(&turn.events, finals, self.engine.state(), self.head);
             for stamped in turn.events {
@@ -42,27 +44,41 @@ impl Owner {
         self.performer.recover(self.engine.state());
     }
 
-    /// Appends a turn; `Err` when it is not, or perhaps not, durable.
-    pub(super) async fn commit(&mut self, turn: &Turn) -> Result<(), Refusal> {
+    /// Appends turns, which wait for the disk together; `Err` when they are not, or perhaps not, all durable.
+    pub(super) async fn commit(&mut self, turns: &[Turn]) -> Result<(), Refusal> {
+        if turns.is_empty() {
+            return Ok(());
+        }
         let started = std::time::Instant::now();
-        let answer = match self.journal.append(Seq(self.head.0 + 1), self.epoch, turn).await {
-            Appended::Durable(head) => {
-                self.head = head;
-                Ok(())
-            }
-            Appended::Fenced => {
-                self.fenced = true;
-                Err(fenced())
-            }
-            Appended::TooLarge { bytes } => Err(Refusal::new(
-                Reason::LimitReached,
-                "W5.6",
-                format!("this would be a record of {bytes} bytes, more than the journal takes; split it"),
-            )),
-            Appended::Unknown => Err(storage_full()),
-        };
+        let appended: Vec<_> = (self.head.0 + 1..)
+            .zip(turns)
+            .map(|(seq, turn)| self.journal.append(Seq(seq), self.epoch, turn))
+            .collect();
+        let answer = self.all_durable(appended).await;
         metrics::histogram!("equipoise_journal_commit_seconds").record(started.elapsed().as_secs_f64());
         answer
+    }
+
+    /// The head moves with the last of them: what follows from a part of them is for [`Self::abandon`] to find.
+    async fn all_durable(&mut self, appended: Vec<Pending>) -> Result<(), Refusal> {
+        let mut head = self.head;
+        for appended in appended {
+            match appended.await {
+                Appended::Durable(seq) => head = seq,
+                Appended::Fenced => {
+                    self.fenced = true;
+                    return Err(fenced());
+                }
+                Appended::TooLarge { bytes } => {
+                    let message =
+                        format!("this would be a record of {bytes} bytes, more than the journal takes; split it");
+                    return Err(Refusal::new(Reason::LimitReached, "W5.6", message));
+                }
+                Appended::Unknown => return Err(storage_full()),
+            }
+        }
+        self.head = head;
+        Ok(())
     }
 
     /// Drops the engine and folds the journal again (W5.2, I-J5). Tries until it works: without it nothing may be

@@ -114,7 +114,7 @@ impl Owner {
         let now = self.clock.now();
         let outcome = self.engine.handle(now, &request, &mut turn.events)?;
         turn.requests.push((now, request));
-        self.commit(&turn).await.map_err(StartError::Refused)?;
+        self.commit(std::slice::from_ref(&turn)).await.map_err(StartError::Refused)?;
         (self.follower)(&turn.events, self.engine.state());
         Ok(outcome)
     }
@@ -127,14 +127,13 @@ impl Owner {
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut civil = tokio::time::interval(Duration::from_millis(limits::CIVIL_TIME_INTERVAL.0));
         loop {
-            // What an edit touched is judged a turn at a time, and whatever waits has its turn with each (P6.2).
-            if self.engine.state().tools.unjudged() > 0 && self.journal.has_room() {
+            // What an edit touched is judged some at a time, and whatever waits has its turn with each (P6.2).
+            if self.engine.state().tools.unjudged() > 0 && self.journal.has_room() && !self.fenced {
                 while batch.len() < limits::COMMANDS_PER_TURN
                     && let Ok(mail) = self.mailbox.try_recv()
                 {
                     batch.push(mail);
                 }
-                batch.push(own_mail(Command::JudgeRights));
                 self.turn(&mut batch).await;
                 continue;
             }
@@ -193,7 +192,7 @@ impl Owner {
             if room && guarded(|| self.engine.advance(now, &mut turn.events)).is_none() {
                 self.broken = true;
                 batch.by_ref().for_each(|mail| self.refuse(mail, &broken()));
-                self.finish(turn, owed).await;
+                self.finish(vec![turn], owed).await;
                 // The same timer may well panic again.
                 return tokio::time::sleep(Duration::from_millis(limits::JOURNAL_RETRY.0)).await;
             }
@@ -232,8 +231,9 @@ impl Owner {
                     }
                 }
             }
-            let durable = !turn.events.is_empty();
-            self.finish(turn, owed).await;
+            let turns = if room { self.judged_on(now, turn) } else { vec![turn] };
+            let durable = turns.iter().any(|turn| !turn.events.is_empty());
+            self.finish(turns, owed).await;
             if self.fenced {
                 return batch.for_each(|mail| self.refuse(mail, &fenced()));
             }
@@ -246,32 +246,58 @@ impl Owner {
         }
     }
 
-    async fn finish(&mut self, turn: Turn, owed: Vec<Owed>) {
+    /// A turn, and after it turns of judging what an edit touched: they share a commit, so that an edit of a thousand
+    /// sessions waits for the disk once (P6.2).
+    fn judged_on(&mut self, now: Time, turn: Turn) -> Vec<Turn> {
+        let mut turns = vec![turn];
+        while !self.broken && self.engine.state().tools.unjudged() > 0 && turns.len() <= limits::JUDGING_TURNS_PER_COMMIT
+        {
+            let mut judging = Turn::default();
+            let request = Request { actor: Actor::System, id: None, command: Command::JudgeRights };
+            if let Err(refusal) = self.decide(now, request, &mut judging) {
+                tracing::error!(error = %refusal, "what an edit touched could not be judged");
+            }
+            turns.push(judging);
+        }
+        turns
+    }
+
+    async fn finish(&mut self, mut turns: Vec<Turn>, owed: Vec<Owed>) {
+        let mut finals = Finals::default();
         if std::mem::take(&mut self.broken) {
             tracing::error!("deciding a turn panicked; nothing of it stays; rebuilding from the journal");
-            return self.abandon(turn, owed, &Finals::default(), &broken()).await;
+            return self.abandon(turns, owed, &finals, &broken()).await;
         }
+        turns.retain(|turn| !turn.events.is_empty());
         // Rights that end are closed before the turn is durable, rights that begin are opened after it (W2.2).
-        let finals = self.performer.narrow(&turn.events);
-        if !turn.events.is_empty()
-            && let Err(refusal) = self.commit(&turn).await
-        {
+        for turn in &turns {
+            self.performer.narrow(&turn.events, &mut finals);
+        }
+        if let Err(refusal) = self.commit(&turns).await {
             metrics::counter!("equipoise_journal_failures_total").increment(1);
             if self.fenced {
                 return owed.into_iter().for_each(|owed| refuse_owed(owed, &refusal));
             }
             tracing::error!(error = %refusal, "a turn could not be made durable; rebuilding from the journal");
-            return self.abandon(turn, owed, &finals, &refusal).await;
+            return self.abandon(turns, owed, &finals, &refusal).await;
         }
-        (self.follower)(&turn.events, self.engine.state());
+        for turn in &turns {
+            (self.follower)(&turn.events, self.engine.state());
+        }
         for owed in owed {
             self.pay(owed, &finals);
         }
-        self.edits.gather(&turn.events, &finals);
+        for turn in &turns {
+            self.edits.gather(&turn.events, &finals);
+        }
+        // Before anybody else is told: those whose rights ended are many, and their gates are shut (P6.2).
         if self.engine.state().tools.unjudged() == 0 {
             self.edits.answer(self.engine.state());
         }
-        self.performer.perform(&turn.events, &finals, self.engine.state(), self.head);
+        for turn in &turns {
+            self.performer.perform(&turn.events, &finals, self.engine.state(), self.head);
+        }
+        self.performer.views.flush_if_due(self.engine.state(), self.head);
     }
 
     /// Answers what cannot be done; that somebody or something has ended is only put off.

@@ -64,8 +64,7 @@ impl Performer {
     }
 
     /// Closes what ends in this turn, before the turn is durable.
-    pub fn narrow(&mut self, events: &[Stamped]) -> Finals {
-        let mut finals = Finals::default();
+    pub fn narrow(&mut self, events: &[Stamped], finals: &mut Finals) {
         let now = tokio::time::Instant::now();
         for Stamped { event, .. } in events {
             match event {
@@ -85,7 +84,6 @@ impl Performer {
                 _ => {}
             }
         }
-        finals
     }
 
     pub(super) fn opened(

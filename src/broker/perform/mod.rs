@@ -112,7 +112,6 @@ impl Performer {
         }
         self.remind(events, state, head);
         self.reauthorise(events, state);
-        self.views.flush_if_due(state, head);
     }
 
     fn tell(&self, party: Party, head: Seq, ev: impl FnOnce() -> Ev) {

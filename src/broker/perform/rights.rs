@@ -12,21 +12,24 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// Encoded, by the address of the grant that is said and the account that it names. Each entry keeps its grant, so that no
-/// other comes to lie there.
+/// Encoded, by the address of the grant that is said and to whom. Each entry keeps its grant, so that no other comes to
+/// lie there.
 #[derive(Default)]
-pub(super) struct Said(HashMap<(usize, Option<UserId>), (Arc<Permissions>, EncodedRights)>);
+pub(super) struct Said(HashMap<(usize, To), (Arc<Permissions>, EncodedRights)>);
+
+#[derive(PartialEq, Eq, Hash)]
+enum To {
+    /// With the account that it names.
+    Rep(Option<UserId>),
+    Customer,
+}
 
 impl Said {
-    fn of(
-        &mut self,
-        (granted, account): (&Arc<Permissions>, Option<UserId>),
-        encode: impl FnOnce() -> EncodedRights,
-    ) -> &EncodedRights {
+    fn of(&mut self, granted: &Arc<Permissions>, to: To, encode: impl FnOnce() -> EncodedRights) -> &EncodedRights {
         if self.0.len() >= limits::GRANTS_REMEMBERED {
             self.0.clear();
         }
-        &self.0.entry((Arc::as_ptr(granted).addr(), account)).or_insert_with(|| (granted.clone(), encode())).1
+        &self.0.entry((Arc::as_ptr(granted).addr(), to)).or_insert_with(|| (granted.clone(), encode())).1
     }
 
     /// The site changed: layers may have other names.
@@ -60,11 +63,14 @@ impl Performer {
             Party::Customer(_) => {
                 let Some(owner) = session.owner() else { return };
                 let granted = state.granted(session, Party::Rep(owner));
-                view::rights_of_customer(&granted).push(head, session.id, epoch)
+                let said = self.said.of(granted.shared().0, To::Customer, || view::rights_of_customer(&granted));
+                said.push(head, session.id, epoch)
             }
             rep => {
                 let granted = state.granted(session, rep);
-                self.said.of(granted.shared(), || view::rights(&granted)).push(head, session.id, epoch)
+                let (shared, account) = granted.shared();
+                let said = self.said.of(shared, To::Rep(account), || view::rights(&granted));
+                said.push(head, session.id, epoch)
             }
         };
         connection.say_encoded(message);
