@@ -160,6 +160,8 @@ pub const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 pub const TURNS_PER_SNAPSHOT: u64 = 10_000;
 /// The same in bytes of turns: about a second of decoding on one core.
 pub const SNAPSHOT_AFTER_BYTES: u64 = 64 * 1024 * 1024;
+/// By how much the thread that makes snapshots steps back: a tenth of a core where the others want all of it.
+pub const SNAPSHOT_NICENESS: i32 = 10;
 /// Snapshots kept on disk: the newest, and the one before it for when the newest is damaged.
 pub const SNAPSHOTS_KEPT: usize = 2;
 /// Turns waiting for the journal's writer: the owner waits for each, so a few suffice; what waits shares one commit.

@@ -7,6 +7,8 @@ use super::{
     folder::{check_file, replace},
     row::{Damage, Hash, Stored},
 };
+#[cfg(target_os = "linux")]
+use crate::limits::SNAPSHOT_NICENESS;
 use crate::{engine::Turn, ids::Seq, limits::SNAPSHOTS_KEPT};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
@@ -112,6 +114,15 @@ fn remove_unfinished(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A snapshot only saves time at the next start: whoever waits for the owner or its journal goes first.
+fn step_back() {
+    // Of the calling thread alone on Linux; elsewhere it would be the whole broker.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(SNAPSHOT_NICENESS) {
+        tracing::debug!(%error, "snapshots are made at the broker's own priority");
+    }
+}
+
 /// The background thread.
 pub(super) struct Snapshotter {
     requests: SyncSender<Seq>,
@@ -125,7 +136,10 @@ impl Snapshotter {
         let (requests, asked) = sync_channel(1);
         let stopping = Arc::new(AtomicBool::new(false));
         let work = Work { dir, database, journal, fold, stopping: Arc::clone(&stopping) };
-        let thread = std::thread::Builder::new().name("snapshots".into()).spawn(move || work.run(&asked))?;
+        let thread = std::thread::Builder::new().name("snapshots".into()).spawn(move || {
+            step_back();
+            work.run(&asked);
+        })?;
         Ok(Self { requests, stopping, thread })
     }
 
@@ -249,4 +263,21 @@ enum MakeError {
     Fold(String),
     #[error("turns up to {upto} were to be folded; {last} was the last one taken")]
     Unread { upto: Seq, last: Seq },
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use rustix::process::getpriority_process;
+
+    #[test]
+    fn w5_5_the_thread_that_makes_snapshots_steps_back_and_no_other() {
+        let before = getpriority_process(None).unwrap();
+        let stepped_back = std::thread::spawn(|| {
+            step_back();
+            getpriority_process(None).unwrap()
+        });
+        assert_eq!(stepped_back.join().unwrap(), (before + SNAPSHOT_NICENESS).min(19));
+        assert_eq!(getpriority_process(None).unwrap(), before);
+    }
 }

@@ -257,7 +257,10 @@ async fn p6_2_an_edit_of_more_sessions_than_share_a_commit_is_answered_when_all_
     assert_eq!(place.broker.look(look).await.unwrap(), (all, 0));
     let rows = std::mem::take(&mut *rows.lock().unwrap());
     assert_eq!(rows.iter().sum::<usize>(), all);
-    assert!(rows.iter().all(|row| *row <= limits::SESSIONS_JUDGED_PER_TURN), "no row holds more than a turn's: {rows:?}");
+    assert!(
+        rows.iter().all(|row| *row <= limits::SESSIONS_JUDGED_PER_TURN),
+        "no row holds more than a turn's: {rows:?}"
+    );
     ana.close().await;
     place.close().await;
 

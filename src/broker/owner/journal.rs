@@ -50,10 +50,8 @@ impl Owner {
             return Ok(());
         }
         let started = std::time::Instant::now();
-        let appended: Vec<_> = (self.head.0 + 1..)
-            .zip(turns)
-            .map(|(seq, turn)| self.journal.append(Seq(seq), self.epoch, turn))
-            .collect();
+        let appended: Vec<_> =
+            (self.head.0 + 1..).zip(turns).map(|(seq, turn)| self.journal.append(Seq(seq), self.epoch, turn)).collect();
         let answer = self.all_durable(appended).await;
         metrics::histogram!("equipoise_journal_commit_seconds").record(started.elapsed().as_secs_f64());
         answer

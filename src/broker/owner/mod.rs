@@ -250,7 +250,9 @@ impl Owner {
     /// sessions waits for the disk once (P6.2).
     fn judged_on(&mut self, now: Time, turn: Turn) -> Vec<Turn> {
         let mut turns = vec![turn];
-        while !self.broken && self.engine.state().tools.unjudged() > 0 && turns.len() <= limits::JUDGING_TURNS_PER_COMMIT
+        while !self.broken
+            && self.engine.state().tools.unjudged() > 0
+            && turns.len() <= limits::JUDGING_TURNS_PER_COMMIT
         {
             let mut judging = Turn::default();
             let request = Request { actor: Actor::System, id: None, command: Command::JudgeRights };
