@@ -78,19 +78,7 @@ fn running() -> Engine {
     }
     for number in 0..SESSIONS {
         let join = fresh();
-        let ask = Ask {
-            entry: Entry::Queue(Queue::Team(team)),
-            kind: SessionKind::Support,
-            portal: None,
-            item: None,
-            skills: Vec::new(),
-            priority: None,
-            relax_after: None,
-            helps: None,
-            preferred: None,
-            customer: Customer::default(),
-            join: Some(join),
-        };
+        let ask = Ask { join: Some(join), ..Ask::of(Entry::Queue(Queue::Team(team))) };
         let Outcome::Session(session) = act(&mut engine, Actor::Service(ServiceId(1)), Command::Ask(ask)) else {
             unreachable!("an ask gives a session")
         };
