@@ -3,7 +3,7 @@
 use super::{ClientError, Target, Transport, tls};
 use crate::{
     framing::{
-        ALPN, Link, ReadAhead, SIGN_IN_PATH, SUBPROTOCOL, Stream, WEBSOCKET_PATH,
+        ALPN, Link, SIGN_IN_PATH, SUBPROTOCOL, Stream, WEBSOCKET_PATH,
         quic::{Congestion, Quic, transport_config},
         websocket::{End, Fault, Item, Socket, Step},
     },
@@ -131,7 +131,7 @@ impl Dialer {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
         let Some(tls) = &self.tls else { return Ok(Stream::Plain(tcp)) };
-        match tls.connect(self.name.clone(), ReadAhead::new(tcp)).await {
+        match tls.connect(self.name.clone(), tcp).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream.into()))),
             Err(error) => Err(tls_error(error)),
         }

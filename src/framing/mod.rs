@@ -3,11 +3,9 @@
 
 pub mod length;
 pub mod quic;
-mod read_ahead;
 mod stream;
 pub mod websocket;
 
-pub use read_ahead::ReadAhead;
 pub use stream::Stream;
 
 use crate::{ids::ChannelId, limits, wire::Frame};

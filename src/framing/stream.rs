@@ -1,9 +1,6 @@
 //! A TCP connection, with TLS or without, on either end.
 
-use super::{
-    ReadAhead,
-    websocket::{Fault, READ_BYTES, with_scratch},
-};
+use super::websocket::{Fault, READ_BYTES, with_scratch};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -18,7 +15,7 @@ use tokio_rustls::TlsStream;
 #[derive(Debug)]
 pub enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<ReadAhead>>),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {

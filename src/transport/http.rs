@@ -5,7 +5,7 @@ use super::{PerAddress, invitation, per_address::Place, problem, pump, sign_in};
 use crate::{
     broker::{Broker, Origin, TransportName},
     framing::{
-        Link, ReadAhead, SUBPROTOCOL, Stream, WEBSOCKET_PATH,
+        Link, SUBPROTOCOL, Stream, WEBSOCKET_PATH,
         websocket::{End, Socket},
     },
     limits,
@@ -167,7 +167,7 @@ async fn serve(stream: TcpStream, peer: Peer, shared: Arc<Shared>, router: Route
     let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(super::UNSENT_BYTES);
     let stream = match &shared.acceptor {
         None => Stream::Plain(stream),
-        Some(acceptor) => match timeout(super::HANDSHAKE, acceptor.accept(ReadAhead::new(stream))).await {
+        Some(acceptor) => match timeout(super::HANDSHAKE, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => Stream::Tls(Box::new(stream.into())),
             Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => return tracing::debug!("a TLS handshake took too long"),

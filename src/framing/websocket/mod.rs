@@ -6,7 +6,7 @@ mod decode;
 mod outgoing;
 mod socket;
 
-pub(super) use buffers::{READ_BYTES, give_reader, take_reader, with_scratch};
+pub(super) use buffers::{READ_BYTES, with_scratch};
 pub use decode::{Decoder, End};
 pub use socket::{Socket, Step};
 
