@@ -144,8 +144,11 @@ pub const WARNINGS_NAMED: usize = 16;
 pub const TURN_BYTES_MAX: usize = 512 * 1024;
 /// Deltas a console may have missed and still resume without a new snapshot (W4.4).
 pub const DELTAS_KEPT: usize = 1_024;
-/// Sessions and reps in one part of a snapshot: each view is well under 1 KiB, a part fits a message.
+/// Sessions, reps and teams in one part of a snapshot: those of reps and teams take half of a message at most.
 pub const SNAPSHOT_PART: usize = 50;
+/// Bytes of the sessions in it; one with all the text that people may write on it fits.
+pub const SNAPSHOT_PART_BYTES: usize = MESSAGE_BYTES_MAX * 3 / 8;
+const _: () = assert!(SNAPSHOT_PART_BYTES >= 2 * TEXT_BYTES_MAX + PARTICIPANTS_PER_SESSION * 3 * NAME_BYTES_MAX);
 /// Sessions a snapshot shows at most, waiting ones oldest first: more than a person reads, less than the outbox holds.
 pub const SNAPSHOT_SESSIONS: usize = 500;
 /// Changes of what consoles see are gathered for so long, so that a burst is sent once.
@@ -248,6 +251,10 @@ pub const TOKEN_BYTES_MAX: usize = 128;
 
 /// People in one session: the customer, the owner, those who help; more is a meeting.
 pub const PARTICIPANTS_PER_SESSION: usize = 32;
+/// Custom fields of one session: more than a rep fills in while talking. Name and value have 192 bytes at most, so that
+/// all of a session's take less of its view than its details may.
+pub const FIELDS_PER_SESSION: usize = 16;
+const _: () = assert!(FIELDS_PER_SESSION * (CODE_BYTES_MAX + NAME_BYTES_MAX) < TEXT_BYTES_MAX);
 /// Requests to open a tool that may wait in one session: as many as there can be channels.
 pub const OPENS_PER_SESSION: usize = CHANNELS_PER_SESSION;
 /// The other end takes a tool up within this, or the request is gone: a short walk to the machine.

@@ -90,6 +90,14 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::Hold { session: s } => Command::Hold { session: session(s) },
         Do::Resume { session: s } => Command::Resume { session: session(s) },
         Do::End { session: s } => Command::End { session: session(s) },
+        Do::SetField { session: s, field, value } => Command::SetField {
+            session: session(s),
+            field: bounded("field", field, limits::CODE_BYTES_MAX)?,
+            value: bounded("value", value, limits::NAME_BYTES_MAX)?,
+        },
+        Do::SetExternalKey { session: s, value } => {
+            Command::SetExternalKey { session: session(s), value: bounded("value", value, limits::NAME_BYTES_MAX)? }
+        }
         Do::Open(open) => Command::Open { session: session(open.session), tool: tool(&open.tool)?, args: open.args },
         Do::AcceptOpen { session: s, open, facts } => {
             Command::AcceptOpen { session: session(s), open: OpenId(open), facts }
@@ -179,6 +187,8 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Hold { session }
         | Do::Resume { session }
         | Do::End { session }
+        | Do::SetField { session, .. }
+        | Do::SetExternalKey { session, .. }
         | Do::Open(Open { session, .. })
         | Do::AcceptOpen { session, .. }
         | Do::RefuseOpen { session, .. }

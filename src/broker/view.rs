@@ -13,7 +13,7 @@ use crate::{
     },
     ids::*,
     limits,
-    policy::{Tool, ToolOption, ToolValue},
+    policy::{Tool, ToolOption, ToolValue, plan::Rights},
     site::{SessionKind, Site},
     wire::{
         EncodedRights, Kind,
@@ -67,18 +67,36 @@ pub fn session(state: &State, session: &Session, attached: impl Fn(Party) -> boo
             .filter_map(|skill| site.skills.get(skill).map(|skill| skill.code.clone()))
             .collect(),
         details: session.ask.customer.details.clone(),
+        external_key: session.ask.customer.external_key.clone(),
+        fields: session.fields.clone(),
         queued_at_ms: session.first_queued.0,
         overdue,
         helps: session.ask.helps.map(|helped| helped.0),
     }
 }
 
-/// The same for an external rep in it: people by their public names, nothing of queues (H-81).
-pub fn session_outside(state: &State, found: &Session, attached: impl Fn(Party) -> bool) -> SessionView {
+/// The same for this external rep in it: people by their public names, nothing of queues (H-81); of what the reps of the
+/// house wrote on it what this one may write too (P3.29).
+pub fn session_outside(
+    state: &State,
+    found: &Session,
+    seat: ParticipantId,
+    attached: impl Fn(Party) -> bool,
+) -> SessionView {
     let public = |user: UserId| public_name(&state.site, user);
     let whole = session(state, found, &attached);
     let participants = participants_in_public(state, found, attached);
-    SessionView { queue: None, owner: found.owner().map(public), offered_to: None, participants, ..whole }
+    let granted = state.granted(found, Party::External(found.id, seat));
+    let may = |tool: Tool| granted.rights(tool) != 0;
+    SessionView {
+        queue: None,
+        owner: found.owner().map(public),
+        offered_to: None,
+        participants,
+        external_key: if may(Tool::ExternalKey) { whole.external_key } else { String::new() },
+        fields: if may(Tool::CustomFields) { whole.fields } else { BTreeMap::new() },
+        ..whole
+    }
 }
 
 /// By the mail address the invitation went to: what reps know of somebody from outside.
@@ -219,15 +237,44 @@ pub fn snapshot(state: &State, user: UserId, attached: impl Fn(Party) -> bool) -
     let mates: BTreeSet<UserId> =
         own_teams().filter_map(|id| site.teams.get(id)).flat_map(|team| team.members.keys().copied()).collect();
     let reps: Vec<RepView> = mates.into_iter().map(|mate| rep(state, mate)).collect();
-    let parts = sessions.len().max(reps.len()).max(teams.len()).div_ceil(limits::SNAPSHOT_PART).max(1);
+    let sessions = in_parts(sessions);
+    let parts = reps.len().max(teams.len()).div_ceil(limits::SNAPSHOT_PART).max(sessions.len()).max(1);
     (0..parts)
         .map(|part| Ev::Snapshot {
-            sessions: nth_part(&sessions, part),
+            sessions: sessions.get(part).cloned().unwrap_or_default(),
             reps: nth_part(&reps, part),
             teams: nth_part(&teams, part),
             last: part + 1 == parts,
         })
         .collect()
+}
+
+/// As many together as a part may have, by number and by what people wrote on them.
+fn in_parts(sessions: Vec<SessionView>) -> Vec<Vec<SessionView>> {
+    let (mut parts, mut bytes) = (Vec::<Vec<SessionView>>::new(), 0);
+    for session in sessions {
+        let more = bytes_of(&session);
+        match parts.last_mut() {
+            Some(part) if part.len() < limits::SNAPSHOT_PART && bytes + more <= limits::SNAPSHOT_PART_BYTES => {
+                part.push(session);
+                bytes += more;
+            }
+            _ => {
+                parts.push(vec![session]);
+                bytes = more;
+            }
+        }
+    }
+    parts
+}
+
+/// What a session takes in a message, roughly: its texts, and names and numbers around them.
+fn bytes_of(session: &SessionView) -> usize {
+    let people: usize = session.participants.iter().map(|one| one.name.len() + 64).sum();
+    let fields: usize = session.fields.iter().map(|(field, value)| field.len() + value.len() + 4).sum();
+    let skills: usize = session.skills.iter().map(|skill| skill.len() + 2).sum();
+    let texts = session.details.len() + session.external_key.len() + session.customer.len();
+    people + fields + skills + texts + 512
 }
 
 fn nth_part<T: Clone>(all: &[T], part: usize) -> Vec<T> {

@@ -134,7 +134,7 @@ impl Views {
     fn tell_externals(&self, state: &State, session: &Session, head: Seq) {
         for seat in session.guests.keys() {
             let Some(external) = self.shared.directory.connection(Party::External(session.id, *seat)) else { continue };
-            let shown = view::session_outside(state, session, |party| self.shared.directory.attached(party));
+            let shown = view::session_outside(state, session, *seat, |party| self.shared.directory.attached(party));
             push(&external, head, Ev::Session(Box::new(shown)));
         }
     }

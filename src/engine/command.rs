@@ -329,6 +329,18 @@ pub enum Command {
         session: SessionId,
     },
 
+    /// P3.29: what a rep writes on the session under this name; an empty value takes it away.
+    SetField {
+        session: SessionId,
+        field: String,
+        value: String,
+    },
+    /// P3.29: what the session is called in another system.
+    SetExternalKey {
+        session: SessionId,
+        value: String,
+    },
+
     /// The customer agrees to the site's disclaimer, or declines (R10.2).
     AnswerDisclaimer {
         session: SessionId,

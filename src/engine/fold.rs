@@ -140,6 +140,17 @@ impl State {
             Event::OwnerChanged { session, from, to, rule } => self.fold_owner_changed(at, *session, *from, *to, *rule),
             Event::OpenRequested { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
             Event::Noted { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
+            Event::FieldSet { session, by, field, value } => {
+                self.change_session(*session, |it| match value.as_str() {
+                    "" => drop(it.fields.remove(field)),
+                    value => drop(it.fields.insert(field.clone(), value.to_owned())),
+                });
+                self.fold_active(at, *session, |who| who == *by);
+            }
+            Event::ExternalKeySet { session, by, value } => {
+                self.change_session(*session, |it| it.ask.customer.external_key.clone_from(value));
+                self.fold_active(at, *session, |who| who == *by);
+            }
             Event::DisclaimerShown { session, expires_at } => {
                 self.change_session(*session, |it| it.disclaimer = Some(*expires_at));
             }

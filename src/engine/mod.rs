@@ -266,6 +266,8 @@ impl Engine {
             Command::Hold { session } => self.hold(now, actor, *session, out),
             Command::Resume { session } => self.resume(now, actor, *session, out),
             Command::End { session } => self.ask_to_end(now, actor, *session, out),
+            Command::SetField { session, field, value } => self.set_field(now, actor, *session, field, value, out),
+            Command::SetExternalKey { session, value } => self.set_external_key(now, actor, *session, value, out),
         }
     }
 

@@ -54,6 +54,9 @@ pub struct Session {
     /// External reps in it (R7.5).
     #[serde(default)]
     pub guests: BTreeMap<ParticipantId, Guest>,
+    /// Custom fields, by their names as written (P3.29).
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
 }
 
 /// An invitation to a rep, or to any rep of a team (R7.4).
@@ -204,6 +207,7 @@ impl Session {
             disclaimer: None,
             invites: Vec::new(),
             guests: BTreeMap::new(),
+            fields: BTreeMap::new(),
         }
     }
 

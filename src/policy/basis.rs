@@ -69,8 +69,9 @@ pub(super) fn policy_of(user: &User, kind: SessionKind) -> Option<PolicyId> {
     if kind == SessionKind::Jump { user.policy_unattended } else { user.policy_attended }
 }
 
-/// P3.17: tools for which a user needs one of these permissions beside that of the session.
+/// P3.17, P3.29: tools for which a user needs one of these permissions beside that of the session.
 pub(super) const USER_RIGHTS: &[(Tool, &[UserPermission])] = &[
     (Tool::PinJumpClient, &[UserPermission::JumpClient]),
     (Tool::Deploy, &[UserPermission::ButtonsPersonal, UserPermission::ButtonsTeamDeploy]),
+    (Tool::ExternalKey, &[UserPermission::EditExternalKey]),
 ];

@@ -155,7 +155,7 @@ pub fn compile(site: &Site, situation: &Situation) -> Permissions {
     }
 }
 
-/// What the stack gives to whom: as [`compile`], without what the user's own permissions withhold (P3.17).
+/// What the stack gives to whom: as [`compile`], without what the user's own permissions withhold (P3.17, P3.29).
 pub fn grant(site: &Site, situation: &Situation) -> Permissions {
     let mut permissions = compile(site, situation);
     if let Person::User(user_id) = situation.person
@@ -247,10 +247,11 @@ fn by_kind(site: &Site, situation: &Situation, tools: &mut [Effective], options:
 }
 
 /// R7.5, H-81: whatever the invite says, a guest moves no session, brings nobody in, has no elevated rights and, without
-/// an account, no right of a user (P3.17).
+/// an account, no right of a user (P3.17, P3.29).
 const NEVER_A_GUESTS: &[Tool] = &[
     Tool::PinJumpClient,
     Tool::Deploy,
+    Tool::ExternalKey,
     Tool::Elevation,
     Tool::ElevatedTools,
     Tool::Hold,

@@ -61,6 +61,11 @@ pub enum Command {
     Point(u16, u16),
     Click(u16, u16),
     Type(String),
+    /// A custom field of the session, and its value; an empty one takes it away.
+    Field(String, String),
+    /// What another system calls the session.
+    ExternalKey(String),
+    Fields,
     Hold,
     Resume,
     Transfer(String),
@@ -127,6 +132,9 @@ chat TEXT                       say something
 screen [--control] [--save FILE] [--pictures N] | screen stop
 shot FILE                       the picture that is shown, as PNG
 point X Y | click X Y | type TEXT | press KEY   input for a screen under control; keys as in enter or ctrl+c
+field NAME [VALUE]              write a field on the session; without a value it is gone
+external [KEY]                  what another system calls the session
+fields                          what is written on it
 hold | resume | end             the session
 transfer TO | share TO          to `team:net` or `rep:ana`
 invite ADDRESS [POLICY]         a key for somebody from outside, for this session alone
@@ -209,6 +217,9 @@ impl Command {
             "press" => Self::Press(keys(&words.need("a key, such as enter or ctrl+c")?)?),
             "point" => Self::Point(words.number("x")?, words.number("y")?),
             "click" => Self::Click(words.number("x")?, words.number("y")?),
+            "field" => Self::Field(words.need("a field's name")?, words.rest()),
+            "external" => Self::ExternalKey(words.rest()),
+            "fields" => Self::Fields,
             "hold" => Self::Hold,
             "resume" => Self::Resume,
             "transfer" => Self::Transfer(words.need("a queue or a rep")?),
@@ -322,6 +333,9 @@ mod tests {
         assert_eq!(parse("notice  we're back at ten"), notice("we're back at ten", None));
         assert_eq!(parse("notice --for 90 the line is down"), notice("the line is down", Some(90)));
         assert_eq!(parse("withdraw 3"), Command::Withdraw(3));
+        assert_eq!(parse("field order 47 11"), Command::Field("order".into(), "47 11".into()));
+        assert_eq!(parse("field order"), Command::Field("order".into(), String::new()));
+        assert_eq!(parse("external CASE-7"), Command::ExternalKey("CASE-7".into()));
         assert_eq!(parse(""), Command::Nothing);
     }
 

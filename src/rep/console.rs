@@ -5,7 +5,7 @@ use super::{
     command::{Command, HELP, WaitFor},
     documents::{self, texts},
     explain::explanation,
-    files,
+    fields, files,
     hub::Hub,
     keyboard::Keyboard,
     notices,
@@ -202,6 +202,9 @@ impl Console {
                 self.input(Kind::Click, &[&[1, 0][..], &place].concat()).await
             }
             Command::Type(text) => self.input(Kind::Keys, text.as_bytes()).await,
+            Command::Field(field, value) => fields::write(self, &field, &value).await,
+            Command::ExternalKey(value) => fields::call(self, &value).await,
+            Command::Fields => fields::list(self),
             Command::Hold => self.act_in_session(|session| Do::Hold { session }, "held").await,
             Command::Resume => self.act_in_session(|session| Do::Resume { session }, "resumed").await,
             Command::End => {
@@ -290,7 +293,7 @@ impl Console {
         Ok(Answer::new(said, plainly(&done)))
     }
 
-    async fn act_in_session(&self, act: impl Fn(u64) -> Do, said: &str) -> Result<Answer, Fault> {
+    pub async fn act_in_session(&self, act: impl Fn(u64) -> Do, said: &str) -> Result<Answer, Fault> {
         let session = self.session()?;
         self.act(act(session), format!("s{session} {said}")).await
     }

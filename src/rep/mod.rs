@@ -6,6 +6,7 @@ mod command;
 mod console;
 mod documents;
 mod explain;
+mod fields;
 mod files;
 mod filter;
 mod hub;

@@ -14,6 +14,7 @@ mod crowd;
 mod customers;
 mod denied;
 mod entries;
+mod fields;
 mod frames;
 mod http;
 mod live;

@@ -1,5 +1,5 @@
 //! What a rep does at once on a customer's machine, between a real agent and a real console: scripts, pages, processes,
-//! the clipboard, pictures, annotations, a restart.
+//! the clipboard, pictures, annotations, a restart; and what a rep writes on the session.
 
 use super::place::{self, Place, SITE};
 use equipoise::{
@@ -220,5 +220,25 @@ async fn p3_16_what_ran_when_the_machine_went_down_is_closed() {
     rep.until("the shell was closed").await;
     rep.line("reboot", "no_reboot: the owner of this machine does not allow it").await;
     again.leave().await.unwrap();
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_29_a_rep_writes_on_the_session_at_the_console() {
+    let place = Place::open(SITE).await;
+    let (mut customer, mut rep) = place.serving(Allow::All, &place.folder("share")).await;
+    rep.line("fields", "nothing is written on").await;
+    rep.line("field order 47 11", "order: 47 11").await;
+    rep.line("field two/words x", "refused (malformed) [P3.29]").await;
+    rep.line("external CASE-7", "permission `external_key` by builtin").await;
+    // The session as it is shown after that has the field.
+    rep.line("hold", "held with").await;
+    rep.line("fields", "order: 47 11").await;
+    rep.line("field order", "without order").await;
+    rep.line("resume", "active with").await;
+    rep.line("fields", "nothing is written on").await;
+    rep.type_in("end\nquit\n").await;
+    rep.left().await.unwrap();
+    customer.ended().await.unwrap();
     place.close().await;
 }

@@ -5,6 +5,7 @@ mod accounts;
 mod changes;
 mod channels;
 mod chaos;
+mod fields;
 mod matrix;
 mod prompts;
 mod requests;

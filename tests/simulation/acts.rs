@@ -180,7 +180,7 @@ fn jump(history: &History<'_>, rep: Actor) -> Option<(Actor, Command)> {
 fn needs_service(act: Act) -> bool {
     let transfers =
         [Act::Transfer, Act::Share, Act::Join, Act::Depart, Act::TakeOver, Act::Hold, Act::Resume, Act::End];
-    let reaches = [Act::InviteExternal, Act::AskForHelp, Act::Data];
+    let reaches = [Act::InviteExternal, Act::AskForHelp, Act::Data, Act::Write];
     transfers.contains(&act) || reaches.contains(&act)
 }
 

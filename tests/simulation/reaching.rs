@@ -1,5 +1,5 @@
 //! Steps that reach beyond those who serve a session become requests: invitations, external reps, help, what customers
-//! are told.
+//! are told, what is written on it.
 
 use crate::{
     history::History,
@@ -38,6 +38,14 @@ pub fn request(history: &mut History<'_>, step: &Step, user: UserId, session: Se
         Act::ExternalLeave => {
             let (session, participant) = external(history, step)?;
             (Actor::Party(Party::External(session, participant)), Command::Depart { session })
+        }
+        Act::Write => {
+            let value = ["", "4711", "4712"][(step.dice % 3) as usize].to_owned();
+            let command = match step.dice / 3 % 4 {
+                0 => Command::SetExternalKey { session, value },
+                number => Command::SetField { session, field: format!("field-{number}"), value },
+            };
+            (served_by(history, step, session, rep), command)
         }
         Act::Extended => (rep, Command::Extended { on: !step.dice.is_multiple_of(3) }),
         Act::AnswerInvitation => {

@@ -73,6 +73,8 @@ pub enum Act {
     Clock,
     /// The relay saw data pass.
     Data,
+    /// A rep writes on a session.
+    Write,
     Disable,
     DeleteTeam,
     EditSite,
@@ -128,6 +130,7 @@ const ACTS: &[(Act, usize)] = &[
     (Act::Repeat, 3),
     (Act::Clock, 1),
     (Act::Data, 2),
+    (Act::Write, 2),
     (Act::Disable, 1),
     (Act::DeleteTeam, 1),
     (Act::EditSite, 3),

@@ -70,6 +70,8 @@ pub(super) fn text_bytes(mail: &Mail) -> usize {
             Do::Open(open) => facts(&open.args),
             Do::AcceptOpen { facts: given, .. } | Do::Note { facts: given, .. } => facts(given),
             Do::PublishNotice { text, .. } => text.len(),
+            Do::SetField { field, value, .. } => field.len() + value.len(),
+            Do::SetExternalKey { value, .. } => value.len(),
             Do::Ask(ask) => ask.customer_name.len() + ask.details.len() + ask.external_key.len(),
             _ => 0,
         },

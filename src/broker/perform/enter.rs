@@ -98,7 +98,7 @@ impl Performer {
                 push(connection, head, Ev::Session(Box::new(self.session_view(state, session.id))));
             }
             if matches!(party, Party::External(..)) {
-                let shown = view::session_outside(state, session, |party| self.attached(party));
+                let shown = view::session_outside(state, session, participant, |party| self.attached(party));
                 push(connection, head, Ev::Session(Box::new(shown)));
             }
             if party == Party::Customer(session.id) {

@@ -150,6 +150,10 @@ impl Performer {
                 self.tell_customer_who_serves(*session, state, head);
                 self.tell_permissions(*session, state, head);
             }
+            Event::FieldSet { session, .. } | Event::ExternalKeySet { session, .. } => {
+                self.views.session_changed(*session);
+                self.tell_watcher(*session, state, head);
+            }
             Event::Ended { session, reason } => self.ended(*session, view::name_of(reason), head),
 
             // Where nobody sits the same turn has answered it: nobody is shown a question (P4.5).

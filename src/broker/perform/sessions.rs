@@ -21,7 +21,7 @@ impl Performer {
         }
     }
 
-    fn tell_watcher(&self, session: SessionId, state: &State, head: Seq) {
+    pub(super) fn tell_watcher(&self, session: SessionId, state: &State, head: Seq) {
         if let Some(service) = self.watchers.get(&session) {
             push(service, head, Ev::Session(Box::new(self.session_view(state, session))));
         }

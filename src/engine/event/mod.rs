@@ -331,6 +331,18 @@ pub enum Event {
     Resumed {
         session: SessionId,
     },
+    /// A custom field has this value; with an empty one it is gone (P3.29).
+    FieldSet {
+        session: SessionId,
+        by: ParticipantId,
+        field: String,
+        value: String,
+    },
+    ExternalKeySet {
+        session: SessionId,
+        by: ParticipantId,
+        value: String,
+    },
     Ended {
         session: SessionId,
         reason: EndReason,

@@ -1,8 +1,9 @@
 //! Tools of a session: requests to open one, prompts, consents, live channels, the permission epoch. Here is the state
-//! and its fold; `open` takes requests, `prompts` asks the customer, `settle` closes what lost its right, `rejudge` after an edit of the site; `refused` keeps what
-//! was refused.
+//! and its fold; `open` takes requests, `prompts` asks the customer, `settle` closes what lost its right, `rejudge` after
+//! an edit of the site; `fields` writes on the session; `refused` keeps what was refused.
 //! Never a frame and never a byte offset: those are the relay's.
 
+mod fields;
 mod open;
 mod prompts;
 mod refused;

@@ -41,10 +41,7 @@ impl Engine {
             session::Stage::Active { owner, .. } => owner,
             _ => return Err(Refusal::new(Reason::WrongState, "W1.3", "tools open in a session that is being served")),
         };
-        if here.participant(by).is_some_and(|asking| asking.role == session::Role::Monitor) {
-            let message = "who monitors a session watches only: join it or take it over";
-            return Err(Refusal::new(Reason::NotPermitted, "R7.6", message).of_tool(tool, "monitor"));
-        }
+        takes_part(here, by, tool)?;
         let rep = self.rep_of(here, by, side).unwrap_or(Party::Rep(owner));
         let granted = self.granted(here, rep);
         let kind = here.ask.kind;
@@ -353,6 +350,15 @@ impl InSession {
         });
         inputs.map(|input| input.spec.channel).collect()
     }
+}
+
+/// R7.6: who monitors a session uses nothing in it.
+pub(super) fn takes_part(here: &Session, by: ParticipantId, tool: Tool) -> Result<(), Refusal> {
+    if here.participant(by).is_some_and(|asking| asking.role == session::Role::Monitor) {
+        let message = "who monitors a session watches only: join it or take it over";
+        return Err(Refusal::new(Reason::NotPermitted, "R7.6", message).of_tool(tool, "monitor"));
+    }
+    Ok(())
 }
 
 pub(super) fn side_of(participant: ParticipantId) -> Side {

@@ -87,6 +87,17 @@ pub enum Do {
     End {
         session: u64,
     },
+    /// Writes a custom field on the session; an empty value takes it away (P3.29).
+    SetField {
+        session: u64,
+        field: String,
+        value: String,
+    },
+    /// What the session is called in another system (P3.29).
+    SetExternalKey {
+        session: u64,
+        value: String,
+    },
 
     // Tools (W1.3, P3).
     Open(Open),

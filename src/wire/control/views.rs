@@ -2,6 +2,7 @@
 
 use super::requests::Value;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ChannelView {
@@ -64,6 +65,12 @@ pub struct SessionView {
     pub skills: Vec<String>,
     #[serde(default)]
     pub details: String,
+    /// What it is called in another system; empty for external reps.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub external_key: String,
+    /// What reps wrote on it, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, String>,
     pub queued_at_ms: u64,
     #[serde(default)]
     pub overdue: bool,

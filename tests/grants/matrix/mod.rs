@@ -109,7 +109,7 @@ text = "true"
 [[user]]
 username = "ana"
 teams = {{ net = "member" }}
-permissions = [{everything}, "jump_client", "buttons_personal"]
+permissions = [{everything}, "jump_client", "buttons_personal", "edit_external_key"]
 [[user]]
 username = "bob"
 teams = {{ net = "member" }}
@@ -177,6 +177,8 @@ fn ask(row: &Row, who: &str) -> (String, String) {
     let act = match row.tool {
         "hold" => Some(Command::Hold { session }),
         "transfer" => Some(Command::Transfer { session, to: Queue::Personal(world.user("eva")) }),
+        "custom_fields" => Some(Command::SetField { session, field: "order".to_owned(), value: "4711".to_owned() }),
+        "external_key" => Some(Command::SetExternalKey { session, value: "CASE-7".to_owned() }),
         "collaborate" => Some(Command::Share { session, to: Queue::Personal(world.user("eva")), mail: None }),
         _ => None,
     };
@@ -278,7 +280,7 @@ fn ask_as_guest(row: &Row, site: &str) -> String {
     let has = Has(compile(&site, &Situation { person, portal: None, jump_item, kind, present: true }));
     let tool = Tool::from_name(row.tool).expect("a tool");
     if !plan::is_opened(tool) {
-        let may = has.rights(tool) != 0 && matches!(row.tool, "hold" | "transfer" | "collaborate");
+        let may = has.rights(tool) != 0 && matches!(row.tool, "hold" | "transfer" | "collaborate" | "custom_fields");
         return if may { "done" } else { "no" }.to_owned();
     }
     match plan::plan(Asked { tool, args: &row.args, by: Side::Rep, kind }, &has) {

@@ -143,7 +143,7 @@ fn p3_28_documents() {
 }
 
 #[test]
-fn p3_29_fields_and_keys_are_no_tools_that_open() {
+fn p3_29_fields_and_keys_are_written_by_whoever_takes_part_and_may() {
     holds("P3.29");
 }
 
