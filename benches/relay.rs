@@ -9,7 +9,7 @@ use equipoise::{
     relay::{Admitted, Channel, Gate, Label, Outbox, RelayCounters, Sink},
     wire::{Flags, Frame, Header, Kind, control::Class},
 };
-use std::{hint::black_box, sync::Arc};
+use std::{collections::VecDeque, hint::black_box, sync::Arc};
 use tokio::time::Instant;
 
 const WRITER: ParticipantId = ParticipantId(0);
@@ -55,20 +55,28 @@ impl Way {
         Self { channel, writer, reader, buffer: Buffer::default(), offset: 0, payload: vec![0; len].into() }
     }
 
+    fn next(&mut self) -> Frame {
+        let header = Header { kind: Kind::File, flags: Flags::default(), channel: CHANNEL, offset: self.offset };
+        let frame = Frame { header, payload: self.payload.clone() };
+        self.offset = frame.end();
+        frame
+    }
+
     /// A batch as a socket reads it: frames in, one drain, and credit back.
     fn batch(&mut self, frames: usize) {
         let now = Instant::now();
-        for _ in 0..frames {
-            let header = Header { kind: Kind::File, flags: Flags::default(), channel: CHANNEL, offset: self.offset };
-            let frame = Frame { header, payload: self.payload.clone() };
-            self.offset = frame.end();
-            self.channel.receive(WRITER, EPOCH, frame, now).expect("within credit");
+        let mut run = VecDeque::new();
+        for left in (1..=frames).rev() {
+            run.push_back(self.next());
+            if run.len() == limits::FRAMES_PASSED_AT_ONCE || left == 1 {
+                self.channel.receive(WRITER, EPOCH, &mut run, now).expect("within credit");
+            }
         }
         self.buffer.0.clear();
         while self.reader.drain(limits::WRITE_BATCH_BYTES, &mut self.buffer).more {}
         black_box(&self.buffer.0);
         let credit = Frame::credit(CHANNEL, self.offset, self.offset + limits::WINDOW_BYTES_MAX);
-        self.channel.receive(READER, EPOCH, credit, now).expect("what was sent");
+        self.channel.receive(READER, EPOCH, &mut [credit].into(), now).expect("what was sent");
         self.buffer.0.clear();
         self.writer.drain(limits::WRITE_BATCH_BYTES, &mut self.buffer);
     }
@@ -92,12 +100,9 @@ fn gate(c: &mut Criterion) {
 
 fn revoke(c: &mut Criterion) {
     let waiting = || {
-        let way = Way::new(16_384);
-        for at in 0..16 {
-            let header = Header { kind: Kind::File, flags: Flags::default(), channel: CHANNEL, offset: at * 16_384 };
-            let frame = Frame { header, payload: way.payload.clone() };
-            way.channel.receive(WRITER, EPOCH, frame, Instant::now()).expect("within credit");
-        }
+        let mut way = Way::new(16_384);
+        let mut run = (0..16).map(|_| way.next()).collect();
+        way.channel.receive(WRITER, EPOCH, &mut run, Instant::now()).expect("within credit");
         way
     };
     c.bench_function("relay/revoke a leg with a window waiting", |b| {

@@ -50,6 +50,10 @@ id! {
     Seq(u64),
 }
 
+/// A map keyed by our own numbers. They are counted, and no peer chooses which are there, so the keyed hash of the standard
+/// map buys nothing here and costs more than a decision or a frame.
+pub type IdMap<K, V> = rustc_hash::FxHashMap<K, V>;
+
 impl ParticipantId {
     pub const CUSTOMER: Self = Self(0);
 }

@@ -25,6 +25,9 @@ pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 pub const CHANNELS_PER_SESSION: usize = 64;
 /// Channels a connection remembers the way to; when full it forgets all and looks them up again.
 pub const CHANNELS_REMEMBERED: usize = 1_024;
+/// Frames of one channel that are passed on together at most: few enough to cost 4 KiB beside their payloads, and so many
+/// that what is shared costs each of them next to nothing.
+pub const FRAMES_PASSED_AT_ONCE: usize = 64;
 /// Window of shell, input and chat channels: what Ctrl-C has to overtake (W6.1).
 pub const INTERACTIVE_WINDOW_BYTES: u64 = 64 * 1024;
 /// First window of a file: 100 ms at 20 Mbit/s; grows with the round trip.

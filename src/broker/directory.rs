@@ -14,7 +14,6 @@ use crate::{
 use dashmap::DashMap;
 use parking_lot::RwLock;
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -43,7 +42,7 @@ pub struct Connection {
     /// Tells connections of one admin or service apart.
     number: u64,
     /// As whom it takes part in which session: what ties a frame to a seat.
-    seats: RwLock<HashMap<SessionId, ParticipantId>>,
+    seats: RwLock<IdMap<SessionId, ParticipantId>>,
 }
 
 impl Connection {

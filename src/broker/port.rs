@@ -18,9 +18,8 @@ use crate::{
         control::{Do, FromBroker, FromClient, Refused},
     },
 };
-use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -39,21 +38,23 @@ impl Pace {
     pub const SERVICE: Self = Self { per_s: limits::SERVICE_MESSAGES_PER_S, burst: limits::SERVICE_MESSAGES_BURST };
 }
 
-/// Dropping it detaches the connection.
+/// The connection's one task owns it; dropping it detaches the connection.
 pub struct Port {
     broker: Broker,
     connection: Arc<Connection>,
+    /// Frames of one channel that were read and are not passed on yet.
+    run: VecDeque<Frame>,
     /// Channels this connection has used. Its seat is asked each time: who leaves a session and joins it again has
     /// another.
-    known: Mutex<HashMap<ChannelId, Arc<Routed>>>,
+    known: IdMap<ChannelId, Arc<Routed>>,
     /// Frames that go nowhere: those that crossed the end of their channel are forgiven, a flood of them is not (H-74).
-    dropped: Mutex<Bucket>,
+    dropped: Bucket,
     /// Those of them that no permission allows, to be told of (P6.3).
-    denied: Mutex<Denied>,
+    denied: Denied,
     /// RESUME and REFRESH: each makes a writer send again (W1.6).
-    restarts: Mutex<Bucket>,
+    restarts: Bucket,
     /// An edit of the site that comes in pieces; administrators alone have one.
-    edit: Mutex<Pieces>,
+    edit: Pieces,
 }
 
 /// How much of something a connection may still do; it fills up with time.
@@ -89,15 +90,15 @@ impl Bucket {
 
 impl Port {
     pub(super) fn new(broker: Broker, connection: Arc<Connection>) -> Self {
-        let bucket = || Mutex::new(Bucket::new());
         Self {
             broker,
             connection,
-            known: Mutex::default(),
-            dropped: bucket(),
-            denied: Mutex::default(),
-            restarts: bucket(),
-            edit: Mutex::default(),
+            run: VecDeque::new(),
+            known: IdMap::default(),
+            dropped: Bucket::new(),
+            denied: Denied::default(),
+            restarts: Bucket::new(),
+            edit: Pieces::default(),
         }
     }
 
@@ -117,7 +118,7 @@ impl Port {
     }
 
     /// Takes one control message. Waits while the owner's mailbox is full, so a flood slows itself.
-    pub async fn message(&self, message: FromClient) {
+    pub async fn message(&mut self, message: FromClient) {
         match message {
             // What is rare waits on the heap, so that no connection keeps room for it.
             FromClient::Request { id, act } => match *act {
@@ -144,11 +145,11 @@ impl Port {
     }
 
     /// Gathers the pieces, reads the whole and checks it beside the live site, so that the owner need only take it.
-    async fn apply_site(&self, id: u64, piece: String, more: bool, version: Option<u64>) {
+    async fn apply_site(&mut self, id: u64, piece: String, more: bool, version: Option<u64>) {
         if !matches!(self.connection.actor, Actor::Admin(_)) {
             return self.answer(id, Err(refused("not_permitted", "only an administrator edits the site")));
         }
-        let text = match self.edit.lock().take(&piece, more) {
+        let text = match self.edit.take(&piece, more) {
             Ok(Some(text)) => text,
             Ok(None) => return self.answer(id, Ok(crate::wire::Done::Yes {})),
             Err(refused) => return self.answer(id, Err(refused)),
@@ -190,82 +191,97 @@ impl Port {
         self.connection.say(&FromBroker::Reply { re, answer: answer.map(Box::new).map_err(Box::new) });
     }
 
-    /// Takes one frame, data or steering. A channel of a session that this connection has no part in answers as one that
-    /// does not exist: with nothing (H-42). Of one that it had a part in, its end is said again, at most once a second for
-    /// the connection (P6.3). The first fault closes its channel, the connection lives (I-P12).
+    /// Takes one frame, data or steering. Those of one channel that come together are passed on together, by
+    /// [`Self::flush`] at the latest.
     ///
     /// # Errors
-    /// More frames than can have crossed an end went nowhere (H-74), or more was asked for again than anybody needs:
-    /// the connection closes.
-    pub fn frame(&self, frame: Frame) -> Result<(), CloseCode> {
-        let now = Instant::now();
+    /// As [`Self::flush`], or more was asked for again than anybody needs: the connection closes.
+    pub fn frame(&mut self, frame: Frame) -> Result<(), CloseCode> {
         if matches!(frame.header.kind, Kind::Resume | Kind::Refresh) {
             let sessions = u32::try_from(self.connection.sessions().max(1)).unwrap_or(u32::MAX);
             let burst = sessions.saturating_mul(limits::RESTARTS_BURST_PER_SESSION);
-            if !self.restarts.lock().allows(now, limits::RESTARTS_PER_S, burst) {
+            if !self.restarts.allows(Instant::now(), limits::RESTARTS_PER_S, burst) {
                 return Err(CloseCode::RateLimited);
             }
         }
-        let is_data = frame.header.kind.is_data();
-        if let Some((routed, seat)) = self.routed(frame.header.channel) {
-            match routed.channel.receive(seat, self.connection.epoch, frame, now) {
-                Ok(Passed::Taken) => return Ok(()),
-                Ok(Passed::Stale) if is_data && routed.channel.is_over() => self.deny(&routed, seat, "", now),
-                Err(Fault::Kind(_) | Fault::Stranger(_)) if is_data => self.deny(&routed, seat, "channel", now),
-                _ => {}
+        let follows = |last: &Frame| last.header.channel == frame.header.channel;
+        if self.run.len() >= limits::FRAMES_PASSED_AT_ONCE || !self.run.back().is_none_or(follows) {
+            self.flush()?;
+        }
+        self.run.push_back(frame);
+        Ok(())
+    }
+
+    /// Passes on the frames that were read; due whenever reading is done for now. A channel of a session that this
+    /// connection has no part in answers as one that does not exist: with nothing (H-42). Of one that it had a part in,
+    /// its end is said again, at most once a second for the connection (P6.3). The first fault closes its channel, the
+    /// connection lives (I-P12).
+    ///
+    /// # Errors
+    /// More frames than can have crossed an end went nowhere (H-74): the connection closes.
+    pub fn flush(&mut self) -> Result<(), CloseCode> {
+        let mut run = std::mem::take(&mut self.run);
+        let Some(routed) = run.front().map(|first| self.routed(first.header.channel)) else { return Ok(()) };
+        let now = Instant::now();
+        while let Some(first) = run.front() {
+            let is_data = first.header.kind.is_data();
+            if let Some((routed, seat)) = &routed {
+                match routed.channel.receive(*seat, self.connection.epoch, &mut run, now) {
+                    Ok(Passed::Taken) => continue,
+                    Ok(Passed::Stale) if is_data && routed.channel.is_over() => self.deny(routed, *seat, "", now),
+                    Err(Fault::Kind(_) | Fault::Stranger(_)) if is_data => self.deny(routed, *seat, "channel", now),
+                    _ => {}
+                }
+            } else {
+                run.pop_front();
+            }
+            if !self.dropped.allows(now, limits::DROPPED_FRAMES_PER_S, limits::DROPPED_FRAMES_BURST) {
+                self.tell_denied();
+                return Err(CloseCode::RateLimited);
             }
         }
-        if self.dropped.lock().allows(now, limits::DROPPED_FRAMES_PER_S, limits::DROPPED_FRAMES_BURST) {
-            return Ok(());
-        }
-        self.tell_denied(std::mem::take(&mut *self.denied.lock()).counts);
-        Err(CloseCode::RateLimited)
+        Ok(())
     }
 
     /// P6.3: a frame that nothing allows is put on record, and its sender told that its channel is over.
-    fn deny(&self, routed: &Routed, seat: ParticipantId, source: &'static str, now: Instant) {
-        let counts = {
-            let mut denied = self.denied.lock();
-            let count = denied.counts.entry((routed.session, seat, routed.tool, source)).or_default();
-            *count = count.saturating_add(1);
-            if denied.told.is_some_and(|told| now < told + Duration::from_millis(limits::DENIED_FRAMES_TOLD.0)) {
-                return;
-            }
-            denied.told = Some(now);
-            std::mem::take(&mut denied.counts)
-        };
+    fn deny(&mut self, routed: &Routed, seat: ParticipantId, source: &'static str, now: Instant) {
+        let denied = &mut self.denied;
+        let count = denied.counts.entry((routed.session, seat, routed.tool, source)).or_default();
+        *count = count.saturating_add(1);
+        if denied.told.is_some_and(|told| now < told + Duration::from_millis(limits::DENIED_FRAMES_TOLD.0)) {
+            return;
+        }
+        denied.told = Some(now);
         routed.channel.say_over(&self.connection.outbox);
-        self.tell_denied(counts);
+        self.tell_denied();
     }
 
-    fn tell_denied(&self, counts: BTreeMap<DeniedOf, u32>) {
-        for ((session, participant, tool, source), count) in counts {
+    fn tell_denied(&mut self) {
+        for ((session, participant, tool, source), count) in std::mem::take(&mut self.denied.counts) {
             let source = source.to_owned();
             self.broker.shared.tell_owner(Command::Refusals { session, participant, tool, count, source });
         }
     }
 
     /// So much of these channels has left for this connection that their writers may go on.
-    pub fn left(&self, channels: Vec<ChannelId>) {
+    pub fn left(&mut self, channels: Vec<ChannelId>) {
         let now = Instant::now();
         for (routed, _) in channels.into_iter().filter_map(|channel| self.routed(channel)) {
             routed.channel.left(now);
         }
     }
 
-    fn routed(&self, id: ChannelId) -> Option<(Arc<Routed>, ParticipantId)> {
-        let known = self.known.lock().get(&id).cloned();
-        if let Some(routed) = known {
+    fn routed(&mut self, id: ChannelId) -> Option<(Arc<Routed>, ParticipantId)> {
+        if let Some(routed) = self.known.get(&id) {
             let seat = self.connection.seat(routed.session)?;
-            return Some((routed, seat));
+            return Some((routed.clone(), seat));
         }
         let routed = self.broker.shared.directory.channel(id)?;
         let seat = self.connection.seat(routed.session)?;
-        let mut known = self.known.lock();
-        if known.len() >= limits::CHANNELS_REMEMBERED {
-            known.clear();
+        if self.known.len() >= limits::CHANNELS_REMEMBERED {
+            self.known.clear();
         }
-        known.insert(id, routed.clone());
+        self.known.insert(id, routed.clone());
         Some((routed, seat))
     }
 }
@@ -273,7 +289,7 @@ impl Port {
 impl Drop for Port {
     fn drop(&mut self) {
         // What was refused in its last second goes on record too.
-        self.tell_denied(std::mem::take(&mut *self.denied.lock()).counts);
+        self.tell_denied();
         let connection = &self.connection;
         if !self.broker.shared.directory.leave(connection) {
             return;

@@ -5,7 +5,7 @@ use super::{Queue, Session, State, deadlines::stay_time, reach::Reached, session
 use crate::{
     ids::*,
     routing::{
-        Backlog, Demand, IdMap, Place, Roster,
+        Backlog, Demand, Place, Roster,
         backlog::Free,
         skills::{self, Held},
     },

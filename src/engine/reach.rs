@@ -2,7 +2,7 @@
 //! help. Derived, as all of the index is.
 
 use super::{Queue, Session};
-use crate::{ids::*, routing::IdMap, site::Site};
+use crate::{ids::*, site::Site};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, Default)]

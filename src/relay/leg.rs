@@ -46,8 +46,23 @@ pub(super) enum Offered {
     LeftOut,
     /// A picture that had begun outgrew the queue.
     Overrun,
-    /// No connection to queue it for, or a shut gate.
+    /// No connection to queue it for.
     Away,
+    /// The gate is shut.
+    Refused,
+}
+
+impl Offered {
+    fn count(self, frames: u64, counters: &LineCounters) {
+        let outcome = match self {
+            Self::Queued => return,
+            Self::Duplicate => &counters.duplicate,
+            Self::LeftOut => &counters.replaced,
+            Self::Overrun | Self::Away => &counters.purged,
+            Self::Refused => &counters.refused,
+        };
+        outcome.add(frames);
+    }
 }
 
 #[derive(Debug)]
@@ -233,29 +248,74 @@ impl Leg {
             && now.saturating_duration_since(self.progress) >= Duration::from_millis(limits::LEG_STALL.0)
     }
 
-    /// A frame of a channel that loses nothing: what it lacks of it is queued.
-    pub fn offer(&mut self, frame: &Frame, now: Instant) -> Result<Offered, Flood> {
+    /// Frames of a channel that loses nothing, in order: what it lacks of them is queued.
+    pub fn offer(
+        &mut self,
+        frames: impl ExactSizeIterator<Item = Frame>,
+        counters: &LineCounters,
+        now: Instant,
+    ) -> Result<(), Flood> {
+        let offered = frames.len() as u64;
+        counters.offered.add(offered);
+        let outbox = match self.taker() {
+            Ok(outbox) => outbox.clone(),
+            Err(why) => {
+                why.count(offered, counters);
+                return Ok(());
+            }
+        };
+        if self.acked >= self.next {
+            self.progress = now;
+        }
+        let (shared, skipped) = (self.shared.clone(), self.skipped);
+        let lacking = frames.filter_map(|frame| self.lacks(frame)).map(|frame| Queued { frame, skipped });
+        let queued = outbox.push(&shared, lacking)?;
+        Offered::Duplicate.count(offered - queued, counters);
+        Ok(())
+    }
+
+    /// Where its frames go, or why they go nowhere.
+    fn taker(&self) -> Result<&Arc<Outbox>, Offered> {
+        if self.shared.gate.is_shut() {
+            return Err(Offered::Refused);
+        }
+        self.live().map(|end| &end.outbox).ok_or(Offered::Away)
+    }
+
+    /// What it has not been offered of a frame; nothing of one from beyond where it goes on.
+    fn lacks(&mut self, mut frame: Frame) -> Option<Frame> {
         let (offset, end) = (frame.header.offset, frame.end());
         let fin = frame.header.flags.has(Flags::FIN) && !self.finished;
         if offset > self.next || end < self.next || (end == self.next && !fin) {
-            return Ok(Offered::Duplicate);
+            return None;
         }
-        if self.live().is_none() || self.shared.gate.is_shut() {
-            return Ok(Offered::Away);
-        }
-        let mut wanted = frame.clone();
         if let Ok(had @ 1..) = usize::try_from(self.next - offset) {
-            wanted.payload = wanted.payload.slice(had..);
-            wanted.header.offset = self.next;
+            frame.payload = frame.payload.slice(had..);
+            frame.header.offset = self.next;
         }
         self.finished = fin;
-        self.queue(wanted, now)
+        self.next = end;
+        Some(frame)
     }
 
-    /// A frame of a picture channel. Whole pictures are left out where the reader is behind (W1.7).
-    pub fn offer_picture(&mut self, frame: &Frame, now: Instant) -> Result<Offered, Flood> {
-        if self.live().is_none() || self.shared.gate.is_shut() {
-            return Ok(Offered::Away);
+    /// A frame of a picture channel; `again`: not for the first time. Whole pictures are left out where the reader is
+    /// behind (W1.7).
+    pub fn offer_picture(
+        &mut self,
+        frame: &Frame,
+        again: bool,
+        counters: &LineCounters,
+        now: Instant,
+    ) -> Result<Offered, Flood> {
+        counters.offered.add(1);
+        let offered = if again { Offered::Duplicate } else { self.offer_new_picture(frame, now)? };
+        offered.count(1, counters);
+        Ok(offered)
+    }
+
+    fn offer_new_picture(&mut self, frame: &Frame, now: Instant) -> Result<Offered, Flood> {
+        if let Err(why) = self.taker() {
+            return Ok(why);
         }
         let len = frame.payload.len() as u64;
         let flags = frame.header.flags;
@@ -297,7 +357,7 @@ impl Leg {
             self.progress = now;
         }
         self.next = frame.end();
-        end.outbox.push(&self.shared, Queued { frame, skipped: self.skipped })?;
+        end.outbox.push(&self.shared, std::iter::once(Queued { frame, skipped: self.skipped }))?;
         Ok(Offered::Queued)
     }
 
@@ -322,15 +382,4 @@ impl Leg {
         }
     }
 
-    pub fn count(&self, offered: Offered, counters: &LineCounters) {
-        counters.offered.add(1);
-        match offered {
-            Offered::Queued => {}
-            Offered::Duplicate => counters.duplicate.add(1),
-            Offered::LeftOut => counters.replaced.add(1),
-            Offered::Overrun => counters.purged.add(1),
-            Offered::Away if self.shared.gate.is_shut() => counters.refused.add(1),
-            Offered::Away => counters.purged.add(1),
-        }
-    }
 }

@@ -7,13 +7,13 @@ use super::{
     sync::{AtomicU64, Mutex, Ordering},
 };
 use crate::{
-    ids::ChannelId,
+    ids::{ChannelId, IdMap},
     limits,
     wire::{CloseCode, Flags, Frame, Kind, control::Class},
 };
 use bytes::Bytes;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::Duration,
 };
@@ -77,7 +77,7 @@ pub(super) struct LegShared {
 pub(super) const NEVER: u64 = u64::MAX;
 
 impl LegShared {
-    /// A frame is out. Says whether that is what the channel waits for. It sets its mark before it looks how much is
+    /// All up to here is out. Says whether that is what the channel waits for. It sets its mark before it looks how much is
     /// out, and here that is said before the mark is looked at: one of both sees the other.
     fn left(&self, end: u64) -> bool {
         self.sent.store(end, Ordering::SeqCst);
@@ -110,9 +110,9 @@ struct State {
     control: VecDeque<Bytes>,
     control_bytes: usize,
     /// What a channel's end is to be told beside its data, and the channels in the order of asking.
-    steering: HashMap<ChannelId, Steering>,
+    steering: IdMap<ChannelId, Steering>,
     steered: VecDeque<ChannelId>,
-    legs: HashMap<ChannelId, LegQueue>,
+    legs: IdMap<ChannelId, LegQueue>,
     /// Legs with something to send, by class, in turn (deficit round robin).
     turns: [VecDeque<ChannelId>; 4],
     frames: usize,
@@ -323,23 +323,28 @@ impl Outbox {
         }
     }
 
-    pub(super) fn push(&self, shared: &LegShared, queued: Queued) -> Result<(), Flood> {
+    /// Says how many frames there were.
+    pub(super) fn push(&self, shared: &LegShared, frames: impl Iterator<Item = Queued>) -> Result<u64, Flood> {
         let mut state = self.state.lock();
         let state = &mut *state;
-        if state.frames >= limits::OUTBOX_FRAMES_MAX {
-            return Err(Flood);
-        }
         let Some(leg) = state.legs.get_mut(&shared.channel) else {
-            self.counters.of(shared.label).purged.add(1);
-            return Ok(());
+            let gone = frames.count() as u64;
+            self.counters.of(shared.label).purged.add(gone);
+            return Ok(gone);
         };
-        state.frames += 1;
-        state.frame_bytes += queued.frame.payload.len() as u64;
-        leg.frames.push_back(queued);
+        let before = state.frames;
+        for queued in frames {
+            if state.frames >= limits::OUTBOX_FRAMES_MAX {
+                return Err(Flood);
+            }
+            state.frames += 1;
+            state.frame_bytes += queued.frame.payload.len() as u64;
+            leg.frames.push_back(queued);
+        }
         if leg.list(&mut state.turns) {
             self.woken(state);
         }
-        Ok(())
+        Ok((state.frames - before) as u64)
     }
 
     /// The reader's limit rose.
@@ -464,6 +469,7 @@ impl LegQueue {
     fn turn(&mut self, max_bytes: usize, sink: &mut impl Sink) -> Taken {
         let counters = &self.counters;
         let mut taken = Taken { bytes: 0, payload: 0, frames: 0, roomy: false };
+        let (mut forwarded, mut forwarded_bytes, mut left) = (0, 0, None);
         let limit = self.shared.limit.load(Ordering::Acquire);
         while taken.bytes < max_bytes
             && let Some(front) = self.frames.front()
@@ -485,18 +491,23 @@ impl LegQueue {
             self.deficit -= bytes;
             let Some(queued) = self.frames.pop_front() else { break };
             taken.frames += 1;
-            taken.payload += queued.frame.payload.len() as u64;
             let payload = queued.frame.payload.len() as u64;
+            taken.payload += payload;
             match self.shared.gate.admit(queued) {
                 Ok(admitted) => {
                     taken.bytes += bytes;
-                    counters.forwarded.add(1);
-                    counters.forwarded_bytes.add(payload);
-                    taken.roomy |= self.shared.left(end);
+                    forwarded += 1;
+                    forwarded_bytes += payload;
+                    left = Some(end);
                     sink.frame(admitted);
                 }
                 Err(_) => counters.refused.add(1),
             }
+        }
+        if let Some(end) = left {
+            counters.forwarded.add(forwarded);
+            counters.forwarded_bytes.add(forwarded_bytes);
+            taken.roomy = self.shared.left(end);
         }
         taken
     }

@@ -1,10 +1,7 @@
 //! The waiting sessions of each team in the order of R5.6, grouped by what they ask of a rep, so that a freed rep looks
 //! at the first of each group and never at a hundred thousand that it may not have. Derived; rebuilt after loading.
 
-use super::{
-    IdMap,
-    skills::{self, Held},
-};
+use super::skills::{self, Held};
 use crate::{ids::*, time::Time};
 use std::{
     cmp::Reverse,

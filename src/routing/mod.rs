@@ -9,7 +9,3 @@ pub mod skills;
 pub use backlog::{Backlog, Demand, Place};
 pub use console::{Console, Test};
 pub use roster::Roster;
-
-/// A map keyed by the engine's own numbers. They are counted, never chosen by a peer, so the keyed hash of the standard map
-/// buys nothing here and costs more than the decision itself.
-pub type IdMap<K, V> = rustc_hash::FxHashMap<K, V>;

@@ -5,10 +5,7 @@
 //! A team has one lane of all its ready reps and two for each skill (more and less preferred), so that the search of
 //! R4.6 walks the rarest skill only. All of this is derived: [`Roster`] is rebuilt after loading.
 
-use super::{
-    IdMap,
-    skills::{Held, Level},
-};
+use super::skills::{Held, Level};
 use crate::{ids::*, time::Time};
 
 /// A rep with this many sessions is never assigned to: R3.5 allows a limit of 1 to 10.

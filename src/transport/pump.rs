@@ -75,12 +75,12 @@ pub(super) async fn serve(mut link: Link, origin: Origin, broker: Broker, permit
     link.before_hello();
     // Who enters needs much room for a moment: not in the task, which lives for hours.
     let ended = match Box::pin(enter(&mut link, &broker, origin)).await {
-        Ok(port) => {
+        Ok(mut port) => {
             drop(permit);
             drop(broker);
             let connected = metrics::gauge!("equipoise_connections", "transport" => transport);
             connected.increment(1);
-            let ended = Pump::new(&mut link, &port).pump().await;
+            let ended = Pump::new(&mut link, &mut port).pump().await;
             connected.decrement(1);
             ended.map_or_else(|ended| ended, |()| Ended::Gone)
         }
@@ -170,7 +170,7 @@ const STALL: Duration = duration(limits::CONNECTION_STALL);
 
 struct Pump<'a> {
     link: &'a mut Link,
-    port: &'a Port,
+    port: &'a mut Port,
     bucket: Bucket,
     heartbeat: Heartbeat,
     items: u64,
@@ -183,12 +183,12 @@ struct Pump<'a> {
 }
 
 impl<'a> Pump<'a> {
-    fn new(link: &'a mut Link, port: &'a Port) -> Self {
+    fn new(link: &'a mut Link, port: &'a mut Port) -> Self {
         let now = Instant::now();
         Self {
             link,
-            port,
             bucket: Bucket::new(port.pace(), now),
+            port,
             heartbeat: Heartbeat::new(now),
             items: 0,
             partial: None,
@@ -351,12 +351,12 @@ impl Heartbeat {
 /// Moves bytes both ways; frames go straight to their channel, control waits in the inbox for its turn.
 async fn step(
     link: &mut Link,
-    port: &Port,
+    port: &mut Port,
     bucket: &mut Bucket,
     inbox: &mut VecDeque<FromClient>,
 ) -> Result<Step, Ended> {
     let flooded = || Ended::close(CloseCode::RateLimited, "too many messages");
-    link.step(|item| match item {
+    let step = link.step(|item| match item {
         Item::Message(message) => match Part::of(&message) {
             Some(Part::Frame) => {
                 let frame =
@@ -376,8 +376,11 @@ async fn step(
         Item::Ping(_) | Item::Pong | Item::EmptyFragment if bucket.take(Instant::now()) => Ok(()),
         Item::Ping(_) | Item::Pong | Item::EmptyFragment => Err(flooded()),
         Item::Close(close) => Err(Ended::Closed(code_of(close))),
-    })
-    .await
+    });
+    let step = step.await;
+    // What came whole before a fault or a close still counts.
+    port.flush()?;
+    step
 }
 
 /// Writes what leaves the outbox into the socket's next batch. What it is handed was admitted this very moment.

@@ -304,7 +304,7 @@ impl World {
     async fn act(&mut self, who: Party, act: Do) {
         self.requests += 1;
         let request = FromClient::Request { id: self.requests, act: Box::new(act) };
-        if let Some(port) = self.ends.get(&who) {
+        if let Some(port) = self.ends.get_mut(&who) {
             port.message(request).await;
         }
     }
@@ -332,7 +332,7 @@ impl World {
         let (forged, wrong) = (dice.roll(8) == 0, dice.roll(60) == 0);
         let kind = if wrong { dice.pick(&Kind::DATA) } else { dice.pick(&belongs) };
         let from = if forged { Some(dice.pick(&people)) } else { writer };
-        let Some((from, port)) = from.and_then(|from| Some((from, self.ends.get(&from)?))) else { return };
+        let Some((from, port)) = from.and_then(|from| Some((from, self.ends.get_mut(&from)?))) else { return };
         let at = self.written.entry(channel).or_default();
         let flags = match kind {
             Kind::Picture => Flags(Flags::START.0 | Flags::END.0 | Flags::KEY.0),
@@ -344,7 +344,7 @@ impl World {
             *at += payload.len() as u64;
         }
         // Whoever floods is cut off; nobody here sends so much.
-        port.frame(Frame { header, payload }).unwrap();
+        port.frame(Frame { header, payload }).and_then(|()| port.flush()).unwrap();
     }
 
     /// What leaves for one end's socket, held against what is in force as it leaves.

@@ -17,7 +17,10 @@ use crate::{
     ids::{AttachEpoch, ChannelId, ParticipantId, PermissionEpoch},
     wire::{CloseCode, Frame, Kind, frame::CloseReason},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use tokio::time::Instant;
 
 /// What the owner hears of. Told after the channel's lock is let go; the hearer must not block.
@@ -202,14 +205,18 @@ impl Channel {
         self.state.lock().over
     }
 
-    /// Anything that comes from a connection for this channel, data and steering alike.
+    /// What a connection brings for this channel, from the front of `run`: a steering frame, or as many data frames as
+    /// break no rule. At least one is taken off; what became of the last is said.
     pub fn receive(
         &self,
         from: ParticipantId,
         epoch: AttachEpoch,
-        frame: Frame,
+        run: &mut VecDeque<Frame>,
         now: Instant,
     ) -> Result<Passed, Fault> {
+        let Some(frame) = run.pop_front_if(|frame| !frame.header.kind.is_data()) else {
+            return self.frames(from, epoch, run, now);
+        };
         let at = frame.header.offset;
         match frame.header.kind {
             Kind::Credit => {
@@ -222,8 +229,7 @@ impl Channel {
             }
             Kind::Resume if from == self.spec.writer => self.wrote(epoch, at, now),
             Kind::Resume => self.resume(from, epoch, at, now),
-            Kind::Refresh => self.refresh(from, epoch, now),
-            _ => self.frame(from, epoch, frame, now),
+            _ => self.refresh(from, epoch, now),
         }
     }
 

@@ -6,12 +6,12 @@ use crate::{
     limits,
     relay::{
         leg::{End, Leg, Offered},
-        outbox::Outbox,
+        outbox::{Flood, Outbox},
         window,
     },
     wire::{Flags, Frame, frame::CloseReason},
 };
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 use tokio::time::Instant;
 
 impl Channel {
@@ -36,35 +36,53 @@ impl Channel {
         });
     }
 
-    /// A data frame of the writer's.
-    pub fn frame(&self, from: ParticipantId, epoch: AttachEpoch, frame: Frame, now: Instant) -> Result<Passed, Fault> {
+    /// Data frames of the writer's, as many of the front of `run` as break no rule, or the one that does: what a
+    /// connection brings at once costs one look at legs and credit.
+    pub(super) fn frames(
+        &self,
+        from: ParticipantId,
+        epoch: AttachEpoch,
+        run: &mut VecDeque<Frame>,
+        now: Instant,
+    ) -> Result<Passed, Fault> {
         self.with(|channel, state| {
-            let counters = &channel.counters;
-            counters.read.add(1);
-            counters.read_bytes.add(frame.payload.len() as u64);
             if from != channel.spec.writer {
+                channel.count_read(run.pop_front().iter());
                 return Err(Fault::Stranger(from));
             }
             let current = !state.over && state.writer.as_ref().is_some_and(|end| end.epoch == epoch);
-            let Some(written) = state.written.filter(|_| current) else {
-                counters.stale.add(1);
+            let Some(before) = state.written.filter(|_| current) else {
+                channel.count_read(run.pop_front().iter());
+                channel.counters.stale.add(1);
                 return Ok(Passed::Stale);
             };
-            if Self::stood_still(state, frame.end(), now) {
-                state.legs.iter_mut().for_each(Leg::starved);
-            }
-            let fault = channel.check(state, written, &frame).or_else(|| channel.offer(state, &frame, now));
+            // Of pictures it matters where each came, so they pass one by one.
+            let most = if channel.spec.lossy { 1 } else { run.len() };
+            let data = run.iter().take(most).take_while(|frame| frame.header.kind.is_data());
+            let mut checked = 0;
+            let fault = data.inspect(|_| checked += 1).find_map(|frame| channel.check(state, frame, now).err());
+            channel.count_read(run.iter().take(checked));
+            let fault = match fault {
+                Some(_) => {
+                    run.drain(..checked);
+                    fault
+                }
+                None if channel.spec.lossy => channel.offer_picture(state, before, run.pop_front(), now),
+                None => channel.offer(state, run, checked, now),
+            };
             if let Some(fault) = fault {
                 channel.fail(state);
                 return Err(fault);
             }
-            state.written = Some(written.max(frame.end()));
-            if frame.header.flags.has(Flags::FIN) {
-                state.fin = Some(frame.end());
-            }
             channel.settle(state, now);
             Ok(Passed::Taken)
         })
+    }
+
+    fn count_read<'a>(&self, frames: impl Iterator<Item = &'a Frame>) {
+        let (read, bytes) = frames.fold((0, 0), |(read, bytes), frame| (read + 1, bytes + frame.payload.len() as u64));
+        self.counters.read.add(read);
+        self.counters.read_bytes.add(bytes);
     }
 
     /// A writer that came back says how far it wrote (W3.3). A reader who claims more is at fault; a writer that knows
@@ -101,23 +119,29 @@ impl Channel {
         })
     }
 
-    fn check(&self, state: &mut State, written: u64, frame: &Frame) -> Option<Fault> {
+    /// A frame that breaks no rule is written.
+    fn check(&self, state: &mut State, frame: &Frame, now: Instant) -> Result<(), Fault> {
+        let written = state.written.unwrap_or(0);
         let (offset, end) = (frame.header.offset, frame.end());
-        if frame.header.kind.bit() & self.spec.kinds == 0 {
-            return Some(Fault::Kind(frame.header.kind));
+        let fin = frame.header.flags.has(Flags::FIN);
+        if Self::stood_still(state, end, now) {
+            state.legs.iter_mut().for_each(Leg::starved);
         }
-        if frame.payload.is_empty() && !frame.header.flags.has(Flags::FIN) {
-            return Some(Fault::Empty);
+        if frame.header.kind.bit() & self.spec.kinds == 0 {
+            return Err(Fault::Kind(frame.header.kind));
+        }
+        if frame.payload.is_empty() && !fin {
+            return Err(Fault::Empty);
         }
         if offset > written {
-            return Some(Fault::Gap { expected: written, offset });
+            return Err(Fault::Gap { expected: written, offset });
         }
         if end > state.allowed {
-            return Some(Fault::Credit { limit: state.allowed, end });
+            return Err(Fault::Credit { limit: state.allowed, end });
         }
         let last = state.fin.into_iter().chain(state.closing).min();
         if let Some(at) = last.filter(|last| end > *last) {
-            return Some(Fault::AfterEnd { at });
+            return Err(Fault::AfterEnd { at });
         }
         if offset < written && offset != state.cursor {
             match state.resumes.checked_sub(1) {
@@ -126,23 +150,40 @@ impl Channel {
             }
         }
         state.cursor = end;
-        (state.repeats >= limits::REPEATS_MAX).then_some(Fault::Repeated)
+        if state.repeats >= limits::REPEATS_MAX {
+            return Err(Fault::Repeated);
+        }
+        state.written = Some(written.max(end));
+        if fin {
+            state.fin = Some(end);
+        }
+        Ok(())
     }
 
-    fn offer(&self, state: &mut State, frame: &Frame, now: Instant) -> Option<Fault> {
-        let counters = &self.counters;
-        let again = state.written.is_some_and(|written| frame.header.offset < written);
+    /// The first `count` frames of a run, to all legs; the last of them takes them as they are.
+    fn offer(&self, state: &mut State, run: &mut VecDeque<Frame>, count: usize, now: Instant) -> Option<Fault> {
+        let Some((last, others)) = state.legs.split_last_mut() else {
+            run.drain(..count);
+            return None;
+        };
+        let mut flooded = false;
+        for leg in others {
+            flooded |= leg.offer(run.iter().take(count).cloned(), &self.counters, now).is_err();
+        }
+        flooded |= last.offer(run.drain(..count), &self.counters, now).is_err();
+        flooded.then_some(Fault::Flood)
+    }
+
+    /// `before`: everything up to there had come before it.
+    fn offer_picture(&self, state: &mut State, before: u64, frame: Option<Frame>, now: Instant) -> Option<Fault> {
+        let frame = frame?;
+        let again = frame.header.offset < before;
         let mut overrun = Vec::new();
         for (at, leg) in state.legs.iter_mut().enumerate() {
-            let offered = match self.spec.lossy {
-                true if again => Ok(Offered::Duplicate),
-                true => leg.offer_picture(frame, now),
-                false => leg.offer(frame, now),
-            };
-            let Ok(offered) = offered else { return Some(Fault::Flood) };
-            leg.count(offered, counters);
-            if offered == Offered::Overrun {
-                overrun.push(at);
+            match leg.offer_picture(&frame, again, &self.counters, now) {
+                Ok(Offered::Overrun) => overrun.push(at),
+                Ok(_) => {}
+                Err(Flood) => return Some(Fault::Flood),
             }
         }
         overrun.into_iter().for_each(|at| self.leave_behind(state, at, now));

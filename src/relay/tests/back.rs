@@ -16,7 +16,7 @@ fn restarted(class: Class, readers: &[ParticipantId]) -> Room {
 }
 
 fn say(room: &Room, who: ParticipantId, frame: Frame) -> Result<Passed, Fault> {
-    room.channel.receive(who, FIRST, frame, room.now)
+    room.channel.hear(who, FIRST, frame, room.now)
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn w1_5_acknowledging_what_was_never_sent_is_a_fault_of_the_reader() {
     let room = Room::new(Class::Shell, &[ANA, BEN]);
     room.send(0, 10).unwrap();
     let credit = Frame::credit(CHANNEL, 10, 10 + WINDOW);
-    let refused = room.channel.receive(ANA, FIRST, credit, room.now);
+    let refused = room.channel.hear(ANA, FIRST, credit, room.now);
     assert_eq!(refused, Err(Fault::Acked { sent: 0, acked: 10 }));
     assert_eq!(take(&room.ana).story(), "close 0 fault");
     assert_eq!(take(&room.ben).story(), "0+10", "the other reader goes on");
@@ -213,7 +213,7 @@ fn w1_7_a_reader_left_behind_hears_how_much_it_missed_when_all_is_finished() {
     assert_eq!(take(&room.ben).story(), "close 0 lagged");
     room.send(WINDOW, 100).unwrap();
     let last = WINDOW + 100;
-    room.channel.receive(WRITER, FIRST, Frame::close(CHANNEL, last, CloseReason::Finished), room.now).unwrap();
+    room.channel.hear(WRITER, FIRST, Frame::close(CHANNEL, last, CloseReason::Finished), room.now).unwrap();
     take(&room.ana);
     room.credit(ANA, last, last + WINDOW);
     let finals = room.channel.remove(CloseReason::Finished, room.now);
@@ -251,7 +251,7 @@ fn w1_7_a_late_reader_begins_at_the_current_offset_and_refreshes_are_coalesced()
 fn w1_8_close_may_overtake_data_and_the_channel_ends_when_all_of_it_is_acknowledged() {
     let room = Room::new(Class::File, &[ANA]);
     room.send(0, 10).unwrap();
-    room.channel.receive(WRITER, FIRST, Frame::close(CHANNEL, 30, CloseReason::Finished), room.now).unwrap();
+    room.channel.hear(WRITER, FIRST, Frame::close(CHANNEL, 30, CloseReason::Finished), room.now).unwrap();
     assert_eq!(take(&room.ana).story(), "close 30 finished, 0+10");
     room.send_with(10, 20, Flags::FIN).unwrap();
     assert_eq!(take(&room.ana).story(), "10+20 fin");
@@ -275,10 +275,10 @@ fn w1_8_fin_alone_does_not_end_a_channel() {
 fn w1_8_a_reader_of_several_leaves_and_the_last_one_ends_the_channel() {
     let room = Room::new(Class::Shell, &[ANA, BEN]);
     let cancel = Frame::close(CHANNEL, 0, CloseReason::Cancelled);
-    room.channel.receive(ANA, FIRST, cancel.clone(), room.now).unwrap();
+    room.channel.hear(ANA, FIRST, cancel.clone(), room.now).unwrap();
     let left = Notice::LegEnded { channel: CHANNEL, reader: ANA, at: 0, reason: CloseReason::Cancelled };
     assert_eq!(room.heard(), [left]);
-    room.channel.receive(BEN, FIRST, cancel, room.now).unwrap();
+    room.channel.hear(BEN, FIRST, cancel, room.now).unwrap();
     assert_eq!(room.heard(), [Notice::Ended { channel: CHANNEL, at: 0, reason: CloseReason::Cancelled }]);
     assert_eq!(take(&room.writer).story(), "close 0 cancelled");
 }
@@ -310,7 +310,7 @@ fn h_45_h_68_an_offset_beyond_what_was_written_is_a_fault_however_far_it_is() {
         room.send(0, 100).unwrap();
         let mut ahead = room.data(0, 2, Flags::default());
         ahead.header.offset = offset;
-        let fault = room.channel.receive(WRITER, FIRST, ahead, room.now);
+        let fault = room.channel.hear(WRITER, FIRST, ahead, room.now);
         assert_eq!(fault, Err(Fault::Gap { expected: 100, offset }));
         assert_eq!(take(&room.ana).story(), "close 0 fault", "of what waited nothing passes");
         assert_eq!(room.counters.of(Class::Shell).faults.get(), 1);
@@ -323,7 +323,7 @@ fn i_l5_steering_never_fills_the_queue_of_the_other_end() {
     room.send(0, 1_000).unwrap();
     take(&room.ana);
     for at in (0..1_000).rev().cycle().take(100_000) {
-        room.channel.receive(ANA, FIRST, Frame::resume(CHANNEL, at), room.now).unwrap();
+        room.channel.hear(ANA, FIRST, Frame::resume(CHANNEL, at), room.now).unwrap();
     }
     assert_eq!(room.writer.closing(), None);
     assert_eq!(take(&room.writer).story(), "resume 0");
@@ -333,11 +333,11 @@ fn i_l5_steering_never_fills_the_queue_of_the_other_end() {
 fn h_42_who_has_no_part_in_a_channel_changes_nothing() {
     let room = Room::new(Class::Shell, &[ANA]);
     for frame in [room.data(0, 5, Flags::default()), Frame::refresh(CHANNEL), Frame::credit(CHANNEL, 0, 9)] {
-        let answer = room.channel.receive(ParticipantId(9), FIRST, frame, room.now);
+        let answer = room.channel.hear(ParticipantId(9), FIRST, frame, room.now);
         assert_eq!(answer, Err(Fault::Stranger(ParticipantId(9))));
     }
     assert_eq!(
-        room.channel.receive(ANA, FIRST, room.data(0, 5, Flags::default()), room.now),
+        room.channel.hear(ANA, FIRST, room.data(0, 5, Flags::default()), room.now),
         Err(Fault::Stranger(ANA))
     );
     assert_eq!((take(&room.ana).story(), take(&room.writer).story()), (String::new(), String::new()));
@@ -353,7 +353,7 @@ fn w3_1_frames_of_an_older_connection_are_dropped() {
     assert_eq!(room.send(0, 5), Ok(Passed::Stale));
     room.channel.detach(WRITER, FIRST, room.now);
     let frame = room.data(0, 5, Flags::default());
-    assert_eq!(room.channel.receive(WRITER, AttachEpoch(2), frame, room.now), Ok(Passed::Taken));
+    assert_eq!(room.channel.hear(WRITER, AttachEpoch(2), frame, room.now), Ok(Passed::Taken));
 }
 
 #[test]
@@ -367,7 +367,7 @@ fn w3_3_a_reader_that_is_back_goes_on_where_it_says() {
     room.channel.attach_reader(ANA, again.clone(), second, room.now);
     room.send(1_500, 500).unwrap();
     assert_eq!(take(&again).story(), "", "nothing before it says where");
-    room.channel.receive(ANA, second, Frame::resume(CHANNEL, 400), room.now).unwrap();
+    room.channel.hear(ANA, second, Frame::resume(CHANNEL, 400), room.now).unwrap();
     assert_eq!(take(&room.writer).story(), "resume 400");
     room.send(2_000, 10).unwrap();
     room.send(300, 400).unwrap();
@@ -381,7 +381,7 @@ fn w3_3_a_reader_may_not_go_on_beyond_what_was_written() {
     let room = Room::new(Class::File, &[ANA]);
     room.send(0, 10).unwrap();
     let resume = Frame::resume(CHANNEL, 11);
-    assert_eq!(room.channel.receive(ANA, FIRST, resume, room.now), Err(Fault::Ahead { next: 11, written: 10 }));
+    assert_eq!(room.channel.hear(ANA, FIRST, resume, room.now), Err(Fault::Ahead { next: 11, written: 10 }));
     assert!(room.channel.is_over());
 }
 
@@ -397,7 +397,7 @@ fn w3_3_beside_others_a_reader_back_too_late_loses_its_leg_only() {
     assert_eq!(take(&room.writer).story(), "credit 65536 131072");
     let (again, second) = (Outbox::new(room.counters.clone()), AttachEpoch(2));
     room.channel.attach_reader(BEN, again.clone(), second, room.now);
-    room.channel.receive(BEN, second, Frame::resume(CHANNEL, 0), room.now).unwrap();
+    room.channel.hear(BEN, second, Frame::resume(CHANNEL, 0), room.now).unwrap();
     assert_eq!(take(&again).story(), "close 65536 gap".replace("65536", "0"));
     let gone = Notice::LegEnded { channel: CHANNEL, reader: BEN, at: 0, reason: CloseReason::Gap };
     assert_eq!(room.heard(), [gone]);

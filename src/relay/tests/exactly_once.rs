@@ -142,11 +142,18 @@ impl World {
         let Writer { next, limit, told, .. } = self.writer;
         let len = len.min(limit.saturating_sub(next)).min(TOTAL - next).min(65_536);
         let Some(line) = self.writer.line.as_ref().filter(|_| told && len > 0) else { return };
-        let payload: Bytes = (next..next + len).map(byte_at).collect::<Vec<_>>().into();
         let kind = if self.class == Class::File { Kind::File } else { Kind::ShellOutput };
-        let flags = if next + len == TOTAL { Flags::FIN } else { Flags::default() };
-        let frame = Frame { header: Header { kind, flags, channel: CHANNEL, offset: next }, payload };
-        self.channel.receive(WRITER, line.epoch, frame, self.now).unwrap();
+        let frame = |offset: u64, end: u64| {
+            let payload = (offset..end).map(byte_at).collect::<Vec<_>>().into();
+            let flags = if end == TOTAL { Flags::FIN } else { Flags::default() };
+            Frame { header: Header { kind, flags, channel: CHANNEL, offset }, payload }
+        };
+        // In up to three frames that come together.
+        let part = len / 3 + 1;
+        let begins = (next..next + len).step_by(part as usize);
+        let mut run = begins.map(|offset| frame(offset, (offset + part).min(next + len))).collect();
+        self.channel.receive(WRITER, line.epoch, &mut run, self.now).unwrap();
+        assert!(run.is_empty());
         self.writer.next += len;
     }
 
@@ -208,7 +215,7 @@ impl World {
     fn say(&self, at: usize, frame: Frame) {
         let reader = &self.readers[at];
         let Some(line) = &reader.line else { return };
-        self.channel.receive(reader.id, line.epoch, frame, self.now).unwrap();
+        self.channel.hear(reader.id, line.epoch, frame, self.now).unwrap();
     }
 
     fn back_writer(&mut self) {
@@ -217,7 +224,7 @@ impl World {
         self.channel.attach_writer(line.outbox.clone(), line.epoch, self.now);
         self.writer.end = self.writer.end.max(self.writer.next);
         let word = Frame::resume(CHANNEL, self.writer.end);
-        self.channel.receive(WRITER, line.epoch, word, self.now).unwrap();
+        self.channel.hear(WRITER, line.epoch, word, self.now).unwrap();
         self.writer.line = Some(line);
     }
 
@@ -261,7 +268,7 @@ impl World {
             if self.writer.next == TOTAL && !self.writer.closed && self.writer.told {
                 let epoch = self.writer.line.as_ref().unwrap().epoch;
                 let close = Frame::close(CHANNEL, TOTAL, CloseReason::Finished);
-                self.channel.receive(WRITER, epoch, close, self.now).unwrap();
+                self.channel.hear(WRITER, epoch, close, self.now).unwrap();
                 self.writer.closed = true;
             }
             if self.channel.is_over() {

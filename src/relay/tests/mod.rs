@@ -98,6 +98,13 @@ pub fn spec(class: Class, readers: &[ParticipantId]) -> ChannelSpec {
     ChannelSpec { channel: CHANNEL, kinds, class, lossy, writer: WRITER, readers: readers.to_vec() }
 }
 
+impl Channel {
+    /// One frame by itself.
+    pub fn hear(&self, from: ParticipantId, epoch: AttachEpoch, frame: Frame, now: Instant) -> Result<Passed, Fault> {
+        self.receive(from, epoch, &mut [frame].into(), now)
+    }
+}
+
 /// One channel with its ends' outboxes.
 pub struct Room {
     pub counters: Arc<RelayCounters>,
@@ -136,11 +143,11 @@ impl Room {
     }
 
     pub fn send_with(&self, offset: u64, len: usize, flags: Flags) -> Result<Passed, Fault> {
-        self.channel.receive(WRITER, FIRST, self.data(offset, len, flags), self.now)
+        self.channel.hear(WRITER, FIRST, self.data(offset, len, flags), self.now)
     }
 
     pub fn credit(&self, reader: ParticipantId, acked: u64, limit: u64) {
-        self.channel.receive(reader, FIRST, Frame::credit(CHANNEL, acked, limit), self.now).unwrap();
+        self.channel.hear(reader, FIRST, Frame::credit(CHANNEL, acked, limit), self.now).unwrap();
     }
 
     pub fn pass(&mut self, time: Duration) {

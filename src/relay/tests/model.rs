@@ -113,7 +113,7 @@ fn w3_1_w3_3_a_writer_whose_newer_connection_is_attached_is_heard_on_no_older_on
         let mut at = resume.expect("it is told where to go on").header.offset;
         while at < 40 {
             let frame = room.data(at, 10, Flags::default());
-            assert_eq!(room.channel.receive(WRITER, AttachEpoch(2), frame, room.now), Ok(Passed::Taken));
+            assert_eq!(room.channel.hear(WRITER, AttachEpoch(2), frame, room.now), Ok(Passed::Taken));
             at += 10;
         }
         older.join().unwrap();
@@ -140,10 +140,10 @@ fn w3_1_i_l6_once_a_readers_newer_connection_is_attached_nothing_leaves_by_the_o
         room.channel.attach_reader(ANA, newer.clone(), AttachEpoch(2), room.now);
         let had = taken.load(Ordering::SeqCst);
         let older = Frame::credit(CHANNEL, had, had + 1_000);
-        assert_eq!(room.channel.receive(ANA, FIRST, older, room.now), Ok(Passed::Stale));
+        assert_eq!(room.channel.hear(ANA, FIRST, older, room.now), Ok(Passed::Stale));
         draining.join().unwrap();
         assert_eq!(taken.load(Ordering::SeqCst), had);
-        room.channel.receive(ANA, AttachEpoch(2), Frame::resume(CHANNEL, had), room.now).unwrap();
+        room.channel.hear(ANA, AttachEpoch(2), Frame::resume(CHANNEL, had), room.now).unwrap();
         let resume = take(&room.writer).control.into_iter().find(|frame| frame.header.kind == Kind::Resume);
         let from = resume.map_or(had, |frame| frame.header.offset);
         for at in (from..40).step_by(10) {
@@ -163,7 +163,7 @@ fn w1_5_a_writer_without_credit_for_a_frame_hears_when_all_has_left() {
         let send = |at| {
             let mut frame = room.data(at, 0, Flags::default());
             frame.payload = large.clone();
-            room.channel.receive(WRITER, FIRST, frame, room.now).unwrap();
+            room.channel.hear(WRITER, FIRST, frame, room.now).unwrap();
         };
         room.send(0, 1).unwrap();
         let (way, mut socket) = (room.clone(), Socket::default());

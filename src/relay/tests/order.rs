@@ -18,7 +18,7 @@ fn send(channel: &Channel, offset: u64, len: usize) {
     let kind = Kind::DATA.into_iter().find(|kind| kind.bit() & spec.kinds != 0).unwrap();
     let header = Header { kind, flags: Flags::START, channel: spec.channel, offset };
     let frame = Frame { header, payload: vec![0; len].into() };
-    channel.receive(WRITER, FIRST, frame, Instant::now()).unwrap();
+    channel.hear(WRITER, FIRST, frame, Instant::now()).unwrap();
 }
 
 fn channels(taken: &Taken) -> Vec<u32> {

@@ -81,7 +81,7 @@ fn w3_3_pictures_are_refreshed_not_replayed() {
     screen.picture(false);
     let (again, second) = (Outbox::new(screen.room.counters.clone()), AttachEpoch(2));
     screen.room.channel.attach_reader(ANA, again.clone(), second, screen.room.now);
-    screen.room.channel.receive(ANA, second, Frame::resume(CHANNEL, 0), screen.room.now).unwrap();
+    screen.room.channel.hear(ANA, second, Frame::resume(CHANNEL, 0), screen.room.now).unwrap();
     assert_eq!(take(&screen.room.writer).story(), "refresh");
     screen.picture(false);
     let key = screen.picture(true);
@@ -99,8 +99,8 @@ fn w3_3_after_a_restart_pictures_go_on_beyond_every_reader() {
     channel.attach_writer(writer.clone(), FIRST, now);
     channel.attach_reader(ANA, ana.clone(), FIRST, now);
     channel.attach_reader(BEN, ben.clone(), FIRST, now);
-    channel.receive(ANA, FIRST, Frame::resume(CHANNEL, 100), now).unwrap();
-    channel.receive(BEN, FIRST, Frame::resume(CHANNEL, 900), now).unwrap();
+    channel.hear(ANA, FIRST, Frame::resume(CHANNEL, 100), now).unwrap();
+    channel.hear(BEN, FIRST, Frame::resume(CHANNEL, 900), now).unwrap();
     let told: Vec<_> = take(&writer).control.iter().filter(|f| f.header.kind == Kind::Resume).cloned().collect();
     assert_eq!(told, [Frame::resume(CHANNEL, 900)], "beyond what any of them had");
     let flags = Flags::START.with(Flags::KEY).with(Flags::END);
@@ -108,8 +108,8 @@ fn w3_3_after_a_restart_pictures_go_on_beyond_every_reader() {
         header: Header { kind: Kind::Picture, flags, channel: CHANNEL, offset },
         payload: Bytes::from_static(b"picture"),
     };
-    channel.receive(WRITER, FIRST, picture(100), now).unwrap();
-    channel.receive(WRITER, FIRST, picture(900), now).unwrap();
+    channel.hear(WRITER, FIRST, picture(100), now).unwrap();
+    channel.hear(WRITER, FIRST, picture(900), now).unwrap();
     for outbox in [ana, ben] {
         assert_eq!(take(&outbox).story(), "900+7 start end key gap");
     }

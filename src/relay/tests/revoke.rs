@@ -27,7 +27,7 @@ fn i_p3_a_revoked_leg_never_opens_again_by_itself() {
     room.send(0, 10).unwrap();
     room.channel.revoke(ANA, room.now);
     room.channel.allow(ANA, u32::MAX, PermissionEpoch(9));
-    assert_eq!(room.channel.receive(ANA, FIRST, Frame::resume(CHANNEL, 0), room.now), Ok(Passed::Stale));
+    assert_eq!(room.channel.hear(ANA, FIRST, Frame::resume(CHANNEL, 0), room.now), Ok(Passed::Stale));
     room.channel.attach_reader(ANA, room.ana.clone(), AttachEpoch(2), room.now);
     room.send(10, 10).unwrap();
     assert!(take(&room.ana).bytes().is_empty());
@@ -63,12 +63,12 @@ fn w2_2_a_leg_that_ended_by_itself_is_named_where_it_ended() {
     room.send(0, 100).unwrap();
     let _ = (take(&room.ana), take(&room.ben));
     let cancelled = Frame::close(CHANNEL, 60, CloseReason::Cancelled);
-    room.channel.receive(ANA, FIRST, cancelled.clone(), room.now).unwrap();
+    room.channel.hear(ANA, FIRST, cancelled.clone(), room.now).unwrap();
     assert_eq!(take(&room.ana).story(), "close 100 cancelled");
     assert_eq!(room.channel.revoke(ANA, room.now), 100);
     room.send(100, 20).unwrap();
     take(&room.ben);
-    room.channel.receive(BEN, FIRST, cancelled, room.now).unwrap();
+    room.channel.hear(BEN, FIRST, cancelled, room.now).unwrap();
     assert_eq!(take(&room.ben).story(), "close 120 cancelled");
     assert_eq!(
         room.channel.remove(CloseReason::Revoked, room.now),
