@@ -13,11 +13,9 @@ use crate::{
 };
 use dashmap::DashMap;
 use parking_lot::RwLock;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 /// What a connection proved at its hello that may stop being true while it lives (I-A5).

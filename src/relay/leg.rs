@@ -381,5 +381,4 @@ impl Leg {
             _ => self.gaps.push_back((from, len)),
         }
     }
-
 }

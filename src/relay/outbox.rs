@@ -12,11 +12,7 @@ use crate::{
     wire::{CloseCode, Flags, Frame, Kind, control::Class},
 };
 use bytes::Bytes;
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 /// Takes what leaves an outbox. Called under the outbox's lock: it copies into its buffer and calls nothing back.

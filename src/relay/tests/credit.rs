@@ -336,10 +336,7 @@ fn h_42_who_has_no_part_in_a_channel_changes_nothing() {
         let answer = room.channel.hear(ParticipantId(9), FIRST, frame, room.now);
         assert_eq!(answer, Err(Fault::Stranger(ParticipantId(9))));
     }
-    assert_eq!(
-        room.channel.hear(ANA, FIRST, room.data(0, 5, Flags::default()), room.now),
-        Err(Fault::Stranger(ANA))
-    );
+    assert_eq!(room.channel.hear(ANA, FIRST, room.data(0, 5, Flags::default()), room.now), Err(Fault::Stranger(ANA)));
     assert_eq!((take(&room.ana).story(), take(&room.writer).story()), (String::new(), String::new()));
     assert_eq!(room.send(0, 5), Ok(Passed::Taken));
 }
