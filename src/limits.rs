@@ -386,7 +386,7 @@ const _: () = assert!(4 * SCRIPT_BYTES_MAX <= TEXT_PER_TURN_BYTES);
 pub const LIST_ENTRIES_MAX: usize = 256;
 // ---- sockets --------------------------------------------------------------------------------------------------------
 
-/// Body of a plain HTTP request: a name, a password of 1,024 bytes and JSON around them.
+/// Body of a plain HTTP request: a name, two passwords of 1,024 bytes and JSON around them.
 pub const BODY_BYTES_MAX: usize = 8 * 1024;
 /// Slow bodies end here (H-21).
 pub const BODY_DEADLINE: Span = Span::seconds(10);

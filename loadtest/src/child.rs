@@ -180,7 +180,7 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
 async fn administrator(broker: &Broker) -> Result<String, Failure> {
     let root =
         broker.look(|state| state.site.codes.users["root"]).await.map_err(|refused| Failure::Run(refused.message))?;
-    let set = Command::SetCredential { user: root, phc: "*".to_owned(), version: 0 };
+    let set = Command::SetCredential { user: root, phc: "*".to_owned(), version: 0, terms: Default::default() };
     match broker.command(Actor::System, set).await {
         // It has one from the run before the restart.
         Err(refusal) if refusal.reason != Reason::Stale => return Err(failed(refusal)),

@@ -8,7 +8,7 @@ use super::{
     refused,
 };
 use crate::{
-    engine::{Actor, Command, Refusal},
+    engine::{Actor, Command, PasswordTerms, Refusal},
     ids::*,
     limits,
     policy::Tool,
@@ -123,8 +123,9 @@ impl Port {
             // What is rare waits on the heap, so that no connection keeps room for it.
             FromClient::Request { id, act } => match *act {
                 Do::ApplySite { text, more, version } => Box::pin(self.apply_site(id, text, more, version)).await,
-                Do::SetPassword { username, password } => {
-                    Box::pin(self.set_password(id, username, password.into())).await;
+                Do::SetPassword { username, password, must_reset, expires_at_ms } => {
+                    let terms = PasswordTerms { must_reset, expires_ms: expires_at_ms };
+                    Box::pin(self.set_password(id, username, password.into(), terms)).await;
                 }
                 Do::ResetSecondFactor { username } => Box::pin(self.reset_second_factor(id, &username)).await,
                 act => {
@@ -171,11 +172,11 @@ impl Port {
         }
     }
 
-    async fn set_password(&self, id: u64, username: String, password: String) {
+    async fn set_password(&self, id: u64, username: String, password: String, terms: PasswordTerms) {
         let answer = match self.connection.actor {
             Actor::Admin(_) => {
                 let from = Some(&*self.connection);
-                self.broker.set_password_from(self.connection.actor, &username, password, from).await
+                self.broker.set_password_from(self.connection.actor, &username, password, terms, from).await
             }
             _ => Err(refused("not_permitted", "only an administrator sets passwords here")),
         };

@@ -3,8 +3,8 @@
 use super::{Broker, Connection, Origin, SignedIn, directory::Proof, port, refused};
 use crate::{
     clock,
-    engine::{Actor, Command, Enrolled, Proof as Factor, Reason, State},
-    identity::{Begun, Bound, Confirmed, Secret, Shown},
+    engine::{Actor, Command, Enrolled, PasswordTerms, Proof as Factor, Reason, State},
+    identity::{Begun, Bound, Confirmed, PasswordError, Secret, Shown},
     ids::{Party, UserId},
     limits,
     wire::Refused,
@@ -18,6 +18,8 @@ pub struct Shows<'a> {
     pub password: &'a str,
     /// Six digits or a recovery code, of who has a second factor.
     pub code: Option<&'a str>,
+    /// What the password becomes: of who has to choose another one, or wants to.
+    pub new_password: Option<&'a str>,
 }
 
 /// What a site knows of an account that may sign in.
@@ -26,12 +28,13 @@ struct Account {
     phc: String,
     version: u32,
     sealed: Option<String>,
+    must_reset: bool,
     site_name: String,
 }
 
 impl Broker {
     /// Checks a password, and a code where there is a second factor; the same answer for an unknown or disabled user
-    /// and a wrong password (I-A7).
+    /// and a wrong password (I-A7). A new password is the user's from here on.
     pub async fn sign_in(&self, shows: Shows<'_>, origin: &Origin) -> Result<SignedIn, Refused> {
         let account = self.prove(shows, origin, true).await?;
         let (token, expires_at_ms) = self
@@ -52,7 +55,7 @@ impl Broker {
     /// Ends it: `code` is of the new secret. Gives recovery codes, shown once. Everything that was signed in as this
     /// user has to sign in again (I-A5).
     pub async fn confirm_second_factor(&self, shows: Shows<'_>, origin: &Origin) -> Result<Vec<Secret>, Refused> {
-        let account = self.prove(Shows { code: None, ..shows }, origin, false).await?;
+        let account = self.prove(Shows { code: None, new_password: None, ..shows }, origin, false).await?;
         let (enrolled, recovery) = self.confirmed(account.user, shows.code.unwrap_or_default())?;
         let command = Command::SetSecondFactor(enrolled);
         self.command(Actor::Party(Party::Rep(account.user)), command).await.map_err(port::refused_by)?;
@@ -108,10 +111,10 @@ impl Broker {
         self.command(actor, Command::RemoveSecondFactor { user }).await.map_err(port::refused_by).map(|_| ())
     }
 
-    /// Whose name, password and code these are. `with_code`: the code is looked at, where the account has a second
-    /// factor.
+    /// Whose name, password and code these are, whose password becomes the new one if there is one. `with_code`: the code
+    /// is looked at, where the account has a second factor.
     async fn prove(&self, shows: Shows<'_>, origin: &Origin, with_code: bool) -> Result<Account, Refused> {
-        let Shows { username, password, code } = shows;
+        let Shows { username, password, code, .. } = shows;
         // Said before anything is counted or hashed: it tells nothing about the account (H-51).
         if password.len() > limits::PASSWORD_BYTES_MAX || username.len() > limits::CODE_BYTES_MAX {
             return Err(refused("malformed", "a name has at most 64 bytes, a password at most 1,024"));
@@ -134,7 +137,8 @@ impl Broker {
             metrics::counter!("equipoise_sign_in_failures_total").increment(1);
             refused("unauthenticated", "the name, the password or the code is not right")
         };
-        let account = found.filter(|_| right).ok_or_else(failed)?;
+        let mut account = found.filter(|_| right).ok_or_else(failed)?;
+        let mut used = None;
         if let (true, Some(sealed)) = (with_code, &account.sealed) {
             let Some(code) = code else {
                 attempts.sign_in_unanswered(&name);
@@ -145,7 +149,11 @@ impl Broker {
                 Shown::Step(step) => Factor::Step(step),
                 Shown::Recovery(code) => Factor::Recovery(code),
             };
-            let used = Command::UseSecondFactor { user: account.user, proof };
+            used = Some(Command::UseSecondFactor { user: account.user, proof });
+        }
+        // Whatever is wrong with the new password uses no code up.
+        let chosen = self.chosen(&account, shows).await.inspect_err(|_| attempts.sign_in_unanswered(&name))?;
+        if let Some(used) = used {
             self.command(Actor::System, used).await.map_err(|refusal| match refusal.reason {
                 Reason::Stale => failed(),
                 _ => {
@@ -153,6 +161,16 @@ impl Broker {
                     port::refused_by(refusal)
                 }
             })?;
+        }
+        if let Some(phc) = chosen {
+            let (user, version, terms) = (account.user, account.version, PasswordTerms::default());
+            // As of the broker, which has seen the proof: whoever is connected as this user signs in again (I-A5).
+            let set = Command::SetCredential { user, phc, version, terms };
+            self.command(Actor::System, set).await.map_err(|refusal| {
+                attempts.sign_in_unanswered(&name);
+                port::refused_by(refusal)
+            })?;
+            account.version += 1;
         }
         // Half of what is needed does not clear the count of wrong codes.
         match account.sealed {
@@ -162,7 +180,20 @@ impl Broker {
         Ok(account)
     }
 
+    /// The hash of the password that whoever proved to have this account chose in place of theirs, if they did.
+    async fn chosen(&self, account: &Account, shows: Shows<'_>) -> Result<Option<String>, Refused> {
+        match shows.new_password {
+            None if account.must_reset => {
+                Err(refused("password_reset_required", "this password is over: show a new one too, as `new_password`"))
+            }
+            None => Ok(None),
+            Some(new) if new == shows.password => Err(refused("malformed", "the new password is the one of before")),
+            Some(new) => self.hash_password(shows.username, new.to_owned()).await.map(Some),
+        }
+    }
+
     async fn account(&self, name: String) -> Result<Option<Account>, Refused> {
+        let wall_ms = clock::wall_ms();
         self.look(move |state| {
             let user = *state.site.codes.users.get(&name)?;
             let credential = state.accounts.credential(user)?;
@@ -172,6 +203,7 @@ impl Broker {
                 phc: credential.phc.clone(),
                 version: credential.version,
                 sealed: state.accounts.second_factor(user).map(|factor| factor.sealed.clone()),
+                must_reset: state.must_reset_password(user, wall_ms),
                 site_name: state.site.raw.site.name.clone(),
             })
         })
@@ -212,7 +244,7 @@ impl Broker {
 
     /// Hashes a password and makes it the user's (W5.7: against the version that is there).
     pub async fn set_password(&self, actor: Actor, username: &str, password: String) -> Result<(), Refused> {
-        self.set_password_from(actor, username, password, None).await
+        self.set_password_from(actor, username, password, PasswordTerms::default(), None).await
     }
 
     /// The same for somebody who is connected: a password of one's own does not close the connection it came over.
@@ -221,6 +253,7 @@ impl Broker {
         actor: Actor,
         username: &str,
         password: String,
+        terms: PasswordTerms,
         from: Option<&Connection>,
     ) -> Result<(), Refused> {
         let (user, version) = self.credential_of(username).await?;
@@ -232,7 +265,7 @@ impl Broker {
         if let Some(proven) = own {
             proven.store(version + 1, Ordering::Release);
         }
-        let set = self.command(actor, Command::SetCredential { user, phc, version }).await;
+        let set = self.command(actor, Command::SetCredential { user, phc, version, terms }).await;
         if let (Some(proven), Err(_)) = (own, &set) {
             proven.store(version, Ordering::Release);
         }
@@ -243,6 +276,11 @@ impl Broker {
     pub async fn hash_password(&self, username: &str, password: String) -> Result<String, Refused> {
         let site = self.look(|state| state.site.raw.site.name.clone()).await?;
         let words = vec![username.to_owned(), site];
-        self.shared.passwords.hash(password, words).await.map_err(|error| refused("malformed", &error.to_string()))
+        self.shared.passwords.hash(password, words).await.map_err(|error| match error {
+            PasswordError::Overloaded => {
+                Refused { retry_after_ms: Some(1_000), ..refused("overloaded", "try again in a moment") }
+            }
+            wrong => refused("malformed", &wrong.to_string()),
+        })
     }
 }

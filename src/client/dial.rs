@@ -36,22 +36,26 @@ const DIAL: Duration = Duration::from_millis(limits::DIAL.0);
 
 /// Signs in with a password. Gives an access token for the hello.
 pub async fn sign_in(target: &Target, username: &str, password: &str) -> Result<String, ClientError> {
-    sign_in_with(target, username, password, None).await
+    sign_in_with(target, SignIn { username, password, ..SignIn::default() }).await
 }
 
-/// The same for somebody with a second factor: a code of the authenticator, or a recovery code.
-pub async fn sign_in_with(
-    target: &Target,
-    username: &str,
-    password: &str,
-    code: Option<&str>,
-) -> Result<String, ClientError> {
+/// Everything that may be shown to sign in.
+#[derive(Clone, Copy, Default, serde::Serialize)]
+pub struct SignIn<'a> {
+    pub username: &'a str,
+    pub password: &'a str,
+    /// Of who has a second factor: a code of the authenticator, or a recovery code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'a str>,
+    /// What the password becomes: of who has to choose another one, or wants to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_password: Option<&'a str>,
+}
+
+/// The same with more than a password.
+pub async fn sign_in_with(target: &Target, shown: SignIn<'_>) -> Result<String, ClientError> {
     let dialer = Dialer::new(target)?;
-    let mut body = serde_json::json!({ "username": username, "password": password });
-    if let Some(code) = code {
-        body["code"] = code.into();
-    }
-    let body = body.to_string();
+    let body = serde_json::json!(shown).to_string();
     let answer = timeout(DIAL, dialer.post(SIGN_IN_PATH, body)).await.map_err(|_| too_slow())??;
     answer["token"]
         .as_str()

@@ -15,7 +15,7 @@ pub mod transfer;
 
 pub use crate::framing::quic::Congestion;
 pub use channel::{ChannelEnd, Chunk, Reader, Writer};
-pub use dial::{open, sign_in, sign_in_with};
+pub use dial::{SignIn, open, sign_in, sign_in_with};
 pub use tls::parse_pin;
 
 use crate::wire::{

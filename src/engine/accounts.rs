@@ -30,6 +30,24 @@ pub struct Accounts {
 pub struct Credential {
     pub phc: String,
     pub version: u32,
+    #[serde(default)]
+    pub terms: PasswordTerms,
+}
+
+/// How long a password that somebody else chose is good for. One that its user chose has no terms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PasswordTerms {
+    /// Another one has to be chosen at the next sign-in.
+    pub must_reset: bool,
+    /// And from then on, in milliseconds since 1970 UTC; none: it does not run out.
+    pub expires_ms: Option<u64>,
+}
+
+impl PasswordTerms {
+    /// Nobody comes in by this password before another one was chosen.
+    pub fn are_over(self, wall_ms: u64) -> bool {
+        self.must_reset || self.expires_ms.is_some_and(|expires| wall_ms >= expires)
+    }
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -55,8 +73,8 @@ impl Accounts {
 
     pub(super) fn apply(&mut self, at: Time, event: &Event) {
         match event {
-            Event::CredentialSet { user, phc, version } => {
-                self.credentials.insert(*user, Credential { phc: phc.clone(), version: *version });
+            Event::CredentialSet { user, phc, version, terms } => {
+                self.credentials.insert(*user, Credential { phc: phc.clone(), version: *version, terms: *terms });
             }
             Event::ServiceKeyMade { service, name, token } => {
                 let entry = Service { name: name.clone(), made: at, token: *token };
@@ -85,6 +103,7 @@ impl Engine {
     /// Sets a user's password hash in place of that of `version`, 0 for none yet; a stale one changes nothing (W5.7).
     /// An administrator may for everybody, a rep for itself, a service account for nobody (I-A9). Who was connected or
     /// could come back with a token has to sign in again, the requester excepted (I-A5).
+    #[expect(clippy::too_many_arguments, reason = "the fields of one command")]
     pub(super) fn set_credential(
         &mut self,
         now: Time,
@@ -92,6 +111,7 @@ impl Engine {
         user: UserId,
         phc: &str,
         version: u32,
+        terms: PasswordTerms,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
         let own = actor == Actor::Party(Party::Rep(user));
@@ -107,7 +127,7 @@ impl Engine {
                 format!("the password was changed meanwhile: version {version} was expected, {current} is set");
             return Err(Refusal::new(Reason::Stale, "W5.7", message));
         }
-        self.emit(now, Event::CredentialSet { user, phc: phc.to_owned(), version: current + 1 }, out);
+        self.emit(now, Event::CredentialSet { user, phc: phc.to_owned(), version: current + 1, terms }, out);
         if !own {
             self.revoke_tokens(now, Party::Rep(user), out);
         }
@@ -142,7 +162,8 @@ impl Engine {
             self.emit(now, Event::SiteApplied { site: Box::new(raw) }, out);
         }
         let version = self.credential_version(user) + 1;
-        self.emit(now, Event::CredentialSet { user, phc: phc.to_owned(), version }, out);
+        let terms = PasswordTerms::default();
+        self.emit(now, Event::CredentialSet { user, phc: phc.to_owned(), version, terms }, out);
         if let Some(enrolled) = second_factor {
             self.emit(now, enrolled.set(), out);
         }
@@ -211,6 +232,11 @@ impl Engine {
 }
 
 impl State {
+    /// This user has to choose another password before coming in.
+    pub fn must_reset_password(&self, user: UserId, wall_ms: u64) -> bool {
+        self.accounts.credential(user).is_some_and(|credential| credential.terms.are_over(wall_ms))
+    }
+
     /// Who the first administrator of this name will be.
     pub fn admin_to_be(&self, username: &str) -> Result<UserId, Refusal> {
         self.with_admin(username).map(|(_, user)| user)

@@ -1,6 +1,6 @@
 //! What may be asked of a site's state machine. Everything is resolved here: ids, not names; hashes, not secrets.
 
-use super::{Enrolled, Proof};
+use super::{Enrolled, PasswordTerms, Proof};
 use crate::{
     ids::*,
     limits,
@@ -161,6 +161,8 @@ pub enum Command {
         user: UserId,
         phc: String,
         version: u32,
+        #[serde(default)]
+        terms: PasswordTerms,
     },
     /// The first administrator (I-A8): refused once there is one.
     CreateFirstAdmin {

@@ -27,6 +27,13 @@ impl Engine {
         if self.credential_version(user_id) != version {
             return refuse(Reason::Stale, "W5.7", "the credential has changed since it was checked");
         }
+        if self.state.must_reset_password(user_id, wall_ms) {
+            return refuse(
+                Reason::PasswordResetRequired,
+                "",
+                "this password is over: sign in with a new one beside it",
+            );
+        }
         self.may_log_in(user_id, client, wall_ms)?;
         let is_back = self.state.consoles.contains_key(&user_id);
         if !is_back {

@@ -42,6 +42,7 @@ mod settings;
 mod sharing;
 mod taking;
 
+pub use accounts::PasswordTerms;
 pub use command::{Actor, Command, Entry, Queue, Request, Turn};
 pub use event::{Event, Outcome, Stamped};
 pub use refusal::{Reason, Refusal};
@@ -189,7 +190,9 @@ impl Engine {
                 Ok(Outcome::Done)
             }
 
-            Command::SetCredential { user, phc, version } => self.set_credential(now, actor, *user, phc, *version, out),
+            Command::SetCredential { user, phc, version, terms } => {
+                self.set_credential(now, actor, *user, phc, *version, *terms, out)
+            }
             Command::CreateFirstAdmin { username, phc, second_factor } => {
                 self.create_first_admin(now, actor, username, phc, second_factor.as_ref(), out)
             }

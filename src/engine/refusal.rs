@@ -24,6 +24,7 @@ reasons! {
     NoSeat "no_seat",
     OutsideSchedule "outside_schedule",
     SecondFactorRequired "second_factor_required",
+    PasswordResetRequired "password_reset_required",
     ClientTooOld "client_too_old",
     Reauthenticate "reauthenticate",
     AccountDisabled "account_disabled",

@@ -25,7 +25,7 @@ pub use output::Output;
 
 use crate::{
     client::{
-        ActError, ChannelEnd, Client, ClientError, Target, file::FileError, sign_in, sign_in_with,
+        ActError, ChannelEnd, Client, ClientError, SignIn, Target, file::FileError, sign_in, sign_in_with,
         transfer::TransferError,
     },
     wire::{
@@ -137,19 +137,44 @@ async fn no_token() -> Result<String, ClientError> {
     Ok(String::new())
 }
 
-/// Signs in, and asks for the code of who has a second factor, unless it stands in `EQUIPOISE_CODE`.
+/// Signs in, and asks for the code of who has a second factor and for a new password where the old one is over, unless they
+/// stand in `EQUIPOISE_CODE` and `EQUIPOISE_NEW_PASSWORD`.
 pub async fn sign_in_on_terminal(target: &Target, login: &str, password: &str) -> Result<String, ClientError> {
-    let code = std::env::var("EQUIPOISE_CODE").ok();
-    match sign_in_with(target, login, password, code.as_deref()).await {
-        Err(ClientError::Refused(refused)) if refused.code == "second_factor_required" => {
-            let prompt = format!("Code of {login}: ");
-            let asked = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
-            let asked = asked.map_err(io::Error::other).flatten();
-            let code = asked.map_err(|_| ClientError::Refused(refused))?;
-            sign_in_with(target, login, password, Some(&code)).await
-        }
-        other => other,
+    let (mut code, mut new) = (std::env::var("EQUIPOISE_CODE").ok(), None);
+    loop {
+        let shown = SignIn { username: login, password, code: code.as_deref(), new_password: new.as_deref() };
+        let refused = match sign_in_with(target, shown).await {
+            Err(ClientError::Refused(refused)) => refused,
+            other => return other,
+        };
+        let asked = match refused.code.as_str() {
+            "second_factor_required" if code.is_none() => {
+                hidden(format!("Code of {login}: ")).await.map(|asked| code = Some(asked))
+            }
+            "password_reset_required" if new.is_none() => new_password_of(login).await.map(|chosen| new = Some(chosen)),
+            _ => return Err(ClientError::Refused(refused)),
+        };
+        asked.map_err(|_| ClientError::Refused(refused))?;
     }
+}
+
+/// From `EQUIPOISE_NEW_PASSWORD`, or asked for twice.
+async fn new_password_of(login: &str) -> io::Result<String> {
+    if let Ok(password) = std::env::var("EQUIPOISE_NEW_PASSWORD") {
+        return Ok(password);
+    }
+    loop {
+        let chosen = hidden(format!("This password is over. A new one for {login}: ")).await?;
+        if hidden("The same again: ".to_owned()).await? == chosen {
+            return Ok(chosen);
+        }
+    }
+}
+
+/// A line that is typed without being shown.
+async fn hidden(prompt: String) -> io::Result<String> {
+    let asked = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
+    asked.map_err(io::Error::other).flatten()
 }
 
 /// The password of who signs in: from `EQUIPOISE_PASSWORD`, or asked for.
@@ -157,9 +182,7 @@ pub async fn password_of(login: &str) -> io::Result<String> {
     if let Ok(password) = std::env::var("EQUIPOISE_PASSWORD") {
         return Ok(password);
     }
-    let prompt = format!("Password of {login}: ");
-    let asked = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt)).await;
-    asked.map_err(io::Error::other).flatten()
+    hidden(format!("Password of {login}: ")).await
 }
 
 /// Runs the console until it is left, the script is done, or the broker says no.

@@ -31,7 +31,7 @@ pub(super) fn too_slow() -> Response {
 /// A refusal of the broker.
 pub(super) fn refused(refused: &Refused) -> Response {
     let status = match refused.code.as_str() {
-        "unauthenticated" | "second_factor_required" => StatusCode::UNAUTHORIZED,
+        "unauthenticated" | "second_factor_required" | "password_reset_required" => StatusCode::UNAUTHORIZED,
         "rate_limited" => StatusCode::TOO_MANY_REQUESTS,
         "overloaded" | "draining" | "storage" => StatusCode::SERVICE_UNAVAILABLE,
         "not_permitted" => StatusCode::FORBIDDEN,

@@ -38,15 +38,18 @@ struct Credentials {
     password: String,
     #[serde(default)]
     code: Option<String>,
+    #[serde(default)]
+    new_password: Option<String>,
 }
 
 impl Credentials {
     fn shows(&self) -> Shows<'_> {
-        Shows { username: &self.username, password: &self.password, code: self.code.as_deref() }
+        let (code, new_password) = (self.code.as_deref(), self.new_password.as_deref());
+        Shows { username: &self.username, password: &self.password, code, new_password }
     }
 }
 
-/// Somebody who shows a name, a password and perhaps a code, and from where.
+/// Somebody who shows a name, a password and perhaps more, and from where.
 struct Caller {
     credentials: Credentials,
     origin: Origin,
@@ -143,6 +146,7 @@ fn bad_body(rejection: &JsonRejection) -> Response {
     problem::response(
         rejection.status(),
         "malformed",
-        "the body is `{\"username\", \"password\"}` in JSON, with `code` where there is a second factor, at most 8 KiB",
+        "the body is `{\"username\", \"password\"}` in JSON, with `code` where there is a second factor and `new_password` \
+         where another is chosen, at most 8 KiB",
     )
 }

@@ -58,7 +58,8 @@ fn from_client() -> Vec<FromClient> {
             ]),
         }),
         Do::TakeBack { session: 9, tool: None },
-        Do::SetPassword { username: "ana".into(), password: "x".into() },
+        Do::SetPassword { username: "ana".into(), password: "x".into(), must_reset: false, expires_at_ms: None },
+        Do::SetPassword { username: "ana".into(), password: "x".into(), must_reset: true, expires_at_ms: Some(7) },
         Do::ResetSecondFactor { username: "ana".into() },
         Do::Site {},
         Do::SitePart { at: 7 },
@@ -377,7 +378,8 @@ fn b_41_no_message_shows_its_secrets() {
     let secret = "canary-7f3a";
     let credentials = [Credential::Ticket, Credential::Token, Credential::Key, Credential::Resume];
     let mut shown: Vec<String> = credentials.map(|credential| format!("{:?}", credential(secret.into()))).into();
-    let set = Do::SetPassword { username: "ana".into(), password: secret.into() };
+    let (username, password) = ("ana".into(), secret.into());
+    let set = Do::SetPassword { username, password, must_reset: false, expires_at_ms: None };
     shown.push(format!("{:?}", FromClient::Request { id: 1, act: set.into() }));
     for done in [Done::Asked { session: 1, join: secret.into() }, Done::Key { key: secret.into(), expires_at_ms: 1 }] {
         shown.push(format!("{:?}", FromBroker::Reply { re: 1, answer: Ok(done.into()) }));

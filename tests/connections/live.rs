@@ -38,7 +38,16 @@ async fn i_a5_a_changed_password_closes_every_other_connection_of_an_administrat
     let (mut here, _) = root(&ground).await;
     let mut elsewhere = administrator(&ground).await;
     let token = ground.place.broker.token_for("root").await.unwrap();
-    here.request(1, Do::SetPassword { username: "root".into(), password: "another long word of mine".into() }).await;
+    here.request(
+        1,
+        Do::SetPassword {
+            username: "root".into(),
+            password: "another long word of mine".into(),
+            must_reset: false,
+            expires_at_ms: None,
+        },
+    )
+    .await;
     assert!(here.reply(1).await.is_ok());
     assert_eq!(elsewhere.ends().await, 4501);
     here.is_alive().await;

@@ -20,6 +20,7 @@ mod http;
 mod live;
 mod mail;
 mod messages;
+mod passwords;
 mod place;
 mod quic;
 mod reach;

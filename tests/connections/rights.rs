@@ -80,7 +80,12 @@ async fn h_86_people_do_nothing_of_an_administrator_s() {
     let ground = Ground::open(folder.path()).await;
     for person in [&ground.ana, &ground.customer] {
         for act in [
-            Do::SetPassword { username: "ana".into(), password: "a password of my own".into() },
+            Do::SetPassword {
+                username: "ana".into(),
+                password: "a password of my own".into(),
+                must_reset: false,
+                expires_at_ms: None,
+            },
             Do::MakeServiceKey { name: "mine".into() },
             Do::Site {},
         ] {

@@ -5,7 +5,7 @@ use crate::{
     place::{PASSWORD, hello},
 };
 use equipoise::{
-    client::{self, ClientError},
+    client::{self, ClientError, SignIn},
     engine::Actor,
     framing::{SECOND_FACTOR_PATH, SIGN_IN_PATH},
     wire::{Credential, Do, control::Role},
@@ -21,7 +21,7 @@ async fn ground(folder: &std::path::Path) -> Ground {
     ground
 }
 
-async fn post(ground: &Ground, path: &str, body: Value) -> (u16, Value) {
+pub async fn post(ground: &Ground, path: &str, body: Value) -> (u16, Value) {
     let body = body.to_string();
     let text = format!(
         "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -46,7 +46,7 @@ fn authenticator(secret: &Value) -> Totp {
 }
 
 /// Ben's authenticator, the code that confirmed it, and his recovery codes.
-async fn enrolled(ground: &Ground) -> (Totp, String, Vec<String>) {
+pub async fn enrolled(ground: &Ground) -> (Totp, String, Vec<String>) {
     let (status, begun) = post(ground, SECOND_FACTOR_PATH, json!({ "username": "ben", "password": PASSWORD })).await;
     assert_eq!(status, 200, "{begun}");
     assert!(begun["uri"].as_str().unwrap().starts_with("otpauth://totp/Test:ben?secret="), "{begun}");
@@ -157,7 +157,8 @@ async fn a_lost_telephone_is_forgotten_by_an_administrator_or_with_a_recovery_co
     let place = crate::place::Place::open_at(folder.path(), address).await;
     let target = place.target(client::Transport::Ws);
     assert!(client::sign_in(&target, "ben", PASSWORD).await.is_err(), "it is asked for after a restart");
-    client::sign_in_with(&target, "ben", PASSWORD, Some(&recovery[0])).await.unwrap();
+    let shown = SignIn { username: "ben", password: PASSWORD, code: Some(&recovery[0]), new_password: None };
+    client::sign_in_with(&target, shown).await.unwrap();
     place.broker.reset_second_factor(Actor::System, "ben").await.unwrap();
     client::sign_in(&target, "ben", PASSWORD).await.unwrap();
     in_time(place.close()).await;

@@ -2,13 +2,17 @@
 
 use crate::world::*;
 use equipoise::{
-    engine::{Actor, Command, Enrolled, Outcome, Proof, Reason},
+    engine::{Actor, Command, Enrolled, Outcome, PasswordTerms, Proof, Reason},
     ids::*,
     limits,
 };
 
 fn set(user: UserId, version: u32) -> Command {
-    Command::SetCredential { user, phc: format!("$argon2id$v{version}"), version }
+    set_with(user, version, PasswordTerms::default())
+}
+
+fn set_with(user: UserId, version: u32, terms: PasswordTerms) -> Command {
+    Command::SetCredential { user, phc: format!("$argon2id$v{version}"), version, terms }
 }
 
 #[test]
@@ -48,6 +52,42 @@ fn i_a5_a_changed_password_cuts_off_who_is_connected() {
     world.words();
     world.rep("ana", set(ana, 1)).unwrap();
     assert_eq!(world.words(), "", "who changes its own stays");
+}
+
+#[test]
+fn w5_7_nobody_logs_in_by_a_password_that_is_over_and_the_next_one_has_no_terms() {
+    let mut world = World::new();
+    let ana = world.user("ana");
+    let login = |world: &mut World, version: u32| {
+        let (resume, client) = (world.secret(), Default::default());
+        world.system(Command::Login { user: ana, version, resume, client })
+    };
+    world.system(set_with(ana, 0, PasswordTerms { must_reset: true, expires_ms: None })).unwrap();
+    assert_eq!(reason(&login(&mut world, 1)), Reason::PasswordResetRequired);
+    let enrolled = Enrolled { user: ana, sealed: String::new(), step: 0, recovery: Vec::new() };
+    world.system(Command::SetSecondFactor(enrolled)).unwrap();
+    assert_eq!(reason(&login(&mut world, 1)), Reason::Stale);
+    assert_eq!(reason(&login(&mut world, 2)), Reason::PasswordResetRequired, "the password is the same");
+    world.system(set(ana, 2)).unwrap();
+    login(&mut world, 3).unwrap();
+}
+
+#[test]
+fn w5_7_a_password_is_over_at_its_date_and_who_is_logged_in_by_then_stays() {
+    let mut world = World::new();
+    let ana = world.user("ana");
+    let date = 1_790_000_000_000;
+    world.system(Command::CivilTime { ms: date - 10_000 }).unwrap();
+    world.system(set_with(ana, 0, PasswordTerms { must_reset: false, expires_ms: Some(date) })).unwrap();
+    let token = world.log_in("ana");
+    world.wait(9);
+    world.log_in("ana");
+    world.wait(1);
+    let (presented, resume) = (world.secret(), world.secret());
+    assert_eq!(reason(&world.system(Command::Reattach { presented, resume })), Reason::TokenGone);
+    let again = Command::Login { user: ana, version: 1, resume: token, client: Default::default() };
+    assert_eq!(reason(&world.system(again)), Reason::PasswordResetRequired);
+    assert!(world.engine.state().console(ana).is_some());
 }
 
 #[test]

@@ -1,6 +1,14 @@
-//! The first administrator's second factor, as a person at a terminal and a script meet it.
+//! The first administrator's second factor, and a password that has to be replaced, as a person at a terminal and a script
+//! meet them.
 
 use crate::process::{Broker, Talk, equipoise, equipoise_with};
+use equipoise::{
+    client::{Client, Congestion, Target, Transport, parse_pin, sign_in},
+    wire::{
+        Credential, Do, Hello,
+        control::{ClientInfo, Role},
+    },
+};
 use std::time::{SystemTime, UNIX_EPOCH};
 use totp_rs::{Builder, Secret};
 
@@ -76,5 +84,43 @@ fn i_a8_an_empty_password_has_one_made_and_shown_once() {
     let pin = broker.field("clients pin this certificate", "pin");
     let exported = equipoise(&["site", "export", "--server", &url, "--pin", &pin, "--login", "root"], password);
     assert_eq!(exported.code, 0, "{exported:?}");
+    assert_eq!(broker.end("TERM"), 0);
+}
+
+/// An administrator gives itself the password it has, to be replaced at the next sign-in.
+async fn must_reset(url: &str, pin: &str) {
+    let (pin, congestion) = (parse_pin(pin), Congestion::default());
+    let target = Target { url: url.parse().expect("an address"), transport: Transport::Ws, pin, congestion };
+    let credential = Credential::Token(sign_in(&target, "root", PASSWORD).await.expect("it is right"));
+    let (client, features) = (ClientInfo::default(), Vec::new());
+    let said = Hello { role: Role::Admin, site: None, credential, client, features, seen: None };
+    let (root, _) = Client::connect(target, said).await.expect("an administrator");
+    let (username, password) = ("root".to_owned(), PASSWORD.into());
+    root.act(Do::SetPassword { username, password, must_reset: true, expires_at_ms: None }).await.expect("may");
+    root.close().await;
+}
+
+#[test]
+fn a_password_that_is_over_is_replaced_where_the_terminal_signs_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut broker = Broker::start(&data, &["--site", "config/site.toml"]);
+    broker.said_plainly("There is no administrator yet");
+    let setup = ["setup", "--data", data.to_str().unwrap(), "--username", "root", "--no-second-factor"];
+    assert_eq!(equipoise(&setup, PASSWORD).code, 0);
+    let url = format!("https://{}", broker.field("serving", "http"));
+    let pin = broker.field("clients pin this certificate", "pin");
+    tokio::runtime::Runtime::new().unwrap().block_on(must_reset(&url, &pin));
+
+    let export = ["site", "export", "--server", &url, "--pin", &pin, "--login", "root"];
+    let with =
+        |new: &str| equipoise_with(&export, &[("EQUIPOISE_PASSWORD", PASSWORD), ("EQUIPOISE_NEW_PASSWORD", new)]);
+    let weak = with("short");
+    assert!(weak.code == 1 && weak.err.contains("at least 12 bytes"), "{weak:?}");
+    let new = "eleven cold harbours under a brass moon";
+    let exported = with(new);
+    assert!(exported.code == 0 && exported.out.contains("root"), "{exported:?}");
+    assert_eq!(with(new).code, 1, "the old one is nobody's");
+    assert_eq!(equipoise(&export, new).code, 0);
     assert_eq!(broker.end("TERM"), 0);
 }

@@ -128,7 +128,12 @@ impl Place {
     async fn passwords(&self, reps: &[&str]) {
         let root = self.client(Transport::Ws, Role::Admin, "root").await;
         for rep in reps {
-            let set = Do::SetPassword { username: (*rep).into(), password: PASSWORD.into() };
+            let set = Do::SetPassword {
+                username: (*rep).into(),
+                password: PASSWORD.into(),
+                must_reset: false,
+                expires_at_ms: None,
+            };
             root.act(set).await.unwrap();
         }
         root.close().await;

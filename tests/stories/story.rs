@@ -2,7 +2,7 @@
 
 use equipoise::{
     engine::{
-        Actor, Command, Engine, Enrolled, Entry, Event, Queue, Request, Stamped, State, address,
+        Actor, Command, Engine, Enrolled, Entry, Event, PasswordTerms, Queue, Request, Stamped, State, address,
         command::{Ask, Customer, InvitationAnswer},
         explain::Explanation,
     },
@@ -145,7 +145,12 @@ impl Story {
             ["client", rep, version] => self.log_in(act, rep, version),
             ["enrol", rep] => {
                 let user = self.user(rep);
-                let set = Command::SetCredential { user, phc: "$argon2id$".into(), version: 0 };
+                let set = Command::SetCredential {
+                    user,
+                    phc: "$argon2id$".into(),
+                    version: 0,
+                    terms: PasswordTerms::default(),
+                };
                 self.request(act, Actor::System, set);
                 let factor = Enrolled { user, sealed: String::new(), step: 0, recovery: Vec::new() };
                 self.request(act, Actor::System, Command::SetSecondFactor(factor));

@@ -23,10 +23,13 @@ impl Owner {
             Way::User { user, version } if enter.hello.role == Role::Admin => {
                 let administrator = state.accounts.credential(*user).is_some_and(|found| found.version == *version)
                     && resolve::is_administrator(state, *user);
-                return if administrator {
-                    Ok((Actor::Admin(*user), AttachEpoch(0)))
-                } else {
+                return if !administrator {
                     Err(denied(CloseCode::Forbidden, "not_permitted", "this account is no administrator"))
+                } else if state.must_reset_password(*user, state.wall_ms(now)) {
+                    let message = "this password is over: sign in with a new one beside it";
+                    Err(denied(CloseCode::Forbidden, "password_reset_required", message))
+                } else {
+                    Ok((Actor::Admin(*user), AttachEpoch(0)))
                 };
             }
             Way::User { user, version } => Command::Login { user: *user, version: *version, resume, client },

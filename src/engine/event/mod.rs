@@ -7,6 +7,7 @@ pub use super::command::Actor;
 pub use why::{AcceptedHow, AnsweredHow, Cause, ChannelSpec, EndReason, LogoutReason, MoveRule, Outcome, OwnerRule};
 
 use super::{
+    accounts::PasswordTerms,
     command::{Ask, Entry, Queue},
     second_factor::Proof,
 };
@@ -60,6 +61,8 @@ pub enum Event {
         user: UserId,
         phc: String,
         version: u32,
+        #[serde(default)]
+        terms: PasswordTerms,
     },
     /// Enrolled, in place of an earlier one; the code that confirmed it was of this step.
     SecondFactorSet {

@@ -172,6 +172,12 @@ pub enum Do {
     SetPassword {
         username: String,
         password: Hidden,
+        /// Its user has to choose another one at the next sign-in.
+        #[serde(default, skip_serializing_if = "is_false")]
+        must_reset: bool,
+        /// And from then on, in milliseconds since 1970 UTC; left out: it does not run out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at_ms: Option<u64>,
     },
     /// For somebody who lost their authenticator and their recovery codes.
     ResetSecondFactor {
