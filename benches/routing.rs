@@ -139,6 +139,7 @@ impl World {
             customer: Customer::default(),
             join: None,
             helps: None,
+            button: None,
         };
         self.act(Actor::System, Command::Ask(ask));
     }

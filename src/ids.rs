@@ -40,6 +40,8 @@ id! {
     PromptId(u32),
     /// A notice to customers, unique in the site.
     NoticeId(u32),
+    /// A support button, unique in the site.
+    ButtonId(u32),
     /// Counts up whenever a participant attaches anew; fences frames of an older connection (W3.1).
     AttachEpoch(u32),
     /// Counts up whenever the permissions of a session change (I-P4).
@@ -66,6 +68,18 @@ impl SecretHash {
     pub fn of(secret: &[u8]) -> Self {
         use sha2::Digest;
         Self(sha2::Sha256::digest(secret).into())
+    }
+
+    /// From its 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut hash = [0; 32];
+        for (at, byte) in hash.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+        }
+        Some(Self(hash))
     }
 }
 

@@ -206,6 +206,17 @@ pub const JOIN_LINK: Span = Span::minutes(24 * 60);
 pub const JOIN_CODES_LIVE: usize = 200;
 /// Join links alive in a site: 128 bits cannot be guessed, so this bounds memory alone.
 pub const JOIN_LINKS_LIVE: usize = 10_000;
+/// Support buttons of one rep's own queue: each is on the desk of a customer whom the rep knows by name.
+pub const BUTTONS_PER_REP: usize = 100;
+/// Of a team's queue: one on each desk of a company.
+pub const BUTTONS_PER_TEAM: usize = 1_000;
+/// Of a site: they never run out, so this bounds memory, 200 bytes each, and what making one looks through.
+pub const BUTTONS_MAX: usize = 20_000;
+/// Sessions that wait at once for all who came by one button: as many as there may be live codes, for whoever has it may use
+/// it again and again.
+pub const BUTTON_WAITING: usize = JOIN_CODES_LIVE;
+/// Buttons in one answer: with codes and names of 64 bytes two thirds of a message.
+pub const BUTTONS_LISTED: usize = 150;
 /// Used and expired codes remembered, so that none is given out again soon (I-K2): five hours at the cap of 200 in 15 min.
 pub const JOIN_CODES_REMEMBERED: usize = 4_096;
 /// Used resume tokens remembered for one party, so that a replay is known for what it is (H-56).

@@ -1,6 +1,7 @@
 //! The customer's endpoint. It never trusts that the broker checked: it asks its own person, opens its own files and
 //! stops its own tools (W6, P4, P5).
 
+mod button;
 mod clipboard;
 mod demo;
 #[cfg(feature = "desktop")]
@@ -50,6 +51,8 @@ pub struct Options {
     pub restart: Option<String>,
     /// A program that shows a page; without it a page is only named.
     pub browser: Option<String>,
+    /// Where a support button is kept that a rep hands over (P3.17); without it none is taken.
+    pub button: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -73,20 +73,9 @@ impl StateFile {
     /// Replaces the token. What was there before stands until the new one is whole on disk.
     pub fn keep(&self, resume: &str) -> Result<(), StateError> {
         let kept = Kept { server: self.server.to_string(), resume: resume.to_owned(), requests: self.requests };
-        let mut beside = self.path.clone().into_os_string();
-        beside.push(".new");
-        let written = || {
-            // Left by a run that was cut off; its mode may be anything.
-            match std::fs::remove_file(&beside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-            file.write_all(serde_json::to_string(&kept)?.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&beside, &self.path)
-        };
-        written().map_err(|error| StateError::Io(self.path.clone(), error))
+        let written = serde_json::to_string(&kept).map_err(io::Error::from);
+        let written = written.and_then(|text| replace(&self.path, text.as_bytes()));
+        written.map_err(|error| StateError::Io(self.path.clone(), error))
     }
 
     /// The session is over: nothing leads back into it.
@@ -97,6 +86,21 @@ impl StateFile {
             tracing::warn!(%error, file = %self.path.display(), "the state file could not be removed");
         }
     }
+}
+
+/// Writes a file that only its owner reads, in place of the one that is there, which stands until the new one is whole.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(".new");
+    // Left by a run that was cut off; its mode may be anything.
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub enum Look {
     /// Whom a portal shows (R2.1).
     RepList(PortalId),
     Notices,
+    /// The buttons that this one may manage, after one.
+    Buttons(Actor, ButtonId),
     Site(u64),
 }
 
@@ -61,6 +63,23 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
             };
             let lives = lives_s.map_or(longest, |lives_s| Span::seconds(lives_s).min(longest));
             Command::MakeKey { entry, key: hash, code, expires: now + lives }
+        }
+        Do::MakeButton { queue, portal } => {
+            let queue = match queue {
+                Some(queue) => address::queue(&site.codes, &queue)?,
+                None => Queue::Personal(rep(actor)?),
+            };
+            Command::MakeButton { queue, portal: portal_of(site, portal)?, token: hash }
+        }
+        Do::Buttons { after } => {
+            if !matches!(actor, Actor::Party(Party::Rep(_)) | Actor::Admin(_)) {
+                return Err(Refusal::new(Reason::NotPermitted, "P1.1", "buttons are for reps and administrators"));
+            }
+            return Ok(Resolved::Look(Look::Buttons(actor, ButtonId(after))));
+        }
+        Do::RevokeButton { button } => Command::RevokeButton { button: ButtonId(button) },
+        Do::SetButtonPortal { button, portal } => {
+            Command::SetButtonPortal { button: ButtonId(button), portal: portal_of(site, portal)? }
         }
         Do::Accept { session: s } => Command::Accept { session: session(s) },
         Do::Reject { session: s } => Command::Reject { session: session(s) },
@@ -136,8 +155,7 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
             if !matches!(actor, Actor::Service(_) | Actor::System) {
                 return Err(Refusal::new(Reason::NotPermitted, "R2.1", "only a service account reads a portal's list"));
             }
-            let known = site.codes.portals.get(&code.to_lowercase()).copied();
-            let portal = known.ok_or_else(|| malformed("portal", format!("no portal has the code “{code}”")))?;
+            let portal = address::portal(&site.codes, &code)?;
             if !site.portals.get(&portal).is_some_and(|portal| portal.rep_list) {
                 return Err(Refusal::new(Reason::NotPermitted, "R2.1", "this portal shows no list of reps"));
             }
@@ -209,6 +227,10 @@ fn names(act: &Do) -> Option<u64> {
         | Do::RepList { .. }
         | Do::ExplainAsk(_)
         | Do::MakeKey { .. }
+        | Do::MakeButton { .. }
+        | Do::Buttons { .. }
+        | Do::RevokeButton { .. }
+        | Do::SetButtonPortal { .. }
         | Do::PublishNotice { .. }
         | Do::WithdrawNotice { .. }
         | Do::GetNext {}
@@ -335,6 +357,10 @@ fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, 
         join: Some(join),
         ..command::Ask::of(address::entry(&site.codes, &ask.queue)?)
     })
+}
+
+fn portal_of(site: &Site, code: Option<String>) -> Result<Option<PortalId>, Refusal> {
+    code.map(|code| address::portal(&site.codes, &code)).transpose()
 }
 
 fn policy(site: &Site, code: &str) -> Result<PolicyId, Refusal> {

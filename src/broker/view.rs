@@ -6,6 +6,7 @@ pub use crate::engine::event::name_of;
 use crate::{
     engine::{
         Actor, Queue, Session, State,
+        buttons::Button,
         event::ChannelSpec,
         notices::CustomerNotice,
         session::{Role, Stage},
@@ -18,8 +19,8 @@ use crate::{
     wire::{
         EncodedRights, Kind,
         control::{
-            ChannelView, Done, Ev, ListedRep, NoticeView, ParticipantView, RepView, SessionView, TeamView, ToolView,
-            Value,
+            ButtonView, ChannelView, Done, Ev, ListedRep, NoticeView, ParticipantView, RepView, SessionView, TeamView,
+            ToolView, Value,
         },
     },
 };
@@ -139,6 +140,22 @@ pub fn notices(state: &State) -> Done {
         until_ms: notice.until.map(|until| until.0),
     };
     Done::Notices { notices: state.notices.live().map(one).collect() }
+}
+
+/// The buttons that this one may manage, as many as fit a message.
+pub fn buttons(state: &State, actor: Actor, after: ButtonId) -> Done {
+    let theirs = state.buttons.live().filter(|(id, button)| *id > after && state.may_manage_button(actor, button));
+    let one = |(id, button): (ButtonId, &Button)| ButtonView {
+        button: id.0,
+        queue: address(&state.site, button.queue),
+        portal: button.portal.and_then(|portal| state.site.portals.get(&portal)).map(|portal| portal.code.clone()),
+        by: username(&state.site, button.by),
+        made_at_ms: button.made.0,
+    };
+    let mut buttons: Vec<ButtonView> = theirs.take(limits::BUTTONS_LISTED + 1).map(one).collect();
+    let more = buttons.len() > limits::BUTTONS_LISTED;
+    buttons.truncate(limits::BUTTONS_LISTED);
+    Done::Buttons { buttons, more }
 }
 
 /// R2.1: whom this portal shows, as many as fit a message.

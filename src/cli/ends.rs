@@ -102,6 +102,9 @@ pub(super) struct AgentArgs {
     /// Show pages that a rep pushes with this program; without it they are only named
     #[arg(long, value_name = "PROGRAM")]
     browser: Option<String>,
+    /// Keep a support button that a rep hands over in this file; `--key "$(cat FILE)"` then asks for help by it
+    #[arg(long, value_name = "FILE")]
+    button: Option<PathBuf>,
     /// What to show as this machine's screen
     #[arg(long, value_enum, default_value_t = ScreenKind::Auto)]
     screen: ScreenKind,
@@ -167,6 +170,7 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
         state: args.state,
         restart: args.allow_reboot,
         browser: args.browser,
+        button: args.button,
     };
     let runtime = runtime(0)?;
     let left = runtime.block_on(agent::run(options));

@@ -1,7 +1,10 @@
 //! Addresses of queues as people and integrators write them (R2.5).
 
 use super::{Entry, Queue, Reason, Refusal, refusal::refuse};
-use crate::{ids::UserId, site::Codes};
+use crate::{
+    ids::{PortalId, UserId},
+    site::Codes,
+};
 
 /// `team:<code>`, `rep:<username>`, `issue:<code>` or `general`: exactly one thing, or an error that names it.
 pub fn entry(codes: &Codes, address: &str) -> Result<Entry, Refusal> {
@@ -27,6 +30,11 @@ pub fn queue(codes: &Codes, address: &str) -> Result<Queue, Refusal> {
         Some(team) => Ok(Queue::Team(*team)),
         None => refuse(Reason::UnknownTeam, "R2.5", &format!("no team has the code “{code}”")),
     }
+}
+
+pub fn portal(codes: &Codes, code: &str) -> Result<PortalId, Refusal> {
+    let known = codes.portals.get(&code.to_lowercase()).copied();
+    known.ok_or_else(|| Refusal::new(Reason::Malformed, "R2.4", format!("portal: no portal has the code “{code}”")))
 }
 
 pub fn rep(codes: &Codes, username: &str) -> Result<UserId, Refusal> {

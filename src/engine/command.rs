@@ -97,6 +97,9 @@ pub struct Ask {
     /// The session it asks help for (R7.4); none: it is a customer's own.
     #[serde(default)]
     pub helps: Option<SessionId>,
+    /// The support button its customer came by.
+    #[serde(default)]
+    pub button: Option<ButtonId>,
 }
 
 impl Ask {
@@ -114,6 +117,7 @@ impl Ask {
             customer: Customer::default(),
             join: None,
             helps: None,
+            button: None,
         }
     }
 }
@@ -244,7 +248,20 @@ pub enum Command {
         code: bool,
         expires: Time,
     },
-    /// A customer came with a key or a session's join token; the broker bound the portal by host (R2.4).
+    /// A way into this queue that does not wear out.
+    MakeButton {
+        queue: Queue,
+        portal: Option<PortalId>,
+        token: SecretHash,
+    },
+    RevokeButton {
+        button: ButtonId,
+    },
+    SetButtonPortal {
+        button: ButtonId,
+        portal: Option<PortalId>,
+    },
+    /// A customer came with a key, a button or a session's join token; the broker bound the portal by host (R2.4).
     Redeem {
         key: SecretHash,
         portal: Option<PortalId>,

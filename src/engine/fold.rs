@@ -18,6 +18,7 @@ impl State {
             Event::UserDisabled { .. } | Event::TeamDeleted { .. } | Event::SiteApplied { .. } => {
                 self.fold_site(event);
                 self.fold_paces_of_site();
+                self.fold_buttons_of_site();
                 self.fold_schedules(at);
             }
 

@@ -332,7 +332,11 @@ impl State {
 
 /// R3.12: may this team serve the session's portal?
 pub(super) fn portal_bars(site: &Site, session: &Session, team: TeamId) -> bool {
-    let portal = session.ask.portal.and_then(|portal| site.portals.get(&portal));
+    is_barred(site, session.ask.portal, team)
+}
+
+pub(super) fn is_barred(site: &Site, portal: Option<PortalId>, team: TeamId) -> bool {
+    let portal = portal.and_then(|portal| site.portals.get(&portal));
     portal.is_some_and(|portal| !portal.teams.is_empty() && !portal.teams.contains(&team))
 }
 

@@ -148,7 +148,7 @@ impl Engine {
         if expires <= now {
             return Err(Refusal::new(Reason::Malformed, "I-K1", "a key has to live for some time"));
         }
-        if keys.known(key) {
+        if keys.known(key) || self.state.buttons.of_token(key).is_some() {
             return Err(Refusal::new(Reason::Stale, "I-K2", "this key was given out already: draw another"));
         }
         let expires = expires.min(now + life);
@@ -156,8 +156,8 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
-    /// A customer came with a key, which makes a session, or with the join token of a session asked for it. Both work
-    /// once; the portal is bound here, where the customer really came in (R2.4). Unknown, used and expired look alike.
+    /// A customer came with a key or a button, which make a session, or with the join token of a session asked for it. But
+    /// for the button they work once; the portal is bound here, where the customer really came in (R2.4). Unknown, used and expired look alike.
     pub(super) fn redeem(
         &mut self,
         now: Time,
@@ -176,6 +176,9 @@ impl Engine {
                 self.withdraw_where_barred(now, session, out);
             }
             return Ok(self.let_in(now, session, customer, resume, out));
+        }
+        if let Some(button) = self.state.buttons.of_token(key) {
+            return self.press(now, button, portal, customer, resume, out);
         }
         let Key { by, entry, .. } = self.state.keys.get(key).cloned().ok_or_else(gone)?;
         // What its maker may not do at this moment, the key cannot either (I-A10).
@@ -205,7 +208,7 @@ impl Engine {
         }
     }
 
-    fn let_in(
+    pub(super) fn let_in(
         &mut self,
         now: Time,
         session: SessionId,

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod address;
+pub mod buttons;
 pub mod command;
 pub mod estimate;
 pub mod event;
@@ -210,6 +211,9 @@ impl Engine {
             Command::RedeemInvite { key, client, resume } => self.redeem_invite(now, *key, client, *resume, out),
             Command::AnswerInvitation { token, answer } => self.answer_invitation(now, *token, *answer, out),
             Command::MailFailed { token } => self.mail_failed(now, actor, *token, out),
+            Command::MakeButton { queue, portal, token } => self.make_button(now, actor, *queue, *portal, *token, out),
+            Command::RevokeButton { button } => self.revoke_button(now, actor, *button, out),
+            Command::SetButtonPortal { button, portal } => self.set_button_portal(now, actor, *button, *portal, out),
             Command::Redeem { key, portal, customer, resume } => {
                 self.redeem(now, *key, *portal, customer, *resume, out)
             }

@@ -3,6 +3,7 @@
 use super::{
     Event, Queue, Session,
     accounts::Accounts,
+    buttons::Buttons,
     estimate::Paces,
     index::Index,
     keys::Keys,
@@ -45,6 +46,8 @@ pub struct State {
     pub extended: BTreeSet<UserId>,
     pub tools: Tools,
     pub keys: Keys,
+    #[serde(default)]
+    pub buttons: Buttons,
     pub parties: Parties,
     pub accounts: Accounts,
     #[serde(default)]
@@ -119,6 +122,7 @@ impl State {
         self.fold(at, event);
         self.parties.apply(at, event);
         self.keys.apply(at, event);
+        self.buttons.apply(at, event);
         self.accounts.apply(at, event);
         self.notices.apply(at, event);
         self.tools.apply(at, event);

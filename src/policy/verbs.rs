@@ -320,7 +320,7 @@ fn act(tool: Tool, args: Reader<'_>) -> Result<Verb, Unplanned> {
         Tool::Elevation | Tool::PinJumpClient | Tool::Record => (&[], false),
         Tool::ElevatedTools => (&["action"], false),
         Tool::Reboot => (&["mode"], false),
-        Tool::Deploy => (&["item"], false),
+        Tool::Deploy => (&["queue", "portal"], false),
         Tool::Unattended | Tool::ConnectOnLan => (&["mode"], false),
         _ => return Err(Unplanned::NotOpened),
     };

@@ -14,6 +14,14 @@ pub enum Command {
     Next,
     /// A key that leads to this queue, or to the rep's own.
     Key(Option<String>),
+    /// A support button into this queue, or the rep's own, through this portal.
+    Button(Option<String>, Option<String>),
+    /// The same, handed to the customer's end.
+    Deploy(Option<String>, Option<String>),
+    Buttons,
+    Revoke(u32),
+    /// Another portal for a button; none: that of the customer's own connection.
+    Portal(u32, Option<String>),
     /// The session that tools work in.
     Use(u64),
     /// A terminal, or one line given to a shell of its own.
@@ -111,6 +119,10 @@ reps                            who is here
 accept [N] | reject [N]         answer an offer
 take N | next                   take a waiting session | the one that is due
 key [QUEUE]                     a key for one customer, into QUEUE (`team:net`) or your own queue
+button [QUEUE] [--portal P]     a link into a queue that does not wear out
+deploy [QUEUE] [--portal P]     the same, for the customer's end to keep
+buttons | revoke N              what buttons there are | end button N
+portal N [P]                    its sessions come through portal P from here on
 use N                           work in session N
 shell                           a terminal on the customer's machine; Ctrl-] comes back here
 shell: LINE                     one line in a shell of its own
@@ -185,6 +197,17 @@ impl Command {
             "take" => Self::Take(words.number("a session's number")?),
             "next" => Self::Next,
             "key" => Self::Key(words.maybe()),
+            "button" => {
+                let portal = words.option("--portal")?;
+                Self::Button(words.maybe(), portal)
+            }
+            "deploy" => {
+                let portal = words.option("--portal")?;
+                Self::Deploy(words.maybe(), portal)
+            }
+            "buttons" => Self::Buttons,
+            "revoke" => Self::Revoke(words.number("a button's number")?),
+            "portal" => Self::Portal(words.number("a button's number")?, words.maybe()),
             "use" => Self::Use(words.number("a session's number")?),
             "shell" => Self::Shell(None),
             "put" => {
@@ -335,6 +358,10 @@ mod tests {
         assert_eq!(parse("withdraw 3"), Command::Withdraw(3));
         assert_eq!(parse("field order 47 11"), Command::Field("order".into(), "47 11".into()));
         assert_eq!(parse("field order"), Command::Field("order".into(), String::new()));
+        let (queue, portal) = (Some("team:net".to_owned()), Some("main".to_owned()));
+        assert_eq!(parse("button team:net --portal main"), Command::Button(queue.clone(), portal));
+        assert_eq!(parse("deploy team:net"), Command::Deploy(queue, None));
+        assert_eq!(parse("portal 3"), Command::Portal(3, None));
         assert_eq!(parse("external CASE-7"), Command::ExternalKey("CASE-7".into()));
         assert_eq!(parse(""), Command::Nothing);
     }

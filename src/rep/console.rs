@@ -1,7 +1,7 @@
 //! Does what a rep typed, one command after another, while pushes are printed beside it.
 
 use super::{
-    Fault, RepError, acts,
+    Fault, RepError, acts, buttons,
     command::{Command, HELP, WaitFor},
     documents::{self, texts},
     explain::explanation,
@@ -154,6 +154,13 @@ impl Console {
                 done => Ok(Answer::new("taken", plainly(&done))),
             },
             Command::Key(queue) => self.key(queue).await,
+            Command::Button(queue, portal) => buttons::make(self, queue, portal).await,
+            Command::Deploy(queue, portal) => buttons::deploy(self, queue, portal).await,
+            Command::Buttons => buttons::list(self).await,
+            Command::Revoke(button) => {
+                self.act(Do::RevokeButton { button }, format!("button {button} is revoked")).await
+            }
+            Command::Portal(button, portal) => buttons::move_to(self, button, portal).await,
             Command::Use(session) => {
                 self.hub.look(|view| view.current = Some(session));
                 Ok(Answer::new(format!("working in s{session}"), json!({"session": session})))
@@ -288,7 +295,7 @@ impl Console {
         Ok(())
     }
 
-    async fn act(&self, act: Do, said: String) -> Result<Answer, Fault> {
+    pub async fn act(&self, act: Do, said: String) -> Result<Answer, Fault> {
         let done = self.hub.client.act(act).await?;
         Ok(Answer::new(said, plainly(&done)))
     }

@@ -2,6 +2,7 @@
 //! reaches the terminal, and names and texts are shown without control characters (W6.1).
 
 mod acts;
+mod buttons;
 mod command;
 mod console;
 mod documents;

@@ -381,12 +381,14 @@ fn b_41_no_message_shows_its_secrets() {
     let (username, password) = ("ana".into(), secret.into());
     let set = Do::SetPassword { username, password, must_reset: false, expires_at_ms: None };
     shown.push(format!("{:?}", FromClient::Request { id: 1, act: set.into() }));
-    for done in [Done::Asked { session: 1, join: secret.into() }, Done::Key { key: secret.into(), expires_at_ms: 1 }] {
+    let button = Done::Button { button: 1, key: secret.into() };
+    let asked = Done::Asked { session: 1, join: secret.into() };
+    for done in [asked, button, Done::Key { key: secret.into(), expires_at_ms: 1 }] {
         shown.push(format!("{:?}", FromBroker::Reply { re: 1, answer: Ok(done.into()) }));
     }
     let welcome = FromBroker::decode(&FromBroker::Welcome(welcome(secret).into()).encode()).unwrap();
     shown.push(format!("{welcome:?}"));
-    assert_eq!(shown.len(), 8);
+    assert_eq!(shown.len(), 9);
     for text in shown {
         assert!(!text.contains(secret) && text.contains('…'), "{text}");
     }

@@ -7,6 +7,7 @@
 
 mod attack;
 mod back;
+mod buttons;
 mod changes;
 mod channels;
 mod chaos;

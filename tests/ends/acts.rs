@@ -242,3 +242,43 @@ async fn p3_29_a_rep_writes_on_the_session_at_the_console() {
     customer.ended().await.unwrap();
     place.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_17_a_button_that_a_rep_hands_over_asks_for_help_from_then_on() {
+    let site = SITE
+        .replace("\"opt_out\", ", "\"opt_out\", \"buttons_personal\", ")
+        .replace("tools = { screen", "tools = { deploy = \"yes\", screen");
+    let place = Place::open(&site).await;
+    let (share, kept) = (place.folder("share"), place.path("button"));
+    // Keys first: who makes one signs in as the rep.
+    let without = place.options(Transport::Ws, Allow::All, &share).await;
+    let options = place.options(Transport::Ws, Allow::All, &share).await;
+    let options = agent::Options { button: Some(kept.clone()), ..options };
+    let (mut customer, mut rep) = place.serving_with(without).await;
+    rep.line("deploy", "no_button: this end keeps none").await;
+    rep.line("end", "ended").await;
+    customer.ended().await.unwrap();
+
+    let mut customer = place.customer_with(options.clone()).await;
+    rep.until("accept or reject").await;
+    rep.line("accept", "you serve").await;
+    rep.line("deploy", "the customer's end keeps a button").await;
+    customer.until("a support button is kept here").await;
+    rep.line("buttons", "1: rep:ana, by ana").await;
+    rep.line("end", "ended").await;
+    customer.ended().await.unwrap();
+
+    assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    let key = std::fs::read_to_string(&kept).unwrap();
+    for session in [3, 4] {
+        let mut customer = place.customer_with(agent::Options { key: key.clone(), ..options.clone() }).await;
+        rep.line(&format!("take {session}"), "you serve").await;
+        rep.line("end", "ended").await;
+        customer.ended().await.unwrap();
+    }
+    rep.line("revoke 1", "button 1 is revoked").await;
+    rep.line("buttons", "no button").await;
+    rep.type_in("quit\n").await;
+    rep.left().await.unwrap();
+    place.close().await;
+}

@@ -153,6 +153,7 @@ impl Place {
             unattended: false,
             state: None,
             restart: None,
+            button: None,
             browser: None,
         }
     }

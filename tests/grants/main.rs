@@ -2,6 +2,7 @@
 //! Commands in, events out; every test also replays its events and compares the states (I8).
 
 mod accounts;
+mod buttons;
 mod changes;
 mod channels;
 mod chaos;

@@ -222,6 +222,17 @@ impl Story {
                 let customer = Customer::default();
                 self.request(act, Actor::System, Command::Redeem { key, portal, customer, resume });
             }
+            ["press", name, button, ref through @ ..] => {
+                let key = SecretHash::of(button.as_bytes());
+                let next = SessionId(self.engine.state().next_session);
+                self.sessions.insert(name.to_owned(), next);
+                let portal = through.first().map(|code| self.engine.state().site.codes.portals[*code]);
+                let (resume, customer) = (self.token(Party::Customer(next)), Customer::default());
+                self.request(act, Actor::System, Command::Redeem { key, portal, customer, resume });
+                if self.engine.state().next_session == next.0 {
+                    self.sessions.remove(name);
+                }
+            }
             ["lost", who] => {
                 let party = self.party(who);
                 let epoch = self.engine.state().parties.get(party).expect("attached").epoch;
@@ -329,6 +340,15 @@ impl Story {
             "make_key" => {
                 let (key, entry) = (SecretHash::of(more[0].as_bytes()), Entry::Queue(self.queue(more[1])));
                 Command::MakeKey { entry, key, code: false, expires: self.now + Span::seconds(60) }
+            }
+            "button" => {
+                let portal = more.get(2).map(|code| self.engine.state().site.codes.portals[*code]);
+                Command::MakeButton { queue: self.queue(more[1]), portal, token: SecretHash::of(more[0].as_bytes()) }
+            }
+            "revoke" => Command::RevokeButton { button: ButtonId(more[0].parse().expect("a number")) },
+            "portal" => {
+                let portal = more.get(1).map(|code| self.engine.state().site.codes.portals[*code]);
+                Command::SetButtonPortal { button: ButtonId(more[0].parse().expect("a number")), portal }
             }
             "extended" => Command::Extended { on: more[0] == "on" },
             "join" => Command::Join { session: session() },
@@ -515,6 +535,10 @@ impl Story {
             Queue::Personal(user) => rep(user),
         };
         let word = |value: &dyn erased::Named| value.name();
+        let portal = |portal: &Option<PortalId>| match portal {
+            Some(portal) => site.portals.get(portal).map_or("gone".to_owned(), |portal| portal.code.clone()),
+            None => "-".to_owned(),
+        };
         Some(match event {
             Event::CivilTime { .. } => return None,
             Event::LoggedOut { user, reason } => format!("logged_out {} {}", rep(user), word(reason)),
@@ -555,6 +579,13 @@ impl Story {
             }
             Event::ExternalJoined { session, address, .. } => format!("external_joined {} {address}", name(session)),
             Event::ExternalLeft { session, reason, .. } => format!("external_left {} {reason}", name(session)),
+            Event::ButtonMade { button, queue: to, portal: through, .. } => {
+                format!("button {button} {} {}", queue(to), portal(through))
+            }
+            Event::ButtonPortalSet { button, portal: through, .. } => {
+                format!("button_portal {button} {}", portal(through))
+            }
+            Event::ButtonGone { button, .. } => format!("button_gone {button}"),
             Event::KeyExpired { .. } => "key_expired".to_owned(),
             Event::Departed { session, rep: by, .. } => format!("departed {} {}", name(session), rep(by)),
             Event::OwnerChanged { session, to, rule, .. } => {

@@ -37,9 +37,10 @@ pub async fn serve(options: Options, terminal: Terminal, stop: CancellationToken
     let (lease, leased) = watch::channel(true);
     let (who, known) = watch::channel(BTreeMap::new());
     let (says, said) = mpsc::channel(limits::TERMINAL_READS_WAITING);
-    let Options { shell, restart, browser, .. } = options;
+    let Options { shell, restart, browser, button, .. } = options;
     let (screen, clipboard) = (screen.map(Arc::new), Arc::new(clipboard));
-    let means = Means { client, roots, shell, screen, restart, browser, clipboard, lease: leased, who: known, says };
+    let means =
+        Means { client, roots, shell, screen, restart, browser, button, clipboard, lease: leased, who: known, says };
     let mut endpoint = Endpoint {
         means,
         session,

@@ -8,6 +8,7 @@ mod transfers;
 mod typed;
 
 use super::{
+    button::Button,
     clipboard::Clipboard,
     files::{Roots, hidden},
     manager::Act,
@@ -32,6 +33,8 @@ use bytes::Bytes;
 use inputs::{Input, Inputs};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -49,6 +52,8 @@ pub struct Means {
     pub restart: Option<String>,
     /// What shows a page; else it is only named.
     pub browser: Option<String>,
+    /// Where a support button is kept; else none is taken.
+    pub button: Option<PathBuf>,
     pub clipboard: Arc<Clipboard>,
     /// False while the broker is silent: privileged tools wait (W2.5).
     pub lease: watch::Receiver<bool>,
@@ -115,7 +120,7 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
     let opened = match tool.means.client.act(Do::AcceptOpen { session, open, facts }).await? {
         Done::Opened(opened) => opened,
         // What has no channels is opened by being taken up.
-        _ if matches!(prepared, Prepared::Page(_) | Prepared::Restart(_)) => {
+        _ if matches!(prepared, Prepared::Page(_) | Prepared::Restart(_) | Prepared::Button(_)) => {
             Opened { session, open, tool: asked.tool, channels: Vec::new(), facts: Facts::new() }
         }
         _ => tool.opened().await?,
@@ -138,6 +143,10 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
         Prepared::Script(text) => tool.script(&opened, &text).await,
         Prepared::Page(url) => tool.page(&url).await,
         Prepared::Restart(command) => tool.restart(&command).await,
+        Prepared::Button(button) => {
+            button.keep().map_err(failed)?;
+            Ok("a support button is kept here".into())
+        }
         Prepared::Capture(screen) => {
             tool.document(&opened, "a picture of the screen was sent", move || Ok(screen.draw()?.to_png().into())).await
         }
@@ -169,6 +178,7 @@ enum Prepared {
     Script(String),
     Page(String),
     Restart(String),
+    Button(Button),
     Capture(Arc<Shown>),
     Annotations,
     Paste,
@@ -225,6 +235,12 @@ impl Prepared {
                 (Some(_), _) => return Err(refused("malformed: this machine restarts in mode `normal` only")),
                 (None, _) => return Err(refused("no_reboot: the owner of this machine does not allow it")),
             },
+            "deploy" => {
+                let path = means.button.clone().ok_or_else(|| refused("no_button: this end keeps none"))?;
+                let button = Button::draw(path).map_err(failed)?;
+                facts.insert("token".into(), Value::Text(button.hash()));
+                Self::Button(button)
+            }
             "annotations" => Self::Annotations,
             "clipboard" => match transfer::text(args, "direction") {
                 Some("rep_to_customer") => Self::Paste,
@@ -252,6 +268,10 @@ fn page(url: &str) -> Result<String, ToolError> {
         true => Ok(url.to_owned()),
         false => Err(refused("malformed: only pages of the web are shown")),
     }
+}
+
+fn failed(error: io::Error) -> ToolError {
+    ToolError::Refused(format!("failed: {error}"))
 }
 
 /// How a channel's end reads to the person.

@@ -112,6 +112,7 @@ pub(super) fn is_a_look(mail: &Mail) -> bool {
     matches!(
         **act,
         Do::Notices {}
+            | Do::Buttons { .. }
             | Do::RepList { .. }
             | Do::Explain { .. }
             | Do::ExplainAsk(_)

@@ -117,6 +117,7 @@ impl Owner {
             }
             Answer::Look(resolve::Look::ExplainAsk(ask)) => Done::Explained(Box::new(self.dry_run(&ask))),
             Answer::Look(resolve::Look::Notices) => view::notices(state),
+            Answer::Look(resolve::Look::Buttons(actor, after)) => view::buttons(state, actor, after),
             Answer::Look(resolve::Look::RepList(portal)) => view::rep_list(state, portal),
             Answer::Look(resolve::Look::Site(at)) => edits::site_from(state, at),
             Answer::Outcome { outcome, secret, expires_at_ms, .. } => match (outcome, secret) {
@@ -130,6 +131,7 @@ impl Owner {
                 (Outcome::Done | Outcome::Service(_), Some(key)) => {
                     Done::Key { key: key.reveal().into(), expires_at_ms }
                 }
+                (Outcome::Button(button), Some(key)) => Done::Button { button: button.0, key: key.reveal().into() },
                 (Outcome::Notice(notice), _) => Done::Notice { notice: notice.0 },
                 (Outcome::Opening { open, prompt }, _) => {
                     Done::Opening { open: open.0, prompt: prompt.map(|prompt| prompt.0) }

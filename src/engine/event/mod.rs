@@ -186,6 +186,23 @@ pub enum Event {
     KeyExpired {
         key: SecretHash,
     },
+    /// A support button leads into this queue, until it is revoked or the queue is gone.
+    ButtonMade {
+        button: ButtonId,
+        by: UserId,
+        queue: Queue,
+        portal: Option<PortalId>,
+        token: SecretHash,
+    },
+    ButtonPortalSet {
+        button: ButtonId,
+        by: Actor,
+        portal: Option<PortalId>,
+    },
+    ButtonGone {
+        button: ButtonId,
+        by: Actor,
+    },
 
     // ---- sessions ----
     /// A session begins to be; `queued` or `accepted` follows.

@@ -121,6 +121,7 @@ pub enum Outcome {
     },
     Service(ServiceId),
     Notice(NoticeId),
+    Button(ButtonId),
     /// The presented token was a used one: nobody is attached, and no token of this party is good any more (H-56).
     TokensRevoked {
         party: Party,

@@ -19,6 +19,18 @@ pub enum Done {
         key: Hidden,
         expires_at_ms: u64,
     },
+    /// Its token, shown once, is good like a link's, again and again.
+    Button {
+        button: u32,
+        key: Hidden,
+    },
+    Buttons {
+        /// The oldest first.
+        buttons: Vec<ButtonView>,
+        /// There are more, after the last of these.
+        #[serde(default, skip_serializing_if = "is_false")]
+        more: bool,
+    },
     Session(Box<SessionView>),
     /// The request waits for the other end, or first for the customer's answer; `opened` or `refused_open` follows.
     Opening {
@@ -67,6 +79,18 @@ pub enum Done {
         /// The oldest first.
         notices: Vec<NoticeView>,
     },
+}
+
+/// A support button.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ButtonView {
+    pub button: u32,
+    pub queue: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal: Option<String>,
+    /// Who made it.
+    pub by: String,
+    pub made_at_ms: u64,
 }
 
 /// A notice to the customers who wait (R10.1).

@@ -38,6 +38,29 @@ pub enum Do {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lives_s: Option<u64>,
     },
+    /// A support button: a way into a queue that does not wear out. Answer: `button`.
+    MakeButton {
+        /// Left out: the rep's own queue.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        queue: Option<String>,
+        /// Its sessions come through this one; left out: that of the customer's own connection.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        portal: Option<String>,
+    },
+    /// The buttons there are that this one may manage. Answer: `buttons`.
+    Buttons {
+        /// Those after the one of this number.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        after: u32,
+    },
+    RevokeButton {
+        button: u32,
+    },
+    SetButtonPortal {
+        button: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        portal: Option<String>,
+    },
     Accept {
         session: u64,
     },
@@ -265,4 +288,8 @@ pub enum Value {
 
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }

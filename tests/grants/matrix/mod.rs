@@ -210,7 +210,11 @@ fn ask(row: &Row, who: &str) -> (String, String) {
         "customer" => Actor::Party(Party::Rep(world.user("ana"))),
         _ => Actor::Party(Party::Customer(session)),
     };
-    let accept = Command::AcceptOpen { session, open: opening.0, facts: Args::new() };
+    let mut facts = Args::new();
+    if tool == Tool::Deploy {
+        facts.insert("token".to_owned(), Value::Text("5e".repeat(32)));
+    }
+    let accept = Command::AcceptOpen { session, open: opening.0, facts };
     world.act(taker, None, accept).expect("was offered to the other end");
     let state = world.engine.state();
     let lea = Party::Rep(world.user("lea"));
