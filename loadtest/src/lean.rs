@@ -210,6 +210,16 @@ pub async fn step(link: &mut Link, messages: &mut VecDeque<Bytes>) -> Result<(),
     }
 }
 
+/// What a reader says that has taken all up to `at` and granted up to `granted`: as a client does, half a first window at
+/// a time, of a window that has grown as far as it may.
+pub fn credit(channel: ChannelId, at: u64, granted: &mut u64) -> Option<Frame> {
+    let limit = at + limits::WINDOW_BYTES_MAX;
+    (limit >= *granted + limits::FILE_WINDOW_BYTES / 2).then(|| {
+        *granted = limit;
+        Frame::credit(channel, at, limit)
+    })
+}
+
 /// Where a CREDIT frame moves the writer's limit.
 pub fn limit_of(frame: &Frame) -> Option<u64> {
     (frame.header.kind == Kind::Credit).then(|| frame.payload.first_chunk::<8>().map(|b| u64::from_be_bytes(*b)))?

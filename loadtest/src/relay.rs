@@ -4,7 +4,7 @@ use crate::{
     Failure, Floor,
     child::Over,
     floors::{self, FloorEnds},
-    lean::{Lean, failed, limit_of},
+    lean::{Lean, credit, failed, limit_of},
     process::Place,
     report::Report,
     stage::{Pair, Stage},
@@ -262,13 +262,10 @@ impl Pair {
         Ok(share)
     }
 
-    /// The reader's word that it has room again, half a window at a time.
+    /// The reader's word that it has room again.
     async fn grant(&mut self) -> Result<(), Failure> {
-        if self.reader.limit - self.reader.at > limits::WINDOW_BYTES_MAX / 2 {
-            return Ok(());
-        }
-        self.reader.limit = self.reader.at + limits::WINDOW_BYTES_MAX;
-        self.reader.lean.send_frame(&Frame::credit(self.channel, self.reader.at, self.reader.limit));
+        let Some(word) = credit(self.channel, self.reader.at, &mut self.reader.limit) else { return Ok(()) };
+        self.reader.lean.send_frame(&word);
         self.reader.lean.flush(&mut VecDeque::new()).await
     }
 }
@@ -327,9 +324,8 @@ async fn receive(
                 *at = frame.end();
             }
         }
-        if *granted - *at <= limits::WINDOW_BYTES_MAX / 2 {
-            *granted = *at + limits::WINDOW_BYTES_MAX;
-            lean.send_frame(&Frame::credit(channel, *at, *granted));
+        if let Some(word) = credit(channel, *at, granted) {
+            lean.send_frame(&word);
         }
     }
     Ok(*at - first)

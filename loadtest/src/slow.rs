@@ -4,14 +4,13 @@
 use crate::{
     Failure,
     child::Over,
-    lean::{Lean, failed, limit_of},
+    lean::{Lean, credit, failed, limit_of},
     report::Report,
     stage::{Pair, Stage},
 };
 use bytes::Bytes;
 use equipoise::{
     ids::ChannelId,
-    limits,
     wire::{Flags, Frame, Header, Kind},
 };
 use hdrhistogram::Histogram;
@@ -244,9 +243,8 @@ async fn receive(
                 }
             }
         }
-        if *granted - *at <= limits::WINDOW_BYTES_MAX / 2 {
-            *granted = *at + limits::WINDOW_BYTES_MAX;
-            lean.send_frame(&Frame::credit(channel, *at, *granted));
+        if let Some(word) = credit(channel, *at, granted) {
+            lean.send_frame(&word);
         }
     }
     Ok(latency)

@@ -83,7 +83,8 @@ struct Reading {
     acked_said: u64,
     granted: u64,
     window: u64,
-    granted_at: Instant,
+    /// From where and when it is measured how fast the end takes what comes.
+    measured: (u64, Instant),
     chunks: VecDeque<Chunk>,
     finished: bool,
     finish_taken: bool,
@@ -128,7 +129,7 @@ impl Channel {
                 acked_said: start,
                 granted: start + window,
                 window,
-                granted_at: Instant::now(),
+                measured: (start, Instant::now()),
                 chunks: VecDeque::new(),
                 finished: false,
                 finish_taken: false,
@@ -344,22 +345,26 @@ impl Channel {
         frames
     }
 
-    /// Credit is due at half a window (W1.5), and when the end was taken.
+    /// Credit is due at half a first window (W1.5), and when the end was taken: a window that has grown is a round trip
+    /// long, of which a writer far away shall not spend half without a word.
     fn grant(&mut self, round_trip: Duration) -> Option<Frame> {
         let reading = &mut self.reading;
-        let due = (reading.taken + reading.window).saturating_sub(reading.granted) >= reading.window / 2;
+        let due = (reading.taken + reading.window).saturating_sub(reading.granted) >= relay::window(self.class) / 2;
         let last = reading.finish_taken || self.ended.is_some_and(|ended| reading.taken >= ended.at);
         let last_word_due = last && reading.acked_said < reading.taken;
         if !(due || last_word_due) {
             return None;
         }
-        let now = Instant::now();
-        let grows = matches!(self.class, Class::File | Class::Picture);
-        // Half a window went by within two round trips: the window, not the line, is what holds the writer back.
-        if due && grows && now.saturating_duration_since(reading.granted_at) < 2 * round_trip {
-            reading.window = (2 * reading.window).min(limits::WINDOW_BYTES_MAX);
+        let (from, since) = reading.measured;
+        if reading.taken.saturating_sub(from) >= reading.window / 2 {
+            let now = Instant::now();
+            let grows = matches!(self.class, Class::File | Class::Picture);
+            // Half a window went by within two round trips: the window, not the line, is what holds the writer back.
+            if grows && now.saturating_duration_since(since) < 2 * round_trip {
+                reading.window = (2 * reading.window).min(limits::WINDOW_BYTES_MAX);
+            }
+            reading.measured = (reading.taken, now);
         }
-        reading.granted_at = now;
         reading.granted = reading.granted.max(reading.taken + reading.window);
         reading.acked_said = reading.taken;
         Some(Frame::credit(self.id, reading.taken, reading.granted))
@@ -407,6 +412,7 @@ impl Reading {
         self.window = relay::window(class);
         (self.next, self.taken, self.acked_said) = (at, at, at);
         self.granted = at + self.window;
+        self.measured = (at, Instant::now());
     }
 }
 
