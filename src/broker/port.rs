@@ -207,7 +207,7 @@ impl Port {
         }
         let follows = |last: &Frame| last.header.channel == frame.header.channel;
         if self.run.len() >= limits::FRAMES_PASSED_AT_ONCE || !self.run.back().is_none_or(follows) {
-            self.flush()?;
+            self.flush(Instant::now())?;
         }
         self.run.push_back(frame);
         Ok(())
@@ -220,10 +220,9 @@ impl Port {
     ///
     /// # Errors
     /// More frames than can have crossed an end went nowhere (H-74): the connection closes.
-    pub fn flush(&mut self) -> Result<(), CloseCode> {
+    pub fn flush(&mut self, now: Instant) -> Result<(), CloseCode> {
         let mut run = std::mem::take(&mut self.run);
         let Some(routed) = run.front().map(|first| self.routed(first.header.channel)) else { return Ok(()) };
-        let now = Instant::now();
         while let Some(first) = run.front() {
             let is_data = first.header.kind.is_data();
             if let Some((routed, seat)) = &routed {

@@ -12,8 +12,8 @@ use crate::{
     wire::{CloseCode, Flags, Frame, Kind, control::Class},
 };
 use bytes::Bytes;
-use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::{sync::Notify, time::Instant};
+use std::{collections::VecDeque, sync::Arc};
+use tokio::sync::Notify;
 
 /// Takes what leaves an outbox. Called under the outbox's lock: it copies into its buffer and calls nothing back.
 pub trait Sink {
@@ -118,8 +118,6 @@ struct State {
     roomy: Vec<ChannelId>,
     /// The socket's task was told and has not yet found the outbox empty.
     awake: bool,
-    /// Something waits and nothing was taken since then.
-    waiting_since: Option<Instant>,
 }
 
 /// One word of each kind, in the order they are said: credit counts from where a writer goes on.
@@ -260,11 +258,6 @@ impl Outbox {
             bytes += self.drain_class(&mut state, class, max_bytes.saturating_sub(bytes), sink);
         }
         let more = !state.idle();
-        if !more {
-            state.waiting_since = None;
-        } else if bytes > 0 {
-            state.waiting_since = Some(Instant::now());
-        }
         state.awake = more;
         Drained { bytes, more, roomy: !state.roomy.is_empty() }
     }
@@ -284,12 +277,6 @@ impl Outbox {
     /// This channel's stream has room again, after a sink said that it has none.
     pub fn writable(&self, channel: ChannelId) {
         self.relist(channel, |leg| std::mem::take(&mut leg.parked));
-    }
-
-    /// For how long something waited and nothing was taken (W1.7: 30 s close the connection with 4002).
-    pub fn stalled_for(&self, now: Instant) -> Duration {
-        let since = self.state.lock().waiting_since;
-        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     // ---- for channels, which hold their own lock while they call ----
@@ -436,9 +423,6 @@ impl Outbox {
 
     /// One wake-up for all that comes before the socket's task has emptied the outbox.
     fn woken(&self, state: &mut State) {
-        if state.waiting_since.is_none() {
-            state.waiting_since = Some(Instant::now());
-        }
         if !state.awake {
             state.awake = true;
             self.wake.notify_one();

@@ -19,7 +19,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -164,6 +164,7 @@ fn code_of(close: Option<(u16, String)>) -> u16 {
 // ---- the pump -------------------------------------------------------------------------------------------------------
 
 const PING_INTERVAL: Duration = duration(limits::PING_INTERVAL);
+const PINGS_TOGETHER: Duration = duration(limits::PINGS_TOGETHER);
 const PING_DEAD: Duration = duration(limits::PING_DEAD);
 const FRAME_DEADLINE: Duration = duration(limits::FRAME_DEADLINE);
 const STALL: Duration = duration(limits::CONNECTION_STALL);
@@ -224,8 +225,7 @@ impl<'a> Pump<'a> {
             tokio::select! {
                 biased;
                 step = step(self.link, self.port, &mut self.bucket, &mut self.inbox) => {
-                    // What came whole before a fault or a close still counts.
-                    self.after_step();
+                    self.after_step()?;
                     if !self.inbox.is_empty() {
                         // Few connections have something to say at a time: no other keeps room for it.
                         Box::pin(self.messages()).await;
@@ -246,15 +246,23 @@ impl<'a> Pump<'a> {
         }
     }
 
-    fn after_step(&mut self) {
-        let now = Instant::now();
+    /// What came whole before a fault or a close still counts.
+    fn after_step(&mut self) -> Result<(), Ended> {
         let items = self.link.items();
-        if items != self.items {
-            self.items = items;
-            self.heartbeat.heard(now);
+        let came = items != self.items;
+        if !came && !self.link.is_partial() {
+            self.partial = None;
+            return Ok(());
         }
+        let now = Instant::now();
         let same = self.partial.filter(|(_, before)| *before == items);
         self.partial = self.link.is_partial().then(|| same.unwrap_or((now, items)));
+        if came {
+            self.items = items;
+            self.heartbeat.heard(now);
+            self.port.flush(now.into())?;
+        }
+        Ok(())
     }
 
     async fn messages(&mut self) {
@@ -324,7 +332,7 @@ enum Beat {
 
 impl Heartbeat {
     fn new(now: Instant) -> Self {
-        Self { pings: 0, next_ping: now + PING_INTERVAL, heard: now }
+        Self { pings: 0, next_ping: together(now + PING_INTERVAL), heard: now }
     }
 
     /// Anything came: whoever speaks need not answer pings.
@@ -341,14 +349,21 @@ impl Heartbeat {
             return Some(Beat::Dead);
         }
         (now >= self.next_ping).then(|| {
-            self.next_ping = now + PING_INTERVAL;
+            self.next_ping = together(now + PING_INTERVAL);
             self.pings += 1;
             Beat::Ping(self.pings)
         })
     }
 }
 
-/// Moves bytes both ways; frames go straight to their channel, control waits in the inbox for its turn.
+/// The last moment until then at which pings are sent: one wake-up serves the pings of many connections.
+fn together(at: Instant) -> Instant {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let past = at.saturating_duration_since(*START).as_micros() % PINGS_TOGETHER.as_micros();
+    at - Duration::from_micros(past as u64)
+}
+
+/// Moves bytes both ways; frames go to their channel as soon as what came together is read, control waits in the inbox for its turn.
 async fn step(
     link: &mut Link,
     port: &mut Port,
@@ -356,7 +371,7 @@ async fn step(
     inbox: &mut VecDeque<FromClient>,
 ) -> Result<Step, Ended> {
     let flooded = || Ended::close(CloseCode::RateLimited, "too many messages");
-    let step = link.step(|item| match item {
+    link.step(|item| match item {
         Item::Message(message) => match Part::of(&message) {
             Some(Part::Frame) => {
                 let frame =
@@ -376,11 +391,8 @@ async fn step(
         Item::Ping(_) | Item::Pong | Item::EmptyFragment if bucket.take(Instant::now()) => Ok(()),
         Item::Ping(_) | Item::Pong | Item::EmptyFragment => Err(flooded()),
         Item::Close(close) => Err(Ended::Closed(code_of(close))),
-    });
-    let step = step.await;
-    // What came whole before a fault or a close still counts.
-    port.flush()?;
-    step
+    })
+    .await
 }
 
 /// Writes what leaves the outbox into the socket's next batch. What it is handed was admitted this very moment.
@@ -403,6 +415,7 @@ impl Sink for Batch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn h_37_a_peer_that_says_nothing_is_dead_after_two_pings() {
@@ -413,9 +426,20 @@ mod tests {
             let due = heartbeat.due();
             beats.push((due - start, heartbeat.tick(due)));
         }
-        let at = |seconds| Duration::from_secs(seconds);
-        let expected = [(at(20), Some(Beat::Ping(1))), (at(40), Some(Beat::Ping(2))), (at(45), Some(Beat::Dead))];
-        assert_eq!(beats, expected);
+        let said: Vec<_> = beats.iter().map(|(_, beat)| *beat).collect();
+        assert_eq!(said, [Some(Beat::Ping(1)), Some(Beat::Ping(2)), Some(Beat::Dead)]);
+        for ((at, _), due) in beats.iter().zip([20, 40]).map(|(beat, due)| (beat, Duration::from_secs(due))) {
+            assert!(*at <= due && *at + 2 * PINGS_TOGETHER > due, "{at:?}, due after {due:?}");
+        }
+        assert_eq!(beats[2].0, Duration::from_secs(45));
+    }
+
+    #[test]
+    fn w3_6_f23_pings_of_connections_that_came_at_different_moments_are_sent_together() {
+        let start = Instant::now();
+        let moments: BTreeSet<_> = (0..100).map(|ms| Heartbeat::new(start + Duration::from_millis(ms)).due()).collect();
+        assert!(moments.len() <= 2, "{moments:?}");
+        assert!(moments.iter().all(|at| *at > start + PING_INTERVAL - PINGS_TOGETHER));
     }
 
     #[test]

@@ -344,7 +344,7 @@ impl World {
             *at += payload.len() as u64;
         }
         // Whoever floods is cut off; nobody here sends so much.
-        port.frame(Frame { header, payload }).and_then(|()| port.flush()).unwrap();
+        port.frame(Frame { header, payload }).and_then(|()| port.flush(tokio::time::Instant::now())).unwrap();
     }
 
     /// What leaves for one end's socket, held against what is in force as it leaves.

@@ -39,6 +39,24 @@ struct Current {
     phase: usize,
 }
 
+impl Current {
+    /// A message in one piece, as most are.
+    fn is_message(&self) -> bool {
+        self.header.is_final && self.header.opcode == OpCode::Data(Data::Binary)
+    }
+
+    /// All of its payload, off the front of `input`.
+    fn whole(&self, input: &mut &[u8]) -> Vec<u8> {
+        let (payload, rest) = input.split_at(self.left);
+        *input = rest;
+        let mut payload = payload.to_vec();
+        if let Some(mask) = self.header.mask {
+            apply_mask(&mut payload, mask, 0);
+        }
+        payload
+    }
+}
+
 impl Decoder {
     pub fn new(end: End, message_bytes_max: usize) -> Self {
         Self {
@@ -66,10 +84,11 @@ impl Decoder {
     pub fn feed(&mut self, input: &mut &[u8]) -> Result<Option<Item>, Fault> {
         loop {
             let Some(frame) = &mut self.frame else {
-                match self.header(input)? {
-                    Some(frame) => self.frame = Some(frame),
-                    None => return Ok(None),
+                let Some(frame) = self.header(input)? else { return Ok(None) };
+                if frame.is_message() && frame.left <= input.len() {
+                    return Ok(Some(Item::Message(frame.whole(input).into())));
                 }
+                self.frame = Some(frame);
                 continue;
             };
             let is_control = matches!(frame.header.opcode, OpCode::Control(_));

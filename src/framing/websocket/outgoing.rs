@@ -2,12 +2,18 @@
 
 use super::buffers::{give_buffer, take_buffer};
 use bytes::Bytes;
-use std::{collections::VecDeque, io::IoSlice};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::io::AsyncWrite;
 
 /// From here on to copy a payload costs more than another slice in the write.
 const COPIED_BYTES_MAX: usize = 2 * 1024;
 /// Slices of one write: a batch of 64 KiB in payloads that are not copied, and what goes between them.
-pub(super) const SLICES: usize = 64;
+const SLICES: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
@@ -56,8 +62,18 @@ impl Outgoing {
         }
     }
 
+    /// Writes what is next. One slice goes the shorter way through the system: most messages are small.
+    pub fn poll_into(&self, stream: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.large.is_empty() {
+            return stream.poll_write(cx, &self.copied[self.copied_at..]);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = self.slices(&mut slices);
+        stream.poll_write_vectored(cx, &slices[..count])
+    }
+
     /// What is to be written next, into as many slices as are given; says how many it took.
-    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut places = slices.iter_mut();
         let (mut at, mut skip) = (self.copied_at, self.large_at);
         let mut taken = 0;

@@ -1,15 +1,11 @@
 //! One connection after the upgrade: reads and writes in turn, and closes in good order.
 
-use super::{
-    CONTROL_BYTES_MAX, Decoder, End, Fault, Item,
-    decode::apply_mask,
-    outgoing::{Outgoing, SLICES},
-};
+use super::{CONTROL_BYTES_MAX, Decoder, End, Fault, Item, decode::apply_mask, outgoing::Outgoing};
 use crate::{framing::Stream, limits};
 use bytes::Bytes;
 use std::{
     future::poll_fn,
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -175,11 +171,9 @@ impl Socket {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let out = &mut self.messages.out;
+        let (out, mut stream) = (&mut self.messages.out, Pin::new(&mut self.stream));
         while out.waiting() > 0 {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = out.slices(&mut slices);
-            let wrote = match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]) {
+            let wrote = match out.poll_into(stream.as_mut(), cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(wrote)) => wrote,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

@@ -113,22 +113,6 @@ fn w4_2_the_first_reason_to_close_counts() {
     assert_eq!(outbox.closing(), Some(closing));
 }
 
-#[test]
-fn w1_7_a_stall_is_counted_from_the_last_byte_taken() {
-    let outbox = Outbox::new(Arc::default());
-    let later = |since: Instant| outbox.stalled_for(since + Duration::from_secs(20));
-    assert_eq!(later(Instant::now()), Duration::ZERO, "nothing waits");
-    let before = Instant::now();
-    outbox.control(Frame::refresh(CHANNEL).encode()).unwrap();
-    outbox.control(Frame::refresh(CHANNEL).encode()).unwrap();
-    let after = Instant::now();
-    assert!(later(before) <= Duration::from_secs(20) && later(after) >= Duration::from_secs(20));
-    outbox.drain(1, &mut Taken::default());
-    assert!(later(after) <= Duration::from_secs(20), "one of two was taken");
-    outbox.drain(1, &mut Taken::default());
-    assert_eq!(later(Instant::now()), Duration::ZERO);
-}
-
 #[tokio::test]
 async fn a_waiting_socket_is_woken_once_and_for_everything() {
     let room = Room::new(Class::Shell, &[ANA]);
