@@ -2,7 +2,7 @@
 //! sockets, its real channels and gates; whatever leaves for a reader is held against the rules in force at that moment,
 //! which are written down here a second time. The seed of a failing history stands in the test's output.
 
-use crate::place::hello;
+use crate::{place::hello, random::Random};
 use bytes::Bytes;
 use equipoise::{
     broker::{Broker, Origin, Pace, Port, Settings, TransportName},
@@ -31,23 +31,6 @@ use tokio_util::sync::CancellationToken;
 const HISTORIES: u64 = 12;
 const STEPS: u64 = 150;
 const REPS: [&str; 3] = ["ana", "bob", "lea"];
-
-/// SplitMix64: the same seed, the same acts.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-
-    fn pick<T: Clone>(&mut self, of: &[T]) -> T {
-        of[self.roll(of.len() as u64) as usize].clone()
-    }
-}
 
 // ---- the rules, as a reader of docs/permissions.md would apply them -----------------------------------------------------
 
@@ -163,7 +146,7 @@ prompt = {{ mode = "never" }}
     }
 
     /// One thing is said otherwise.
-    fn edited(&self, dice: &mut Dice) -> Self {
+    fn edited(&self, dice: &mut Random) -> Self {
         let mut rules = self.clone();
         let (tool, values): (&str, &[&str]) = dice.pick(&[
             ("shell", &["yes", "no"][..]),
@@ -172,18 +155,18 @@ prompt = {{ mode = "never" }}
             ("clipboard", &["none", "rep_to_customer", "customer_to_rep", "both"][..]),
             ("chat", &["yes", "no"][..]),
         ]);
-        let tools = match dice.roll(6) {
+        let tools = match dice.below(6) {
             0 => &mut rules.door,
             1 => &mut rules.own,
             2 => &mut rules.group,
             3 => {
                 rules.tier = dice.pick(&[None, Some("allow"), Some("deny")]);
-                rules.lea_leads = dice.roll(3) > 0;
+                rules.lea_leads = dice.below(3) > 0;
                 return rules;
             }
             _ => &mut rules.house,
         };
-        if dice.roll(3) == 0 {
+        if dice.once_in(3) {
             tools.remove(tool);
         } else {
             tools.insert(tool, dice.pick(values));
@@ -315,21 +298,21 @@ impl World {
     }
 
     /// Somebody sends on a channel: mostly its writer, what belongs on it.
-    fn send(&mut self, dice: &mut Dice) {
+    fn send(&mut self, dice: &mut Random) {
         let (channel, session, writer, kinds, people) = {
             let truth = self.truth.lock().unwrap();
             let live: Vec<_> = truth.state.tools.channels().collect();
             if live.is_empty() {
                 return;
             }
-            let (session, live) = live[dice.roll(live.len() as u64) as usize];
+            let (session, live) = live[dice.below(live.len())];
             let here = &truth.state.sessions[&session];
             let people: Vec<Party> = here.participants.iter().map(|it| it.party).collect();
             let writer = here.participant(live.spec.writer).map(|it| it.party);
             (live.spec.channel, session, writer, live.spec.kinds, people)
         };
         let belongs = Kind::DATA.into_iter().filter(|kind| kind.bit() & kinds != 0).collect::<Vec<_>>();
-        let (forged, wrong) = (dice.roll(8) == 0, dice.roll(60) == 0);
+        let (forged, wrong) = (dice.once_in(8), dice.once_in(60));
         let kind = if wrong { dice.pick(&Kind::DATA) } else { dice.pick(&belongs) };
         let from = if forged { Some(dice.pick(&people)) } else { writer };
         let Some((from, port)) = from.and_then(|from| Some((from, self.ends.get_mut(&from)?))) else { return };
@@ -359,20 +342,20 @@ impl World {
         }
     }
 
-    fn some_traffic(&mut self, dice: &mut Dice) {
-        for _ in 0..dice.roll(12) {
+    fn some_traffic(&mut self, dice: &mut Random) {
+        for _ in 0..dice.below(12) {
             self.send(dice);
         }
         let everybody: Vec<Party> = self.ends.keys().copied().collect();
-        for _ in 0..dice.roll(3) {
+        for _ in 0..dice.below(3) {
             let who = dice.pick(&everybody);
-            let most = if dice.roll(2) == 0 { 64 } else { 64 * 1024 };
+            let most = if dice.once_in(2) { 64 } else { 64 * 1024 };
             self.drain(who, most);
         }
     }
 
     /// Something that somebody may want just then.
-    async fn step(&mut self, dice: &mut Dice) {
+    async fn step(&mut self, dice: &mut Random) {
         let chosen = {
             let truth = self.truth.lock().unwrap();
             let rep = |name: &str| Party::Rep(truth.state.site.codes.users[name]);
@@ -389,7 +372,7 @@ impl World {
     }
 }
 
-fn choose(dice: &mut Dice, state: &State, id: SessionId, rep: impl Fn(&str) -> Party) -> Option<(Party, Do)> {
+fn choose(dice: &mut Random, state: &State, id: SessionId, rep: impl Fn(&str) -> Party) -> Option<(Party, Do)> {
     let session = id.0;
     let here = &state.sessions[&id];
     let customer = Party::Customer(id);
@@ -399,10 +382,10 @@ fn choose(dice: &mut Dice, state: &State, id: SessionId, rep: impl Fn(&str) -> P
     let inside: Vec<Party> = here.participants.iter().map(|it| it.party).filter(|it| *it != customer).collect();
     let using = state.tools.session(id);
     if let Some(using) = using
-        && dice.roll(3) > 0
+        && dice.below(3) > 0
     {
         if let Some((prompt, _)) = using.prompts.first_key_value() {
-            return Some((customer, Do::Answer { session, prompt: prompt.0, allow: dice.roll(4) > 0 }));
+            return Some((customer, Do::Answer { session, prompt: prompt.0, allow: dice.below(4) > 0 }));
         }
         let offered = using.opens.iter().find_map(|(open, asked)| match asked.stage {
             OpenStage::Offered { to, .. } => Some((open.0, here.participant(to)?.party)),
@@ -413,7 +396,7 @@ fn choose(dice: &mut Dice, state: &State, id: SessionId, rep: impl Fn(&str) -> P
         }
     }
     let to = |name: &str| format!("rep:{name}");
-    Some(match dice.roll(30) {
+    Some(match dice.below(30) {
         0 => (owner, Do::Hold { session }),
         1..=3 if matches!(here.stage, Stage::Held { .. }) => (owner, Do::Resume { session }),
         4 | 5 => (owner, Do::Share { session, to: to(dice.pick(&REPS)) }),
@@ -427,23 +410,23 @@ fn choose(dice: &mut Dice, state: &State, id: SessionId, rep: impl Fn(&str) -> P
         }
         _ => {
             let text = |text: &str| Value::Text(text.to_owned());
-            let (tool, args) = match dice.roll(8) {
+            let (tool, args) = match dice.below(8) {
                 0 | 1 => ("shell", vec![]),
-                2 | 3 => ("screen", vec![("control", Value::Bool(dice.roll(2) == 0))]),
+                2 | 3 => ("screen", vec![("control", Value::Bool(dice.once_in(2)))]),
                 4 => ("file_transfer", vec![("direction", text("upload")), ("path", text("/srv/a"))]),
                 5 => ("file_transfer", vec![("direction", text("download")), ("path", text("/srv/a"))]),
                 6 => ("clipboard", vec![("direction", text(dice.pick(&["rep_to_customer", "customer_to_rep"])))]),
                 _ => ("chat", vec![]),
             };
             let args = args.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-            let who = if tool == "chat" && dice.roll(2) == 0 { customer } else { dice.pick(&inside) };
+            let who = if tool == "chat" && dice.once_in(2) { customer } else { dice.pick(&inside) };
             (who, Do::Open(Open { session, tool: tool.to_owned(), args }))
         }
     })
 }
 
 async fn history(seed: u64) -> (u64, BTreeMap<String, u64>) {
-    let mut dice = Dice(seed);
+    let mut dice = Random(seed);
     let folder = tempfile::tempdir().unwrap();
     let rules = Rules { lea_leads: true, ..Rules::default() };
     let truth = Arc::new(Mutex::new(Truth { rules: vec![rules.clone()], ..Truth::default() }));
@@ -471,7 +454,7 @@ async fn history(seed: u64) -> (u64, BTreeMap<String, u64>) {
     let mut rules = rules;
     let mut edit = None;
     for _ in 0..STEPS {
-        if edit.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) && dice.roll(4) == 0 {
+        if edit.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) && dice.once_in(4) {
             rules = rules.edited(&mut dice);
             world.truth.lock().unwrap().rules.push(rules.clone());
             let site = Box::new(RawSite::parse(&rules.text()).unwrap());
@@ -483,11 +466,11 @@ async fn history(seed: u64) -> (u64, BTreeMap<String, u64>) {
             world.step(&mut dice).await;
         }
         // Frames come and leave before it is decided, while it is made durable, and after.
-        for _ in 0..dice.roll(6) {
+        for _ in 0..dice.below(6) {
             world.some_traffic(&mut dice);
             tokio::task::yield_now().await;
         }
-        if dice.roll(3) > 0 {
+        if dice.below(3) > 0 {
             world.settled().await;
             world.some_traffic(&mut dice);
         }

@@ -24,6 +24,8 @@ mod messages;
 mod passwords;
 mod place;
 mod quic;
+#[path = "../simulation/random.rs"]
+mod random;
 mod reach;
 mod revocation;
 mod rights;

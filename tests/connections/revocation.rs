@@ -4,6 +4,7 @@
 use crate::{
     attack::in_time,
     place::{PASSWORD, Person, Place, SITE, a_session, hello},
+    random::Random,
 };
 use bytes::Bytes;
 use equipoise::{
@@ -20,25 +21,12 @@ use std::collections::BTreeMap;
 /// Trials for each pair of transports; more by hand: `EQUIPOISE_TRIALS=2500`.
 const TRIALS: u64 = 50;
 
-/// SplitMix64: the same trials every time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-}
-
 struct Trial {
     place: Place,
     ana: Person,
     customer: Person,
     root: Client,
-    dice: Dice,
+    dice: Random,
 }
 
 impl Trial {
@@ -50,7 +38,7 @@ impl Trial {
         let as_root = hello(Role::Admin, Credential::Token(token));
         let (root, hears) = Client::connect(place.target(Transport::Ws), as_root).await.unwrap();
         hears.ignore();
-        Self { place, ana, customer, root, dice: Dice(28) }
+        Self { place, ana, customer, root, dice: Random(28) }
     }
 
     /// An upload: the customer is asked again where it took the tool back before.
@@ -79,7 +67,7 @@ impl Trial {
     /// By the customer or by an edit of the site, which is then undone.
     async fn revoke(&mut self) -> Vec<FinalOffset> {
         let session = self.customer.session;
-        if self.dice.roll(2) == 0 {
+        if self.dice.once_in(2) {
             let back = Do::TakeBack { session, tool: Some("file_transfer".into()) };
             let Done::Revoked { finals, .. } = in_time(self.customer.client.act(back)).await.unwrap() else {
                 panic!("it is taken back")
@@ -103,14 +91,14 @@ impl Trial {
         let channel = to_ana.channels[0].channel;
         let mut writer = self.ana.client.writer(&to_ana.channels[0]);
         let mut reader = self.customer.client.reader(&to_customer.channels[0]);
-        let piece = Bytes::from(vec![7; 1 + self.dice.roll(20_000) as usize]);
+        let piece = Bytes::from(vec![7; 1 + self.dice.below(20_000)]);
         let writing = tokio::spawn(async move {
             while writer.write(Kind::File, Flags::default(), piece.clone()).await.is_ok() {
                 tokio::task::yield_now().await;
             }
         });
         let mut got = 0;
-        let enough = self.dice.roll(400_000);
+        let enough = self.dice.below(400_000) as u64;
         while got < enough {
             got += in_time(reader.read()).await.unwrap().unwrap().bytes.len() as u64;
         }

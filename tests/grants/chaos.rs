@@ -1,6 +1,6 @@
 //! Seeded histories of everybody doing anything; after each step what must hold is looked at.
 
-use crate::world::*;
+use crate::{random::Random, world::*};
 use equipoise::{
     engine::{
         Actor, Command, Queue,
@@ -19,23 +19,6 @@ use std::collections::BTreeMap;
 
 const HISTORIES: u64 = 150;
 const STEPS: u64 = 120;
-
-/// SplitMix64: the same seed gives the same history everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-
-    fn pick<T: Clone>(&mut self, of: &[T]) -> T {
-        of[self.roll(of.len() as u64) as usize].clone()
-    }
-}
 
 #[derive(Default)]
 struct Seen {
@@ -60,7 +43,7 @@ fn i_p2_i_p4_i_p7_in_any_history_what_is_open_is_permitted_and_somebodys() {
 }
 
 fn history(seed: u64, seen: &mut Seen) {
-    let mut dice = Dice(seed);
+    let mut dice = Random(seed);
     let mut world = World::new();
     let mut sessions = Vec::new();
     let mut tokens = Vec::new();
@@ -83,7 +66,7 @@ fn history(seed: u64, seen: &mut Seen) {
 }
 
 fn step(
-    dice: &mut Dice,
+    dice: &mut Random,
     world: &mut World,
     sessions: &mut Vec<SessionId>,
     tokens: &mut Vec<SecretHash>,
@@ -92,29 +75,29 @@ fn step(
     let rep = dice.pick(&["ana", "ana", "bob", "lea"]);
     let ana = world.user("ana");
     sessions.retain(|session| world.engine.state().sessions.contains_key(session));
-    if sessions.is_empty() || (sessions.len() < 2 && dice.roll(20) == 0) {
+    if sessions.is_empty() || (sessions.len() < 2 && dice.once_in(20)) {
         let key = world.secret();
         let entry = equipoise::engine::Entry::Queue(Queue::Team(world.team("net")));
         let expires = world.now + limits::JOIN_CODE;
         world.system(Command::MakeKey { entry, key, code: true, expires }).expect("there is room");
         let portal = dice.pick(&[None, Some("strict"), Some("once"), Some("kind")]);
-        let client = if dice.roll(5) == 0 { absent() } else { present() };
+        let client = if dice.once_in(5) { absent() } else { present() };
         sessions.extend(world.redeem(key, portal, client));
         return;
     }
     let session = dice.pick(sessions);
     let inside: Vec<Party> = world.engine.state().sessions[&session].participants.iter().map(|it| it.party).collect();
-    let person = match dice.roll(4) {
+    let person = match dice.below(4) {
         0 => Actor::Party(Party::Rep(world.user(rep))),
         _ => Actor::Party(dice.pick(&inside)),
     };
-    let number = dice.roll(6) as u32 + 1;
-    let command = match dice.roll(36) {
+    let number = dice.below(6) as u32 + 1;
+    let command = match dice.below(36) {
         0..=2 => {
             let _ = world.rep(rep, Command::Take { session });
             return;
         }
-        3 if dice.roll(4) == 0 => Command::Transfer { session, to: Queue::Team(world.team("net")) },
+        3 if dice.once_in(4) => Command::Transfer { session, to: Queue::Team(world.team("net")) },
         4..=5 => {
             let to = Queue::Personal(world.user(dice.pick(&["bob", "lea"])));
             Command::Share { session, to, mail: None }
@@ -128,15 +111,15 @@ fn step(
             let _ = world.rep("lea", Command::TakeOver { session });
             return;
         }
-        10 if dice.roll(2) == 0 => Command::Hold { session },
+        10 if dice.once_in(2) => Command::Hold { session },
         11 => Command::Resume { session },
-        12 if dice.roll(4) == 0 => Command::End { session },
+        12 if dice.once_in(4) => Command::End { session },
         13 => {
-            world.wait(dice.roll(20));
+            world.wait(dice.below(20) as u64);
             return;
         }
         14 => Command::TakeBack { session, tool: dice.pick(&[None, Some(Tool::Shell), Some(Tool::Screen)]) },
-        15 if dice.roll(8) == 0 => {
+        15 if dice.once_in(8) => {
             let epoch = AttachEpoch(number);
             let _ = world.system(Command::Lost { party: Party::Customer(session), epoch });
             return;
@@ -149,31 +132,31 @@ fn step(
             }
             return;
         }
-        17 if dice.roll(4) == 0 => {
+        17 if dice.once_in(4) => {
             tokens.push(world.log_in(rep));
             return;
         }
-        18 if dice.roll(4) == 0 => {
+        18 if dice.once_in(4) => {
             let tools = dice.pick(&["", "shell = \"no\", ", "screen = \"view\", ", "customer_paths = [\"/srv\"], "]);
             world.apply_site(&SITE.replace("tools = { record", &format!("tools = {{ {tools}record")));
             return;
         }
-        19 if dice.roll(3) == 0 => {
+        19 if dice.once_in(3) => {
             let ended = Command::ChannelEnded { channel: ChannelId(number), reason: "finished".to_owned() };
             let _ = world.system(ended);
             return;
         }
-        20 if dice.roll(8) == 0 => {
+        20 if dice.once_in(8) => {
             let _ = world.system(Command::LoseConnections);
             tokens.push(world.log_in("ana"));
             return;
         }
-        21 if dice.roll(8) == 0 => Command::Logout { user: ana },
+        21 if dice.once_in(8) => Command::Logout { user: ana },
         22..=28 => pending(world, session, dice).unwrap_or(Command::Active),
         _ => open(dice, session),
     };
     let person = match command {
-        Command::Answer { .. } | Command::AcceptOpen { .. } if dice.roll(4) != 0 => {
+        Command::Answer { .. } | Command::AcceptOpen { .. } if !dice.once_in(4) => {
             Actor::Party(Party::Customer(session))
         }
         _ => person,
@@ -185,22 +168,22 @@ fn step(
 }
 
 /// An answer to something that waits.
-fn pending(world: &World, session: SessionId, dice: &mut Dice) -> Option<Command> {
+fn pending(world: &World, session: SessionId, dice: &mut Random) -> Option<Command> {
     let using = world.engine.state().tools.session(session)?;
     if let Some(prompt) = using.prompts.keys().next() {
-        return Some(Command::Answer { session, prompt: *prompt, allow: dice.roll(4) != 0 });
+        return Some(Command::Answer { session, prompt: *prompt, allow: !dice.once_in(4) });
     }
     let open = *using.opens.keys().next()?;
-    match dice.roll(6) {
+    match dice.below(6) {
         0 => Some(Command::RefuseOpen { session, open, reason: "no".to_owned() }),
         _ => Some(Command::AcceptOpen { session, open, facts: BTreeMap::new() }),
     }
 }
 
-fn open(dice: &mut Dice, session: SessionId) -> Command {
-    let (tool, args) = match dice.roll(8) {
+fn open(dice: &mut Random, session: SessionId) -> Command {
+    let (tool, args) = match dice.below(8) {
         0 => (Tool::Shell, values(&[])),
-        1 => (Tool::Screen, values(&[("control", Value::Bool(dice.roll(2) == 0))])),
+        1 => (Tool::Screen, values(&[("control", Value::Bool(dice.once_in(2)))])),
         2 => (Tool::FileTransfer, values(&upload(dice.pick(&["/srv/a", "/home/ana/a"])))),
         3 => (Tool::FileTransfer, values(&download(dice.pick(&["/srv/a", "/home/ana/a"])))),
         4 => (Tool::Clipboard, values(&[("direction", text("rep_to_customer"))])),

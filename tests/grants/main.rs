@@ -9,6 +9,8 @@ mod chaos;
 mod fields;
 mod matrix;
 mod prompts;
+#[path = "../simulation/random.rs"]
+mod random;
 mod requests;
 mod ways_in;
 mod world;
