@@ -6,7 +6,7 @@ use equipoise::{
     engine::event::ChannelSpec,
     ids::{AttachEpoch, ChannelId, ParticipantId, PermissionEpoch},
     limits,
-    relay::{Admitted, Channel, Gate, Label, Outbox, RelayCounters, Sink},
+    relay::{Admitted, Channel, Gate, Label, LastWords, Outbox, RelayCounters, Sink},
     wire::{Flags, Frame, Header, Kind, control::Class},
 };
 use std::{collections::VecDeque, hint::black_box, sync::Arc};
@@ -106,7 +106,11 @@ fn revoke(c: &mut Criterion) {
         way
     };
     c.bench_function("relay/revoke a leg with a window waiting", |b| {
-        b.iter_batched(waiting, |way| (way.channel.revoke(READER, Instant::now()), way), BatchSize::SmallInput)
+        b.iter_batched(
+            waiting,
+            |way| (way.channel.revoke(READER, Instant::now(), &mut LastWords::default()), way),
+            BatchSize::SmallInput,
+        )
     });
 }
 

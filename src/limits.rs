@@ -159,6 +159,8 @@ const _: () = assert!(SNAPSHOT_PART_BYTES >= 2 * TEXT_BYTES_MAX + PARTICIPANTS_P
 pub const SNAPSHOT_SESSIONS: usize = 500;
 /// Changes of what consoles see are gathered for so long, so that a burst is sent once.
 pub const VIEW_INTERVAL: Span = Span(100);
+/// Of them, those that are sent before whoever waits has a turn: one to two milliseconds.
+pub const VIEWS_PER_FLUSH: usize = 256;
 /// The same for what consoles see of colleagues: each change goes to a whole team.
 pub const REP_VIEW_INTERVAL: Span = Span::seconds(1);
 /// Queue positions go to a customer at most this often (R10.1).
@@ -173,7 +175,7 @@ pub const SNAPSHOT_AFTER_BYTES: u64 = 64 * 1024 * 1024;
 pub const SNAPSHOT_NICENESS: i32 = 10;
 /// Snapshots kept on disk: the newest, and the one before it for when the newest is damaged.
 pub const SNAPSHOTS_KEPT: usize = 2;
-/// Turns waiting for the journal's writer: the owner waits for each, so a few suffice; what waits shares one commit.
+/// Turns waiting for the journal's writer: those of one edit of thousands of sessions; what waits shares one commit.
 pub const JOURNAL_TURNS_WAITING: usize = 64;
 /// Turns read from the journal at once while replaying: 32 MiB of the largest.
 pub const JOURNAL_ROWS_PER_PAGE: u32 = 64;
@@ -282,11 +284,13 @@ pub const FACTS_MAX: usize = 32;
 pub const ACTIVITY_INTERVAL: Span = Span::seconds(15);
 /// Sessions judged anew in one turn after an edit of the site: one to two milliseconds of deciding (P6.2).
 pub const SESSIONS_JUDGED_PER_TURN: usize = 400;
-/// Turns of judging that share a commit: a thousand sessions wait for the disk once, and whoever else asks meanwhile for
-/// four milliseconds of deciding (P6.2).
-pub const JUDGING_TURNS_PER_COMMIT: usize = 3;
-/// Sessions that such a turn looks at: two milliseconds where the edit concerns none of them.
-pub const SESSIONS_COMPARED_PER_TURN: usize = 4_000;
+/// Turns of judging that share a commit at most: ten thousand sessions wait for the disk about once (P6.2). Nobody waits
+/// meanwhile: where somebody does, judging goes on for so long and lets them have their turn.
+pub const JUDGING_TURNS_PER_COMMIT: usize = 32;
+const _: () = assert!(JUDGING_TURNS_PER_COMMIT < JOURNAL_TURNS_WAITING);
+pub const JUDGING_BESIDE_OTHERS: Span = Span(2);
+/// Sessions that such a turn looks at: one to two milliseconds where the edit concerns none of them.
+pub const SESSIONS_COMPARED_PER_TURN: usize = 2_000;
 /// Compiled permissions remembered: every rep of a large site in several portals, a few KiB each at most.
 pub const GRANTS_REMEMBERED: usize = 16_384;
 /// A held session ends after this (R7.7).

@@ -9,7 +9,7 @@ use equipoise::{
     engine::{Actor, Command, Reason},
     framing,
     ids::SecretHash,
-    ops,
+    ops::{self, Health, http::OpsListener},
     site::raw::RawSite,
     transport::{
         Congestion, HttpListener, HttpSettings, PerAddress, QuicListener, QuicSettings,
@@ -90,6 +90,8 @@ pub struct Ready {
     pub tokens: Vec<String>,
     /// An administrator's.
     pub admin: String,
+    /// Where its metrics are read.
+    pub ops: SocketAddr,
 }
 
 impl Ready {
@@ -155,6 +157,7 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
         tokens.push(broker.token_for(&format!("r{rep}")).await.map_err(|refused| Failure::Run(refused.message))?);
     }
     let admin = administrator(&broker).await?;
+    let metrics = OpsListener::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0), false).await.map_err(failed)?;
     let ready = Ready {
         plain: plain.address(),
         secure: secure.address(),
@@ -163,8 +166,10 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
         service_key: service_key.into(),
         tokens,
         admin,
+        ops: metrics.address()?,
     };
     println!("{}", serde_json::to_string(&ready)?);
+    tokio::spawn(metrics.run(Health::default(), recorder.clone(), shutdown.clone()));
     tokio::spawn(recorder.keep_up(shutdown.clone()));
     let mut serving = JoinSet::new();
     serving.spawn(plain.serve(broker.clone()));

@@ -8,6 +8,7 @@ mod child;
 mod connect;
 mod crash;
 mod echo;
+mod edit;
 mod floor;
 mod floors;
 mod growth;
@@ -20,6 +21,7 @@ mod process;
 mod relay;
 mod report;
 mod revoke;
+mod scrape;
 mod slow;
 mod stage;
 mod storm;
@@ -56,6 +58,8 @@ enum Scenario {
     Crash(crash::Options),
     /// A right taken away while bytes wait: one session's, and every session's by an edit of the site.
     Revoke(revoke::Options),
+    /// An edit of the site that touches every session: how long it takes, how long it holds others up.
+    Edit(edit::Options),
     /// Lines with loss and delay: messages on time (F20), bulk over a distance (F21). Needs root and iproute2.
     Network(network::Options),
     /// Memory and processor time against the number of sessions, with a drawing.
@@ -134,6 +138,7 @@ fn work(scenario: Scenario) -> Result<(), Failure> {
         Scenario::Slow(options) => drive(slow::run(options)),
         Scenario::Crash(options) => drive(crash::run(options)),
         Scenario::Revoke(options) => drive(revoke::run(options)),
+        Scenario::Edit(options) => drive(edit::run(options)),
         Scenario::Network(options) => {
             // Threads stay in the namespace that they begin in, so the line is there before they are.
             let line = network::lay(&options)?;

@@ -4,7 +4,7 @@
 use crate::{
     Failure,
     child::Over,
-    lean::failed,
+    lean::{Lean, failed},
     report::Report,
     stage::{Pair, Stage},
 };
@@ -25,7 +25,7 @@ use std::{
 /// Pairs that come at once: what they ask for shares turns, so that a slow disk does not make it minutes.
 const PAIRS_AT_ONCE: usize = 50;
 /// Readers that do not read answer no ping, and the broker takes who says nothing for dead after 45 s.
-const SPEAKS_EVERY: Duration = Duration::from_secs(10);
+pub const SPEAKS_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args, Debug, Clone)]
 pub struct Options {
@@ -90,20 +90,10 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     report.round("one_answered_p99_ms", alone.value_at_quantile(0.99) as f64 / 1e3);
 
     // Everybody at once.
-    let mut root = stage.administrator().await?;
     let text = stage.site().replace("file_transfer = \"both\"", "file_transfer = \"none\"");
-    let mut rest_of_text = text.as_str();
-    let (started, done) = loop {
-        let (piece, after) = rest_of_text.split_at(rest_of_text.len().min(limits::SITE_PIECE_BYTES));
-        rest_of_text = after;
-        let more = !after.is_empty();
-        let started = Instant::now();
-        let done = root.act(Do::ApplySite { text: piece.to_owned(), more, version: None }).await?;
-        if !more {
-            break (started, done);
-        }
-    };
-    report.round("all_answered_ms", started.elapsed().as_secs_f64() * 1e3);
+    let mut root = stage.administrator().await?;
+    let (took, done) = apply(&mut root, &text).await?;
+    report.round("all_answered_ms", took.as_secs_f64() * 1e3);
     let Done::Applied { sessions, legs, finals, .. } = done else { return Err(Failure::Run(format!("{done:?}"))) };
     report.round("sessions_changed", f64::from(sessions));
     report.round("legs_ended", f64::from(legs));
@@ -114,6 +104,21 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     }
     report.notes.push("no byte came beyond a final offset".into());
     report.print()
+}
+
+/// Sends an edited site, and says how long its last piece took to be answered.
+pub async fn apply(root: &mut Lean, text: &str) -> Result<(Duration, Done), Failure> {
+    let mut rest = text;
+    loop {
+        let (piece, after) = rest.split_at(rest.len().min(limits::SITE_PIECE_BYTES));
+        rest = after;
+        let more = !after.is_empty();
+        let started = Instant::now();
+        let done = root.act(Do::ApplySite { text: piece.to_owned(), more, version: None }).await?;
+        if !more {
+            return Ok((started.elapsed(), done));
+        }
+    }
 }
 
 /// The reader reads nothing meanwhile: what is sent waits with it.

@@ -93,6 +93,14 @@ impl Stage {
     pub async fn pair(&self, number: usize) -> Result<Pair, Failure> {
         let mut rep = self.rep(number).await?;
         let mut service = self.service().await?;
+        let (customer, channel) = self.serve(&mut rep, number, &mut service).await?;
+        let writer = End { lean: customer, at: 0, limit: relay::window(Class::File) };
+        let reader = End { lean: rep, at: 0, limit: limits::WINDOW_BYTES_MAX };
+        Ok(Pair { writer, reader, channel })
+    }
+
+    /// One more session of a rep's, with a customer who sends a file.
+    pub async fn serve(&self, rep: &mut Lean, number: usize, service: &mut Lean) -> Result<(Lean, ChannelId), Failure> {
         let ask = Ask { queue: format!("rep:r{number}"), ..Ask::default() };
         let Done::Asked { session, join } = service.act(Do::Ask(ask)).await? else {
             return Err(Failure::Run("an ask was not answered with a session".into()));
@@ -115,12 +123,10 @@ impl Stage {
             _ => None,
         };
         let channel = customer.until(opened).await?;
-        rep.until(opened).await?;
+        rep.until(|ev| opened(ev).filter(|it| *it == channel)).await?;
         // The reader's first word: as much as the protocol lets it grant.
         rep.send_frame(&Frame::credit(channel, 0, limits::WINDOW_BYTES_MAX));
-        let writer = End { lean: customer, at: 0, limit: relay::window(Class::File) };
-        let reader = End { lean: rep, at: 0, limit: limits::WINDOW_BYTES_MAX };
-        Ok(Pair { writer, reader, channel })
+        Ok((customer, channel))
     }
 }
 

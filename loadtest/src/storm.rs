@@ -37,7 +37,7 @@ pub struct Options {
 }
 
 /// Consoles that are back first, and as many sessions on their way to them at once.
-const PROBES: usize = 8;
+pub const PROBES: usize = 8;
 /// Between two sessions of one of them.
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 /// How long new sessions are measured before the storm.
@@ -81,7 +81,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     note(&mut report, "quiet", &quiet);
 
     eprintln!("the storm begins");
-    let probing = Probes::start(&stage, sessions).await?;
+    let probing = Probes::start(&stage, sessions, PROBE_EVERY).await?;
     let storm = Instant::now();
     restarted.send_replace(Some(stage.clone()));
     let (mut took, mut tries) = (Histogram::<u64>::new(3).map_err(failed)?, 0);
@@ -157,21 +157,22 @@ async fn end(
     Ok(())
 }
 
-fn note(report: &mut Report, name: &str, answered: &Histogram<u64>) {
+pub fn note(report: &mut Report, name: &str, answered: &Histogram<u64>) {
     report.round(&format!("{name}_answered_p50_ms"), answered.value_at_quantile(0.5) as f64 / 1e3);
     report.round(&format!("{name}_answered_p99_ms"), answered.value_at_quantile(0.99) as f64 / 1e3);
     report.round(&format!("{name}_sessions"), answered.len() as f64);
 }
 
 /// Consoles and services that are connected, and new sessions between them.
-struct Probes {
+pub struct Probes {
     over: watch::Sender<bool>,
     asking: JoinSet<Result<Histogram<u64>, Failure>>,
     _consoles: JoinSet<Result<(), Failure>>,
 }
 
 impl Probes {
-    async fn start(stage: &Stage, first: usize) -> Result<Self, Failure> {
+    /// At the consoles from this one on, with so long a pause between two sessions.
+    pub async fn start(stage: &Stage, first: usize, pause: Duration) -> Result<Self, Failure> {
         let (over, told) = watch::channel(false);
         let (mut consoles, mut asking) = (JoinSet::new(), JoinSet::new());
         for number in first..first + PROBES {
@@ -180,13 +181,13 @@ impl Probes {
             consoles.spawn(console(rep));
             let mut service = stage.service().await?;
             service.only = &["session", "session_gone"];
-            asking.spawn(ask(service, stage.queue_of(number), told.clone()));
+            asking.spawn(ask(service, stage.queue_of(number), told.clone(), pause));
         }
         Ok(Self { over, asking, _consoles: consoles })
     }
 
     /// How long each session took to be served, in microseconds.
-    async fn end(mut self) -> Result<Histogram<u64>, Failure> {
+    pub async fn end(mut self) -> Result<Histogram<u64>, Failure> {
         self.over.send_replace(true);
         let mut all = Histogram::new(3).map_err(failed)?;
         while let Some(answered) = self.asking.join_next().await {
@@ -198,13 +199,18 @@ impl Probes {
 
 /// The same while nobody else does anything.
 async fn probe(stage: &Stage, first: usize) -> Result<Histogram<u64>, Failure> {
-    let probes = Probes::start(stage, first).await?;
+    let probes = Probes::start(stage, first, PROBE_EVERY).await?;
     tokio::time::sleep(QUIET).await;
     probes.end().await
 }
 
 /// One session after the other; gives how long each took to be served, in microseconds.
-async fn ask(mut service: Lean, queue: String, over: watch::Receiver<bool>) -> Result<Histogram<u64>, Failure> {
+async fn ask(
+    mut service: Lean,
+    queue: String,
+    over: watch::Receiver<bool>,
+    pause: Duration,
+) -> Result<Histogram<u64>, Failure> {
     let mut answered = Histogram::new(3).map_err(failed)?;
     while !*over.borrow() {
         let began = Instant::now();
@@ -237,7 +243,7 @@ async fn ask(mut service: Lean, queue: String, over: watch::Receiver<bool>) -> R
                 }
             }
         }
-        tokio::time::sleep(PROBE_EVERY).await;
+        tokio::time::sleep(pause).await;
     }
     Ok(answered)
 }

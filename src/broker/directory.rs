@@ -13,6 +13,7 @@ use crate::{
 };
 use dashmap::DashMap;
 use parking_lot::RwLock;
+use rustc_hash::FxBuildHasher;
 use std::sync::{
     Arc,
     atomic::{AtomicU32, AtomicU64, Ordering},
@@ -88,7 +89,8 @@ impl Connection {
 pub struct Directory {
     parties: DashMap<Party, Arc<Connection>>,
     others: DashMap<u64, Arc<Connection>>,
-    channels: DashMap<ChannelId, Arc<Routed>>,
+    /// By numbers of our own giving, looked up thousands at a time.
+    channels: DashMap<ChannelId, Arc<Routed>, FxBuildHasher>,
     numbers: AtomicU64,
 }
 

@@ -53,6 +53,14 @@ impl Views {
         self.flush_by(Instant::now() + duration(limits::VIEW_INTERVAL));
     }
 
+    /// The site is another one: names, teams and who sees what.
+    pub fn site_changed(&mut self, state: &State) {
+        self.changed_sessions.extend(state.sessions.keys());
+        self.changed_reps.extend(state.site.users.keys());
+        self.waiting_room.changed();
+        self.flush_by(Instant::now() + duration(limits::VIEW_INTERVAL));
+    }
+
     pub fn rep_changed(&mut self, user: UserId) {
         self.changed_reps.insert(user);
         self.waiting_room.changed();
@@ -96,9 +104,12 @@ impl Views {
         self.flush_sessions(state, head);
         if !self.changed_reps.is_empty() {
             if now >= self.reps_at {
-                self.reps_at = now + duration(limits::REP_VIEW_INTERVAL);
                 self.flush_reps(state, head);
-            } else {
+                if self.changed_reps.is_empty() {
+                    self.reps_at = now + duration(limits::REP_VIEW_INTERVAL);
+                }
+            }
+            if !self.changed_reps.is_empty() {
                 self.flush_by(self.reps_at);
             }
         }
@@ -118,7 +129,8 @@ impl Views {
         for (session, (audience, reason)) in std::mem::take(&mut self.gone) {
             self.deliver(audience, &Ev::SessionGone { session: session.0, reason }, head);
         }
-        for session in std::mem::take(&mut self.changed_sessions) {
+        for _ in 0..limits::VIEWS_PER_FLUSH {
+            let Some(session) = self.changed_sessions.pop_first() else { return };
             let Some(found) = state.session(session) else { continue };
             let audience = view::audience(state, found);
             let ev = Ev::Session(Box::new(view::session(state, found, |party| self.shared.directory.attached(party))));
@@ -127,6 +139,9 @@ impl Views {
             let lost: BTreeSet<UserId> = before.difference(&audience).copied().collect();
             self.deliver(lost, &Ev::SessionGone { session: session.0, reason: "moved".to_owned() }, head);
             self.deliver(audience, &ev, head);
+        }
+        if !self.changed_sessions.is_empty() {
+            self.flush_by(Instant::now());
         }
     }
 
@@ -140,7 +155,8 @@ impl Views {
     }
 
     fn flush_reps(&mut self, state: &State, head: Seq) {
-        for user in std::mem::take(&mut self.changed_reps) {
+        for _ in 0..limits::VIEWS_PER_FLUSH {
+            let Some(user) = self.changed_reps.pop_first() else { return };
             let Some(found) = state.site.users.get(&user) else { continue };
             let teams = found.teams.keys().filter_map(|team| state.site.teams.get(team));
             let mut audience: BTreeSet<UserId> = teams.flat_map(|team| team.members.keys().copied()).collect();

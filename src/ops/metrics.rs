@@ -365,6 +365,12 @@ pub const TABLE: &[Metric] = &[
         "sum + on their way = invitations by mail",
     ),
     histogram(
+        "equipoise_turn_seconds",
+        &[],
+        "For how long the owner was at work before it looked again at who waits: deciding and telling, without the wait for the journal.",
+        "",
+    ),
+    histogram(
         "equipoise_journal_commit_seconds",
         &[],
         "From handing a turn to the journal until it is durable.",
@@ -391,7 +397,7 @@ pub const TABLE: &[Metric] = &[
 /// Waiting times: service levels are asked for at these seconds.
 const WAIT_BUCKETS_S: &[f64] =
     &[1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0];
-/// Commits: from a fast disk's sync to one that is in trouble.
+/// Turns and their commits: from a fast disk's sync to one that is in trouble.
 const COMMIT_BUCKETS_S: &[f64] =
     &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
@@ -439,7 +445,8 @@ pub fn recorder() -> Recorder {
 fn build() -> PrometheusRecorder {
     let mut builder = PrometheusBuilder::new();
     for metric in TABLE.iter().filter(|metric| metric.kind == Type::Histogram) {
-        let buckets = if metric.name.contains("_journal_") { COMMIT_BUCKETS_S } else { WAIT_BUCKETS_S };
+        let of_turns = metric.name.contains("_journal_") || metric.name == "equipoise_turn_seconds";
+        let buckets = if of_turns { COMMIT_BUCKETS_S } else { WAIT_BUCKETS_S };
         builder = builder
             .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets)
             .expect("bucket lists are not empty");

@@ -13,7 +13,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-pub use channel::{Channel, Fault, Hearer, Notice, Passed};
+pub use channel::{Channel, Fault, Hearer, LastWords, Notice, Passed};
 pub use counters::{Label, LineCounters, RelayCounters};
 pub use gate::{Admitted, Gate};
 pub use outbox::{Closing, Outbox, Overflow, Sink};

@@ -8,32 +8,70 @@ use super::{
 };
 use crate::{
     broker::{StartError, perform::Finals},
-    engine::{Command, Engine, Event, Reason, Refusal, State, Turn},
+    engine::{Command, Engine, Event, Reason, Refusal, Request, State, Turn},
     ids::*,
     journal::{Appended, Journal, OpenError, Pending, Recovered, SqliteJournal},
     limits,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A turn on its way into the journal. What it ended has ended; what else follows from it waits until it is durable.
+pub(super) struct UnderWay {
+    pub turn: Turn,
+    pub finals: Finals,
+    appended: Pending,
+    since: Instant,
+}
+
+impl UnderWay {
+    /// Deciding it panicked: it is not to be.
+    pub fn never(turn: Turn) -> Self {
+        let appended = Box::pin(std::future::ready(Appended::Unknown));
+        Self { turn, finals: Finals::default(), appended, since: Instant::now() }
+    }
+
+    /// It only goes on with an edit.
+    pub fn judges(&self) -> bool {
+        matches!(self.turn.requests.as_slice(), [(_, Request { command: Command::JudgeRights, .. })])
+    }
+}
 
 impl Owner {
+    /// Gives a turn to the journal, if anything happened in it. Rights that end are closed before it is durable, rights
+    /// that begin are opened after it (W2.2).
+    pub(super) fn put_down(&mut self, turn: Turn, under_way: &mut Vec<UnderWay>) {
+        if turn.events.is_empty() {
+            return;
+        }
+        let finals = self.performer.narrow(&turn.events);
+        let seq = Seq(self.head.0 + 1 + under_way.len() as u64);
+        let (since, appended) = (Instant::now(), self.journal.append(seq, self.epoch, &turn));
+        let mut put = UnderWay { turn, finals, appended, since };
+        if !put.judges() {
+            put.finals.say();
+        }
+        under_way.push(put);
+    }
+
     /// Turns that are not to be: whoever waits is refused, and the engine is folded anew without them.
-    pub(super) async fn abandon(&mut self, turns: Vec<Turn>, owed: Vec<Owed>, finals: &Finals, refusal: &Refusal) {
+    pub(super) async fn abandon(&mut self, under_way: Vec<UnderWay>, owed: Vec<Owed>, refusal: &Refusal) {
         for owed in owed {
             refuse_owed(owed, refusal);
         }
         self.edits.abandon(refusal);
-        let commands = turns.iter().flat_map(|turn| &turn.requests).map(|(_, request)| &request.command);
+        let commands = under_way.iter().flat_map(|it| &it.turn.requests).map(|(_, request)| &request.command);
         self.put_off.extend(commands.filter(|command| is_an_end(command)).cloned());
         let before = self.head;
         self.rebuild().await;
         if self.fenced {
             return;
         }
+        self.tell_all();
         // The journal took these after all, though it could not say so in time: all that follows from them, follows.
         let taken = usize::try_from(self.head.0.saturating_sub(before.0)).unwrap_or(usize::MAX);
-        for turn in turns.into_iter().filter(|turn| !turn.events.is_empty()).take(taken) {
+        for UnderWay { turn, finals, .. } in under_way.into_iter().take(taken) {
             (self.follower)(&turn.events, self.engine.state());
-            self.performer.perform(&turn.events, finals, self.engine.state(), self.head);
+            self.performer.perform(&turn.events, &finals, self.engine.state(), self.head);
             for stamped in turn.events {
                 // Whoever entered was refused, so there is no connection.
                 if let Event::Attached { party, epoch, .. } = stamped.event {
@@ -44,38 +82,33 @@ impl Owner {
         self.performer.recover(self.engine.state());
     }
 
-    /// Appends turns, which wait for the disk together; `Err` when they are not, or perhaps not, all durable.
-    pub(super) async fn commit(&mut self, turns: &[Turn]) -> Result<(), Refusal> {
-        if turns.is_empty() {
-            return Ok(());
-        }
-        let started = std::time::Instant::now();
-        let appended: Vec<_> =
-            (self.head.0 + 1..).zip(turns).map(|(seq, turn)| self.journal.append(Seq(seq), self.epoch, turn)).collect();
-        let answer = self.all_durable(appended).await;
-        metrics::histogram!("equipoise_journal_commit_seconds").record(started.elapsed().as_secs_f64());
-        answer
-    }
-
-    /// The head moves with the last of them: what follows from a part of them is for [`Self::abandon`] to find.
-    async fn all_durable(&mut self, appended: Vec<Pending>) -> Result<(), Refusal> {
-        let mut head = self.head;
-        for appended in appended {
-            match appended.await {
-                Appended::Durable(seq) => head = seq,
+    /// Waits for the disk; `Err` when these turns are not, or perhaps not, all durable. The head moves with the last of
+    /// them: what follows from a part of them is for [`Self::abandon`] to find.
+    pub(super) async fn all_durable(&mut self, under_way: &mut [UnderWay]) -> Result<(), Refusal> {
+        let Some(since) = under_way.first().map(|first| first.since) else { return Ok(()) };
+        let waits = Instant::now();
+        let mut answer = Ok(self.head);
+        for under_way in under_way {
+            answer = match under_way.appended.as_mut().await {
+                Appended::Durable(seq) => Ok(seq),
                 Appended::Fenced => {
                     self.fenced = true;
-                    return Err(fenced());
+                    Err(fenced())
                 }
                 Appended::TooLarge { bytes } => {
                     let message =
                         format!("this would be a record of {bytes} bytes, more than the journal takes; split it");
-                    return Err(Refusal::new(Reason::LimitReached, "W5.6", message));
+                    Err(Refusal::new(Reason::LimitReached, "W5.6", message))
                 }
-                Appended::Unknown => return Err(storage_full()),
+                Appended::Unknown => Err(storage_full()),
+            };
+            if answer.is_err() {
+                break;
             }
         }
-        self.head = head;
+        metrics::histogram!("equipoise_journal_commit_seconds").record(since.elapsed().as_secs_f64());
+        self.held.waited(waits.elapsed());
+        self.head = answer?;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod acting;
 mod entering;
 mod journal;
+mod judging;
 mod mail;
 mod owed;
 mod refusals;
@@ -23,13 +24,17 @@ use crate::{
     limits,
     time::Time,
 };
-use journal::{fold, folded};
+use journal::{UnderWay, fold, folded};
+use judging::Untold;
 use mail::{
     broken, fenced, is_a_look, is_an_edit, is_an_end, is_of_an_edit, own_mail, refuse_mail, storage_full, text_bytes,
 };
 use owed::{Owed, refuse_owed};
 use refusals::Refusals;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::mpsc;
 
 /// One site for each broker so far; its folder below the data folder.
@@ -54,6 +59,8 @@ pub(super) struct Owner {
     broken: bool,
     /// Another owner has taken the site's journal over: this one must not go on (W5.6).
     fenced: bool,
+    untold: Untold,
+    held: Held,
     shared: Arc<Shared>,
 }
 
@@ -92,6 +99,8 @@ impl Owner {
             put_off: Vec::new(),
             broken: false,
             fenced: false,
+            untold: Untold::default(),
+            held: Held { since: Instant::now(), waited: Duration::ZERO },
             shared,
         };
         let mut first = vec![Command::TakeOwnership { epoch }, Command::CivilTime { ms: clock::wall_ms() }];
@@ -114,8 +123,12 @@ impl Owner {
         let now = self.clock.now();
         let outcome = self.engine.handle(now, &request, &mut turn.events)?;
         turn.requests.push((now, request));
-        self.commit(std::slice::from_ref(&turn)).await.map_err(StartError::Refused)?;
-        (self.follower)(&turn.events, self.engine.state());
+        let mut under_way = Vec::new();
+        self.put_down(turn, &mut under_way);
+        self.all_durable(&mut under_way).await.map_err(StartError::Refused)?;
+        for UnderWay { turn, .. } in &under_way {
+            (self.follower)(&turn.events, self.engine.state());
+        }
         Ok(outcome)
     }
 
@@ -127,19 +140,21 @@ impl Owner {
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut civil = tokio::time::interval(Duration::from_millis(limits::CIVIL_TIME_INTERVAL.0));
         loop {
-            // What an edit touched is judged some at a time, and whatever waits has its turn with each (P6.2).
-            if self.engine.state().tools.unjudged() > 0 && self.journal.has_room() && !self.fenced {
+            // What an edit touched is judged, and those it concerns are told, some at a time: whatever waits has its
+            // turn with each (P6.2).
+            if self.is_editing() {
                 while batch.len() < limits::COMMANDS_PER_TURN
                     && let Ok(mail) = self.mailbox.try_recv()
                 {
                     batch.push(mail);
                 }
                 self.turn(&mut batch).await;
+                self.tell_some().await;
                 continue;
             }
             let timer = self.engine.next_deadline().map(|due| self.clock.instant(due));
             // While the disk is full no timer can fire; then look again in a while.
-            let retry = std::time::Instant::now() + Duration::from_millis(limits::JOURNAL_RETRY.0);
+            let retry = Instant::now() + Duration::from_millis(limits::JOURNAL_RETRY.0);
             let timer = timer.map(|due| if self.journal.has_room() { due } else { due.max(retry) });
             let views = self.performer.views.next_flush();
             let wake = [timer, views].into_iter().flatten().min();
@@ -185,14 +200,15 @@ impl Owner {
         let mut batch = batch.drain(..).peekable();
         loop {
             let now = self.clock.now();
-            let began = std::time::Instant::now();
+            let began = Instant::now();
+            self.held.begin();
             let mut turn = Turn::default();
             let mut owed = Vec::with_capacity(batch.len());
             let room = self.journal.has_room();
             if room && guarded(|| self.engine.advance(now, &mut turn.events)).is_none() {
                 self.broken = true;
                 batch.by_ref().for_each(|mail| self.refuse(mail, &broken()));
-                self.finish(vec![turn], owed).await;
+                self.finish(vec![UnderWay::never(turn)], owed).await;
                 // The same timer may well panic again.
                 return tokio::time::sleep(Duration::from_millis(limits::JOURNAL_RETRY.0)).await;
             }
@@ -231,14 +247,30 @@ impl Owner {
                     }
                 }
             }
-            let turns = if room { self.judged_on(now, turn) } else { vec![turn] };
-            let durable = turns.iter().any(|turn| !turn.events.is_empty());
-            self.finish(turns, owed).await;
+            let (mut under_way, mut judging_broke) = (Vec::new(), false);
+            if self.broken {
+                under_way.push(UnderWay::never(turn));
+            } else {
+                self.put_down(turn, &mut under_way);
+                let alone = batch.peek().is_none();
+                if room {
+                    self.judge_on(now, alone, &mut under_way).await;
+                }
+                judging_broke = self.broken;
+            }
+            let durable = !under_way.is_empty();
+            self.finish(under_way, owed).await;
             if self.fenced {
                 return batch.for_each(|mail| self.refuse(mail, &fenced()));
             }
             if durable {
                 metrics::histogram!("equipoise_journal_lag_seconds").record(began.elapsed().as_secs_f64());
+            }
+            self.held.looked();
+            if judging_broke {
+                batch.by_ref().for_each(|mail| self.refuse(mail, &broken()));
+                // It may well panic again.
+                return tokio::time::sleep(Duration::from_millis(limits::JOURNAL_RETRY.0)).await;
             }
             if batch.peek().is_none() {
                 return;
@@ -246,58 +278,43 @@ impl Owner {
         }
     }
 
-    /// A turn, and after it turns of judging what an edit touched: they share a commit, so that an edit of a thousand
-    /// sessions waits for the disk once (P6.2).
-    fn judged_on(&mut self, now: Time, turn: Turn) -> Vec<Turn> {
-        let mut turns = vec![turn];
-        while !self.broken
-            && self.engine.state().tools.unjudged() > 0
-            && turns.len() <= limits::JUDGING_TURNS_PER_COMMIT
-        {
-            let mut judging = Turn::default();
-            let request = Request { actor: Actor::System, id: None, command: Command::JudgeRights };
-            if let Err(refusal) = self.decide(now, request, &mut judging) {
-                tracing::error!(error = %refusal, "what an edit touched could not be judged");
-            }
-            turns.push(judging);
-        }
-        turns
-    }
-
-    async fn finish(&mut self, mut turns: Vec<Turn>, owed: Vec<Owed>) {
-        let mut finals = Finals::default();
+    /// Waits until all of this is durable, and lets it be seen.
+    async fn finish(&mut self, mut under_way: Vec<UnderWay>, owed: Vec<Owed>) {
         if std::mem::take(&mut self.broken) {
             tracing::error!("deciding a turn panicked; nothing of it stays; rebuilding from the journal");
-            return self.abandon(turns, owed, &finals, &broken()).await;
+            return self.abandon(under_way, owed, &broken()).await;
         }
-        turns.retain(|turn| !turn.events.is_empty());
-        // Rights that end are closed before the turn is durable, rights that begin are opened after it (W2.2).
-        for turn in &turns {
-            self.performer.narrow(&turn.events, &mut finals);
-        }
-        if let Err(refusal) = self.commit(&turns).await {
+        if let Err(refusal) = self.all_durable(&mut under_way).await {
             metrics::counter!("equipoise_journal_failures_total").increment(1);
             if self.fenced {
                 return owed.into_iter().for_each(|owed| refuse_owed(owed, &refusal));
             }
             tracing::error!(error = %refusal, "a turn could not be made durable; rebuilding from the journal");
-            return self.abandon(turns, owed, &finals, &refusal).await;
+            return self.abandon(under_way, owed, &refusal).await;
         }
-        for turn in &turns {
+        for UnderWay { turn, .. } in &under_way {
             (self.follower)(&turn.events, self.engine.state());
         }
+        // What was asked for comes first, if anything came of it; turns of judging owe nothing.
+        let nothing = Finals::default();
+        let finals = under_way.first().map_or(&nothing, |asked| &asked.finals);
         for owed in owed {
-            self.pay(owed, &finals);
+            self.pay(owed, finals);
         }
-        for turn in &turns {
-            self.edits.gather(&turn.events, &finals);
+        for UnderWay { turn, finals, .. } in &under_way {
+            self.edits.gather(&turn.events, finals);
         }
-        // Before anybody else is told: those whose rights ended are many, and their gates are shut (P6.2).
+        // Before anybody is told: those whose rights ended are many, and their gates are shut (P6.2).
         if self.engine.state().tools.unjudged() == 0 {
             self.edits.answer(self.engine.state());
         }
-        for turn in &turns {
-            self.performer.perform(&turn.events, &finals, self.engine.state(), self.head);
+        for under_way in under_way {
+            let judges = under_way.judges();
+            let UnderWay { turn, finals, .. } = under_way;
+            match judges {
+                true => self.untold.add(turn.events, finals),
+                false => self.performer.perform(&turn.events, &finals, self.engine.state(), self.head),
+            }
         }
         self.performer.views.flush_if_due(self.engine.state(), self.head);
     }
@@ -330,7 +347,28 @@ fn guarded<T>(act: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).ok()
 }
 
-async fn sleep_until(wake: Option<std::time::Instant>) {
+/// For how long the owner is at work without looking at its mailbox.
+struct Held {
+    since: Instant,
+    waited: Duration,
+}
+
+impl Held {
+    fn begin(&mut self) {
+        *self = Self { since: Instant::now(), waited: Duration::ZERO };
+    }
+
+    /// So much of it was waiting for the journal.
+    fn waited(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
+    fn looked(&self) {
+        metrics::histogram!("equipoise_turn_seconds").record((self.since.elapsed() - self.waited).as_secs_f64());
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
     match wake {
         Some(wake) => tokio::time::sleep_until(wake.into()).await,
         None => std::future::pending().await,

@@ -10,7 +10,7 @@ use crate::{
     },
     ids::*,
     policy::Tool,
-    relay::{Channel, Hearer, Notice},
+    relay::{Channel, Hearer, LastWords, Notice},
     wire::{
         control::{ChannelView, Ev, Opened, Value},
         frame::CloseReason,
@@ -40,7 +40,7 @@ impl Performer {
         for routed in self.shared.directory.channels() {
             let id = routed.channel.spec().channel;
             if state.tools.session_of(id).is_none() {
-                drop(routed.channel.remove(CloseReason::Failed, now));
+                routed.channel.remove(CloseReason::Failed, now, &mut LastWords::default());
                 self.shared.directory.close(id);
             }
         }
@@ -59,23 +59,25 @@ impl Performer {
         }
         let now = tokio::time::Instant::now();
         for reader in there.into_iter().filter(|reader| !spec.readers.contains(reader)) {
-            channel.revoke(reader, now);
+            channel.revoke(reader, now, &mut LastWords::default());
         }
     }
 
     /// Closes what ends in this turn, before the turn is durable.
-    pub fn narrow(&mut self, events: &[Stamped], finals: &mut Finals) {
+    pub fn narrow(&self, events: &[Stamped]) -> Finals {
+        let mut finals = Finals::default();
         let now = tokio::time::Instant::now();
         for Stamped { event, .. } in events {
             match event {
                 Event::LegClosed { channel, reader, .. } => {
                     if let Some(routed) = self.shared.directory.channel(*channel) {
-                        finals.legs.insert((*channel, *reader), routed.channel.revoke(*reader, now));
+                        let at = routed.channel.revoke(*reader, now, &mut finals.words);
+                        finals.legs.insert((*channel, *reader), at);
                     }
                 }
                 Event::ChannelClosed { channel, reason, .. } => {
                     if let Some(routed) = self.shared.directory.channel(*channel) {
-                        for (reader, at) in routed.channel.remove(close_reason(reason), now) {
+                        for (reader, at) in routed.channel.remove(close_reason(reason), now, &mut finals.words) {
                             finals.legs.entry((*channel, reader)).or_insert(at);
                         }
                         finals.written.extend(routed.channel.written().map(|written| (*channel, written)));
@@ -84,6 +86,7 @@ impl Performer {
                 _ => {}
             }
         }
+        finals
     }
 
     pub(super) fn opened(
@@ -287,10 +290,10 @@ impl Performer {
 fn close_what_is_gone(channel: &Channel, spec: &ChannelSpec, state: &State, session: SessionId) {
     let now = tokio::time::Instant::now();
     match state.tools.session(session).and_then(|tools| tools.channels.get(&spec.channel)) {
-        None => drop(channel.remove(CloseReason::Revoked, now)),
+        None => drop(channel.remove(CloseReason::Revoked, now, &mut LastWords::default())),
         Some(live) => {
             for reader in spec.readers.iter().filter(|reader| !live.spec.readers.contains(reader)) {
-                channel.revoke(*reader, now);
+                channel.revoke(*reader, now, &mut LastWords::default());
             }
         }
     }

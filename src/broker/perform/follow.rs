@@ -214,8 +214,7 @@ impl Performer {
                         tracing::warn!(key, "{message}");
                     }
                 }
-                state.sessions.keys().for_each(|session| self.views.session_changed(*session));
-                site.users.keys().for_each(|user| self.views.rep_changed(*user));
+                self.views.site_changed(state);
             }
             _ => {}
         }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     engine::{Command, Queue, Stamped, State},
     ids::*,
+    relay::LastWords,
     wire::control::{Ev, FinalOffset},
 };
 use sessions::members;
@@ -29,9 +30,16 @@ pub(super) struct Finals {
     legs: BTreeMap<(ChannelId, ParticipantId), u64>,
     /// How far the channels that ended were written.
     written: BTreeMap<ChannelId, u64>,
+    /// For those whose legs and channels these are.
+    words: LastWords,
 }
 
 impl Finals {
+    /// Those who lost something are told now, and not with what follows the turn.
+    pub fn say(&mut self) {
+        self.words = LastWords::default();
+    }
+
     /// Of every reader whose leg of this channel ended.
     pub fn of_channel(&self, channel: ChannelId) -> impl Iterator<Item = FinalOffset> {
         let legs = self.legs.range((channel, ParticipantId(0))..=(channel, ParticipantId(u16::MAX)));

@@ -56,15 +56,18 @@ impl Engine {
         }
     }
 
-    /// May somebody in it do something else than before?
+    /// May somebody in it do something else than before? Then what they may do is learned.
     fn is_concerned(&mut self, session: SessionId) -> bool {
         let state = &mut self.state;
         // Whose team has which script is no permission of the layers (P3.13).
         let using = state.tools.session(session);
         let runs_a_script =
             using.is_some_and(|using| using.channels.values().any(|channel| channel.tool == Tool::CannedScripts));
+        let Some(before) = state.tools.before.as_ref().filter(|_| !runs_a_script) else {
+            self.learn(session);
+            return true;
+        };
         let situations = state.situations(session);
-        let Some(before) = state.tools.before.as_ref().filter(|_| !runs_a_script) else { return true };
         situations.iter().any(|situation| state.grants.differ(before, &state.site, situation))
     }
 }

@@ -13,7 +13,8 @@ use crate::{
     },
     site::Site,
 };
-use std::{collections::HashMap, sync::Arc};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// Compiled permissions of one participant in one session, and what paths mean at the two ends.
 pub struct Granted<'site> {
@@ -116,9 +117,9 @@ impl Granted<'_> {
 /// site changes, and the same whether remembered or not.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
-    known: HashMap<Basis, Arc<Permissions>>,
+    known: FxHashMap<Basis, Arc<Permissions>>,
     /// Whether an edit made other permissions of what they were made of before and after it.
-    changed: HashMap<(Basis, Basis), bool>,
+    changed: FxHashMap<(Basis, Basis), bool>,
 }
 
 impl PartialEq for Grants {

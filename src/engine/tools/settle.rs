@@ -123,8 +123,8 @@ impl Engine {
     }
 
     /// Judges everything in use in one session anew. Says whether a right ended.
+    /// What those in it may do is learned.
     pub(super) fn judge(&mut self, at: Time, id: SessionId, out: &mut Vec<Stamped>) -> bool {
-        self.learn(id);
         let Some(using) = self.state.tools.session(id) else { return false };
         let verdicts: Vec<(ChannelId, Verdict)> = match self.state.sessions.get(&id) {
             None => using.channels.keys().map(|channel| (*channel, Verdict::closed(SESSION_ENDED, None))).collect(),

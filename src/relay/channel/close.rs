@@ -9,8 +9,21 @@ use crate::{
     },
     wire::{Frame, frame::CloseReason},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::time::Instant;
+
+/// What the ends of a channel that the owner cut are still to be told. It is said when this is dropped, so that nobody can
+/// forget to: whoever cuts many channels wakes their connections once all of them are cut.
+#[derive(Default)]
+pub struct LastWords(Vec<(Arc<Outbox>, Frame)>);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        for (outbox, close) in self.0.drain(..) {
+            outbox.steer(close);
+        }
+    }
+}
 
 impl Channel {
     /// An end is done with the channel; `at` is the last offset it means (W1.8).
@@ -56,13 +69,13 @@ impl Channel {
     }
 
     /// Ends one leg for ever (W2.3). When this returns its gate is shut, its queue is purged, and no byte from the
-    /// given offset on reaches the reader, who is told the same. One that had ended by itself ended where it did; 0
-    /// where there never was such a leg.
-    pub fn revoke(&self, reader: ParticipantId, now: Instant) -> u64 {
+    /// given offset on reaches the reader, who is told the same in `words`. One that had ended by itself ended where it
+    /// did; 0 where there never was such a leg.
+    pub fn revoke(&self, reader: ParticipantId, now: Instant, words: &mut LastWords) -> u64 {
         self.with(|channel, state| {
             let before = state.ended.remove(&reader);
             let at = state.legs.iter().position(|leg| leg.reader == reader);
-            let last = at.map(|at| channel.cut(state, at, CloseReason::Revoked, now));
+            let last = at.map(|at| channel.cut(state, at, CloseReason::Revoked, now, words));
             channel.settle(state, now);
             last.or(before).unwrap_or(0)
         })
@@ -70,13 +83,13 @@ impl Channel {
 
     /// The owner closed the channel: every leg ends where it is. Gives each reader's final offset, also of those whose
     /// end the owner did not ask for before. No notice comes.
-    pub fn remove(&self, reason: CloseReason, now: Instant) -> BTreeMap<ParticipantId, u64> {
+    pub fn remove(&self, reason: CloseReason, now: Instant, words: &mut LastWords) -> BTreeMap<ParticipantId, u64> {
         self.with(|channel, state| {
             let mut finals = std::mem::take(&mut state.ended);
             while let Some(reader) = state.legs.first().map(|leg| leg.reader) {
-                finals.insert(reader, channel.cut(state, 0, reason, now));
+                finals.insert(reader, channel.cut(state, 0, reason, now, words));
             }
-            channel.tell_writer_closed(state, reason);
+            channel.tell_writer_closed(state, reason, words);
             state.over = true;
             finals
         })
@@ -84,7 +97,7 @@ impl Channel {
 
     /// Takes a leg away: gate shut, queue purged, reader told. Gives the final offset: where all is finished, that of
     /// the channel, so that a reader who was left behind hears that it missed something.
-    fn cut(&self, state: &mut State, at: usize, reason: CloseReason, now: Instant) -> u64 {
+    fn cut(&self, state: &mut State, at: usize, reason: CloseReason, now: Instant, words: &mut LastWords) -> u64 {
         let mut leg = state.legs.remove(at);
         leg.shared.gate.shut();
         let end = leg.end.as_ref().map(|end| end.outbox.clone());
@@ -95,7 +108,7 @@ impl Channel {
         };
         let told = state.closing.is_some_and(|closing| leg.acked >= closing);
         if let Some(outbox) = end.filter(|_| !told) {
-            outbox.steer(Frame::close(self.spec.channel, last, reason));
+            words.0.push((outbox, Frame::close(self.spec.channel, last, reason)));
         }
         last
     }
@@ -107,18 +120,19 @@ impl Channel {
             return;
         }
         let reader = state.legs[at].reader;
-        let last = self.cut(state, at, reason, now);
+        let last = self.cut(state, at, reason, now, &mut LastWords::default());
         state.ended.insert(reader, last);
         state.notices.push(Notice::LegEnded { channel: self.spec.channel, reader, at: last, reason });
         self.settle(state, now);
     }
 
     pub(super) fn end(&self, state: &mut State, reason: CloseReason, now: Instant) {
+        let mut words = LastWords::default();
         while let Some(reader) = state.legs.first().map(|leg| leg.reader) {
-            let last = self.cut(state, 0, reason, now);
+            let last = self.cut(state, 0, reason, now, &mut words);
             state.ended.insert(reader, last);
         }
-        self.tell_writer_closed(state, reason);
+        self.tell_writer_closed(state, reason, &mut words);
         state.over = true;
         let at = state.written.unwrap_or(0);
         state.notices.push(Notice::Ended { channel: self.spec.channel, at, reason });
@@ -137,10 +151,11 @@ impl Channel {
         }
     }
 
-    fn tell_writer_closed(&self, state: &mut State, reason: CloseReason) {
+    fn tell_writer_closed(&self, state: &mut State, reason: CloseReason, words: &mut LastWords) {
         state.closed.get_or_insert((state.written.unwrap_or(0), reason));
         if let Some(writer) = state.writer.as_ref().filter(|_| !state.over) {
-            writer.outbox.steer(Frame::close(self.spec.channel, state.written.unwrap_or(0), reason));
+            let close = Frame::close(self.spec.channel, state.written.unwrap_or(0), reason);
+            words.0.push((writer.outbox.clone(), close));
         }
     }
 }

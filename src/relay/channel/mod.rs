@@ -6,6 +6,8 @@ mod credit;
 mod readers;
 mod writer;
 
+pub use close::LastWords;
+
 use super::{
     counters::{Label, LineCounters, RelayCounters},
     leg::{End, Leg, Stage},

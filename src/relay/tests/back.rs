@@ -123,7 +123,7 @@ fn w3_3_a_writer_that_keeps_less_than_was_passed_on_ends_its_channel() {
 #[test]
 fn w3_3_a_reader_whose_leg_is_over_is_told_of_no_channel() {
     let room = Room::new(Class::Shell, &[ANA, BEN]);
-    room.channel.revoke(BEN, room.now);
+    room.channel.revoke(BEN, room.now, &mut LastWords::default());
     assert_eq!(room.channel.attach_reader(BEN, room.ben.clone(), AGAIN, room.now), None);
     assert_eq!(room.channel.readers(), [ANA]);
 }

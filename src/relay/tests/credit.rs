@@ -216,7 +216,7 @@ fn w1_7_a_reader_left_behind_hears_how_much_it_missed_when_all_is_finished() {
     room.channel.hear(WRITER, FIRST, Frame::close(CHANNEL, last, CloseReason::Finished), room.now).unwrap();
     take(&room.ana);
     room.credit(ANA, last, last + WINDOW);
-    let finals = room.channel.remove(CloseReason::Finished, room.now);
+    let finals = room.channel.remove(CloseReason::Finished, room.now, &mut LastWords::default());
     assert_eq!(finals.into_iter().collect::<Vec<_>>(), [(ANA, last), (BEN, last)]);
     assert_eq!(take(&room.ben).story(), format!("close {last} finished"));
 }

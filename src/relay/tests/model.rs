@@ -62,7 +62,7 @@ fn i_p3_w2_2_what_left_when_a_revocation_returns_is_what_it_names_and_all_that_e
         });
         let way = room.clone();
         let writing = thread::spawn(move || (0..4).all(|at| way.send(at * 100, 100).is_ok()));
-        let last = room.channel.revoke(ANA, room.now);
+        let last = room.channel.revoke(ANA, room.now, &mut LastWords::default());
         assert_eq!(taken.load(Ordering::SeqCst), last, "named");
         assert_eq!(draining.join().unwrap(), Some(last), "told");
         assert!(writing.join().unwrap());
