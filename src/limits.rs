@@ -155,6 +155,8 @@ pub const SNAPSHOT_PART: usize = 50;
 /// Bytes of the sessions in it; one with all the text that people may write on it fits.
 pub const SNAPSHOT_PART_BYTES: usize = MESSAGE_BYTES_MAX * 3 / 8;
 const _: () = assert!(SNAPSHOT_PART_BYTES >= 2 * TEXT_BYTES_MAX + PARTICIPANTS_PER_SESSION * 3 * NAME_BYTES_MAX);
+/// Bytes of the sessions in a whole snapshot: half of what may wait for a socket, for it is said at once.
+pub const SNAPSHOT_BYTES: usize = CONTROL_QUEUE_BYTES / 2;
 /// Sessions a snapshot shows at most, waiting ones oldest first: more than a person reads, less than the outbox holds.
 pub const SNAPSHOT_SESSIONS: usize = 500;
 /// Changes of what consoles see are gathered for so long, so that a burst is sent once.

@@ -240,8 +240,13 @@ pub fn snapshot(state: &State, user: UserId, attached: impl Fn(Party) -> bool) -
     let visible = |id: &SessionId| state.session(*id).is_some_and(|session| audience(state, session).contains(&user));
     let served: Vec<SessionId> = served.filter(visible).take(left).collect();
     shown.extend(served);
-    let sessions: Vec<SessionView> =
-        shown.iter().filter_map(|id| state.session(*id)).map(|found| session(state, found, &attached)).collect();
+    let views = shown.iter().filter_map(|id| state.session(*id)).map(|found| session(state, found, &attached));
+    // Of many with long texts the newest are not in it: they are shown when they change.
+    let fits = |left: &mut usize, view: SessionView| {
+        *left = left.checked_sub(bytes_of(&view))?;
+        Some(view)
+    };
+    let sessions: Vec<SessionView> = views.scan(limits::SNAPSHOT_BYTES, fits).collect();
     let teams: Vec<TeamView> = own_teams()
         .filter_map(|id| site.teams.get(id).map(|team| (id, team)))
         .map(|(id, team)| TeamView {
