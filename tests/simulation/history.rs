@@ -39,6 +39,8 @@ pub struct History<'seen> {
     pub keys: Vec<SecretHash>,
     /// Keys that were made for external reps.
     pub external_keys: Vec<SecretHash>,
+    /// Tokens of buttons that reps made.
+    pub buttons: Vec<SecretHash>,
     /// Tokens in mails that were sent.
     pub mails: Vec<SecretHash>,
     /// The last request that was done under a number of its own, and its outcome.
@@ -66,6 +68,7 @@ impl<'seen> History<'seen> {
             used: Vec::new(),
             keys: Vec::new(),
             external_keys: Vec::new(),
+            buttons: Vec::new(),
             mails: Vec::new(),
             done: None,
             steps: 0,
@@ -306,6 +309,10 @@ impl<'seen> History<'seen> {
             Some(team) if !step.dice.is_multiple_of(5) => Queue::Team(*team),
             _ => Queue::Personal(other),
         }
+    }
+
+    pub fn portal(&self, step: &Step) -> Option<PortalId> {
+        self.state().site.codes.portals.get("p0").copied().filter(|_| step.dice.is_multiple_of(3))
     }
 
     pub fn issue(&self) -> Option<Entry> {

@@ -6,7 +6,11 @@ use crate::{
     world::{Act, Step},
 };
 use equipoise::{
-    engine::{Actor, Command, Queue, command::InvitationAnswer, session::Role},
+    engine::{
+        Actor, Command, Queue,
+        command::{Customer, InvitationAnswer},
+        session::Role,
+    },
     ids::*,
     time::Span,
     wire::control::ClientInfo,
@@ -46,6 +50,29 @@ pub fn request(history: &mut History<'_>, step: &Step, user: UserId, session: Se
                 number => Command::SetField { session, field: format!("field-{number}"), value },
             };
             (served_by(history, step, session, rep), command)
+        }
+        Act::MakeButton => {
+            let queue = history.queue(step, user);
+            let portal = history.portal(step);
+            let token = history.secret(None);
+            history.buttons.push(token);
+            (rep, Command::MakeButton { queue, portal, token })
+        }
+        // Now and then of one that was never made, or is gone.
+        Act::Press => {
+            let key = *history.buttons.get(step.session % history.buttons.len().max(1))?;
+            let resume = history.secret(None);
+            (Actor::System, Command::Redeem { key, portal: None, customer: Customer::default(), resume })
+        }
+        Act::EditButton => {
+            let there: Vec<_> = history.state().buttons.live().map(|(id, button)| (id, button.by)).collect();
+            let (button, by) = *there.get(step.session % there.len().max(1))?;
+            let actor = if step.dice.is_multiple_of(3) { rep } else { Actor::Party(Party::Rep(by)) };
+            let command = match step.dice.is_multiple_of(2) {
+                true => Command::RevokeButton { button },
+                false => Command::SetButtonPortal { button, portal: history.portal(step) },
+            };
+            (actor, command)
         }
         Act::Extended => (rep, Command::Extended { on: !step.dice.is_multiple_of(3) }),
         Act::AnswerInvitation => {

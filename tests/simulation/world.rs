@@ -75,6 +75,10 @@ pub enum Act {
     Data,
     /// A rep writes on a session.
     Write,
+    MakeButton,
+    Press,
+    /// A button is revoked, or leads through another portal.
+    EditButton,
     Disable,
     DeleteTeam,
     EditSite,
@@ -131,6 +135,9 @@ const ACTS: &[(Act, usize)] = &[
     (Act::Clock, 1),
     (Act::Data, 2),
     (Act::Write, 2),
+    (Act::MakeButton, 1),
+    (Act::Press, 2),
+    (Act::EditButton, 1),
     (Act::Disable, 1),
     (Act::DeleteTeam, 1),
     (Act::EditSite, 3),
@@ -273,6 +280,10 @@ fn site(random: &mut Random, season: &Season) -> String {
             (0..SKILLS).filter(|_| random.once_in(4)).map(|skill| format!("\"s{skill}\"")).collect();
         let permissions = [
             "support",
+            "buttons_personal",
+            "buttons_team_deploy",
+            "buttons_team_manage",
+            "buttons_change_portal",
             "accept_from_queue",
             "get_next",
             "opt_out",
