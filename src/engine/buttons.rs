@@ -5,6 +5,7 @@ use super::{
     Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped, State, address,
     command::{Ask, Customer},
     index::is_barred,
+    keys::gone,
     refusal::refuse,
 };
 use crate::{
@@ -176,7 +177,6 @@ impl Engine {
         resume: SecretHash,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
-        let gone = || Refusal::new(Reason::KeyGone, "I-K1", "this key is not good any more: ask for another");
         let button = self.state.buttons.live.get(&id).cloned().ok_or_else(gone)?;
         if let Queue::Personal(rep) = button.queue {
             // What its rep may not have at this moment opens nothing (I-A10).

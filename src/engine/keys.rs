@@ -167,7 +167,6 @@ impl Engine {
         resume: SecretHash,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
-        let gone = || Refusal::new(Reason::KeyGone, "I-K1", "this key is not good any more: ask for another");
         if let Some((session, _)) = self.state.keys.joins.get(&key).copied() {
             self.state.sessions.get(&session).ok_or_else(gone)?;
             self.emit(now, Event::KeyUsed { key }, out);
@@ -256,4 +255,9 @@ impl Engine {
             Actor::Party(_) => Err(Refusal::new(Reason::NotPermitted, "P1.1", "only a rep makes keys")),
         }
     }
+}
+
+/// Unknown, used, expired and revoked look alike.
+pub(super) fn gone() -> Refusal {
+    Refusal::new(Reason::KeyGone, "I-K1", "this key is not good any more: ask for another")
 }
