@@ -28,7 +28,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-const HISTORIES: u64 = 12;
+const HISTORIES: u64 = 24;
 const STEPS: u64 = 150;
 const REPS: [&str; 3] = ["ana", "bob", "lea"];
 
@@ -155,18 +155,19 @@ prompt = {{ mode = "never" }}
             ("clipboard", &["none", "rep_to_customer", "customer_to_rep", "both"][..]),
             ("chat", &["yes", "no"][..]),
         ]);
-        let tools = match dice.below(6) {
+        let tools = match dice.below(12) {
             0 => &mut rules.door,
-            1 => &mut rules.own,
-            2 => &mut rules.group,
-            3 => {
+            1..=3 => &mut rules.own,
+            4..=8 => &mut rules.group,
+            9 => {
                 rules.tier = dice.pick(&[None, Some("allow"), Some("deny")]);
                 rules.lea_leads = dice.below(3) > 0;
                 return rules;
             }
             _ => &mut rules.house,
         };
-        if dice.once_in(3) {
+        // What a layer says hides what those below it say.
+        if dice.once_in(2) {
             tools.remove(tool);
         } else {
             tools.insert(tool, dice.pick(values));
@@ -312,7 +313,8 @@ impl World {
             (live.spec.channel, session, writer, live.spec.kinds, people)
         };
         let belongs = Kind::DATA.into_iter().filter(|kind| kind.bit() & kinds != 0).collect::<Vec<_>>();
-        let (forged, wrong) = (dice.once_in(8), dice.once_in(60));
+        // A fault ends a channel, so there are few.
+        let (forged, wrong) = (dice.once_in(8), dice.once_in(400));
         let kind = if wrong { dice.pick(&Kind::DATA) } else { dice.pick(&belongs) };
         let from = if forged { Some(dice.pick(&people)) } else { writer };
         let Some((from, port)) = from.and_then(|from| Some((from, self.ends.get_mut(&from)?))) else { return };
@@ -396,12 +398,12 @@ fn choose(dice: &mut Random, state: &State, id: SessionId, rep: impl Fn(&str) ->
         }
     }
     let to = |name: &str| format!("rep:{name}");
-    Some(match dice.below(30) {
+    Some(match dice.below(32) {
         0 => (owner, Do::Hold { session }),
         1..=3 if matches!(here.stage, Stage::Held { .. }) => (owner, Do::Resume { session }),
         4 | 5 => (owner, Do::Share { session, to: to(dice.pick(&REPS)) }),
         6..=8 => (anyone, Do::Join { session }),
-        9 => (rep("lea"), Do::TakeOver { session }),
+        9 | 14 => (rep("lea"), Do::TakeOver { session }),
         10 => (dice.pick(&inside), Do::Depart { session }),
         11 => (owner, Do::Transfer { session, to: "team:net".to_owned() }),
         12 | 13 => {
@@ -504,7 +506,10 @@ async fn i_p2_p6_2_no_frame_leaves_that_the_policy_in_force_as_it_leaves_does_no
     assert!(passed > 1_000, "the histories are too tame: {passed}");
     let revoked: u64 = closed.iter().filter(|(why, _)| why.starts_with("revoked")).map(|(_, count)| count).sum();
     assert!(revoked > 20, "the histories are too tame: {closed:?}");
-    for why in ["revoked default", "revoked customer", "revoked hold", "session_ended ", "fault "] {
-        assert!(closed.contains_key(why), "nothing was {why}: {closed:?}");
+    let layers = ["default", "portal:main", "user:ana", "group_policy:emea", "technician_group:tier"];
+    let others = ["customer", "hold", "take_over"];
+    let revoked = layers.into_iter().chain(others).map(|source| format!("revoked {source}"));
+    for why in revoked.chain(["session_ended ".to_owned(), "fault ".to_owned()]) {
+        assert!(closed.contains_key(&why), "nothing was {why}: {closed:?}");
     }
 }
