@@ -89,11 +89,18 @@ impl Tokens {
         self.kept.lock().redeem(ticket, bound, Instant::now())
     }
 
-    /// Ends all tokens and tickets of a user: signed out, disabled, or the password was changed (I-A5).
+    /// Ends all tokens and tickets of a user who signed out or was disabled.
     pub fn revoke_user(&self, user: UserId) {
+        self.revoke_older(user, u32::MAX);
+    }
+
+    /// Ends those that another credential than the one of this version proved: it was changed (I-A5). Whoever changed it by
+    /// signing in may have a token already when this is heard of.
+    pub fn revoke_older(&self, user: UserId, version: u32) {
+        let stays = |holder: &Holder| holder.user != user || holder.version >= version;
         let mut kept = self.kept.lock();
-        kept.access.retain(|_, access| access.holder.user != user);
-        kept.tickets.retain(|_, ticket| ticket.holder.user != user);
+        kept.access.retain(|_, access| stays(&access.holder));
+        kept.tickets.retain(|_, ticket| stays(&ticket.holder));
     }
 
     /// Ends one token; tickets taken with it end by themselves within seconds.
@@ -218,6 +225,19 @@ mod tests {
         assert_eq!(tokens.check(&ben), Some(BEN));
         tokens.revoke(&ben);
         assert_eq!(tokens.check(&ben), None);
+    }
+
+    #[test]
+    fn i_a5_a_changed_credential_ends_what_the_one_before_proved_and_not_what_it_proves_itself() {
+        let tokens = Tokens::new();
+        let (before, _) = tokens.issue(ANA.user, ANA.version).unwrap();
+        let ticket = tokens.ticket(&before).unwrap();
+        let (after, _) = tokens.issue(ANA.user, ANA.version + 1).unwrap();
+        let (ben, _) = tokens.issue(BEN.user, BEN.version).unwrap();
+        tokens.revoke_older(ANA.user, ANA.version + 1);
+        assert_eq!((tokens.check(&before), tokens.redeem_ticket(&ticket)), (None, None));
+        assert_eq!(tokens.check(&after).map(|holder| holder.version), Some(ANA.version + 1));
+        assert_eq!(tokens.check(&ben), Some(BEN));
     }
 
     #[test]

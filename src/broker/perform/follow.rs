@@ -61,10 +61,13 @@ impl Performer {
                     connection.close(CloseCode::Gone, "no token of this party is good any more: sign in or join again");
                 }
             }
-            Event::UserDisabled { user }
-            | Event::CredentialSet { user, .. }
+            Event::UserDisabled { user } => self.shared.tokens.revoke_user(*user),
+            Event::CredentialSet { user, .. }
             | Event::SecondFactorSet { user, .. }
-            | Event::SecondFactorRemoved { user } => self.shared.tokens.revoke_user(*user),
+            | Event::SecondFactorRemoved { user } => {
+                let version = state.accounts.credential(*user).map_or(u32::MAX, |credential| credential.version);
+                self.shared.tokens.revoke_older(*user, version);
+            }
 
             Event::Asked { session, .. } | Event::Queued { session, .. } => {
                 if let Some(found) = state.session(*session) {
