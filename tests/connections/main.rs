@@ -17,6 +17,7 @@ mod denied;
 mod entries;
 mod fields;
 mod frames;
+mod half;
 mod http;
 mod live;
 mod mail;

@@ -59,6 +59,7 @@ impl Owner {
             refuse_owed(owed, refusal);
         }
         self.edits.abandon(refusal);
+        self.judges_from = Instant::now() + Duration::from_millis(limits::JOURNAL_RETRY.0);
         let commands = under_way.iter().flat_map(|it| &it.turn.requests).map(|(_, request)| &request.command);
         self.put_off.extend(commands.filter(|command| is_an_end(command)).cloned());
         let before = self.head;

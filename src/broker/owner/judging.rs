@@ -31,8 +31,11 @@ impl Untold {
 impl Owner {
     /// There is something of an edit to go on with.
     pub(super) fn is_editing(&self) -> bool {
-        let judging = self.engine.state().tools.unjudged() > 0 && self.journal.has_room();
-        !self.fenced && (judging || !self.untold.is_empty())
+        !self.fenced && (self.has_to_judge() || !self.untold.is_empty())
+    }
+
+    fn has_to_judge(&self) -> bool {
+        self.engine.state().tools.unjudged() > 0 && self.journal.has_room() && Instant::now() >= self.judges_from
     }
 
     /// Judges on, in turns after the one that was asked for. The disk has each while the next is decided, so that an edit
@@ -40,7 +43,7 @@ impl Owner {
     pub(super) async fn judge_on(&mut self, now: Time, alone: bool, under_way: &mut Vec<UnderWay>) {
         let began = Instant::now();
         let mut turns = 0;
-        while self.engine.state().tools.unjudged() > 0 && turns < limits::JUDGING_TURNS_PER_COMMIT {
+        while self.has_to_judge() && turns < limits::JUDGING_TURNS_PER_COMMIT {
             if turns > 0 && alone && !self.is_awaited() {
                 self.held.looked();
                 // Whoever wants something gets the chance to say so.
@@ -64,9 +67,9 @@ impl Owner {
         !self.mailbox.is_empty() || self.engine.next_deadline().is_some_and(|due| due <= self.clock.now())
     }
 
-    /// Tells those of one turn of judging, after the edit is answered.
+    /// Tells those of one turn of judging, once there is nothing to judge.
     pub(super) async fn tell_some(&mut self) {
-        if self.engine.state().tools.unjudged() == 0
+        if !self.has_to_judge()
             && let Some((events, finals)) = self.untold.0.pop_front()
         {
             self.held.begin();

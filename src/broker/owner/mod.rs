@@ -60,6 +60,8 @@ pub(super) struct Owner {
     /// Another owner has taken the site's journal over: this one must not go on (W5.6).
     fenced: bool,
     untold: Untold,
+    /// When judging goes on: a while after it failed, for it may well fail again.
+    judges_from: Instant,
     held: Held,
     shared: Arc<Shared>,
 }
@@ -100,6 +102,7 @@ impl Owner {
             broken: false,
             fenced: false,
             untold: Untold::default(),
+            judges_from: Instant::now(),
             held: Held { since: Instant::now(), waited: Duration::ZERO },
             shared,
         };
@@ -247,16 +250,13 @@ impl Owner {
                     }
                 }
             }
-            let (mut under_way, mut judging_broke) = (Vec::new(), false);
+            let mut under_way = Vec::new();
             if self.broken {
                 under_way.push(UnderWay::never(turn));
             } else {
                 self.put_down(turn, &mut under_way);
                 let alone = batch.peek().is_none();
-                if room {
-                    self.judge_on(now, alone, &mut under_way).await;
-                }
-                judging_broke = self.broken;
+                self.judge_on(now, alone, &mut under_way).await;
             }
             let durable = !under_way.is_empty();
             self.finish(under_way, owed).await;
@@ -267,11 +267,6 @@ impl Owner {
                 metrics::histogram!("equipoise_journal_lag_seconds").record(began.elapsed().as_secs_f64());
             }
             self.held.looked();
-            if judging_broke {
-                batch.by_ref().for_each(|mail| self.refuse(mail, &broken()));
-                // It may well panic again.
-                return tokio::time::sleep(Duration::from_millis(limits::JOURNAL_RETRY.0)).await;
-            }
             if batch.peek().is_none() {
                 return;
             }
