@@ -43,8 +43,9 @@ pub const LEG_QUEUE_BYTES: u64 = WINDOW_BYTES_MAX;
 /// The least that a writer is told of once all that it wrote has left: more often is not worth a message (W1.5).
 pub const CREDIT_LEAST: u64 = 8 * 1024;
 /// The same at first: the largest frame and what a writer is not told of, so that one who sends nothing but whole frames
-/// goes on as soon as all has left. It grows where a reader runs dry while its writer waits for credit, or takes that much
-/// in less than [`LEG_QUEUE_LASTS`], so that one who stops reading costs no more than it needed.
+/// goes on as soon as all has left. It grows where a reader runs dry while its writer waits for credit, which the
+/// writer's round trip shows, or takes that much in less than [`LEG_QUEUE_LASTS`], so that one who stops reading costs no
+/// more than it needed.
 pub const LEG_QUEUE_BYTES_FIRST: u64 = FRAME_PAYLOAD_BYTES_MAX as u64 + CREDIT_LEAST;
 /// What waits for a leg should last so long at the rate its reader takes it: a batch of a busy machine.
 pub const LEG_QUEUE_LASTS: Span = Span(20);

@@ -10,7 +10,7 @@ pub use stream::Stream;
 
 use crate::{ids::ChannelId, limits, wire::Frame};
 use quic::Quic;
-use std::io;
+use std::{io, time::Duration};
 use websocket::{Fault, Item, Socket, Step};
 
 /// The subprotocol a WebSocket client must offer; its number is the protocol's major version (W3.2).
@@ -70,6 +70,14 @@ impl Link {
         match self {
             Self::Ws(_) => Vec::new(),
             Self::Quic(quic) => quic.freed(),
+        }
+    }
+
+    /// As the transport measures it, where it does.
+    pub fn round_trip(&self) -> Option<Duration> {
+        match self {
+            Self::Ws(_) => None,
+            Self::Quic(quic) => Some(quic.round_trip()),
         }
     }
 

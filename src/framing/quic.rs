@@ -154,6 +154,10 @@ impl Quic {
         self.refused.extract_if(.., |channel| legs.get(channel).is_none_or(Leg::takes)).collect()
     }
 
+    pub fn round_trip(&self) -> Duration {
+        self.connection.rtt()
+    }
+
     pub fn has_room(&self) -> bool {
         self.out.waiting() < limits::WRITE_BATCH_BYTES
     }

@@ -12,7 +12,11 @@ use crate::{
     wire::{CloseCode, Flags, Frame, Kind, control::Class},
 };
 use bytes::Bytes;
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic},
+    time::Duration,
+};
 use tokio::sync::Notify;
 
 /// Takes what leaves an outbox. Called under the outbox's lock: it copies into its buffer and calls nothing back.
@@ -99,6 +103,8 @@ pub struct Outbox {
     state: Mutex<State>,
     wake: Notify,
     counters: Arc<RelayCounters>,
+    /// Of the connection, the least that was measured, in microseconds.
+    round_trip_us: atomic::AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -165,7 +171,22 @@ const _: () = assert!(DEFICIT_MAX >= limits::FRAME_PAYLOAD_BYTES_MAX + limits::F
 
 impl Outbox {
     pub fn new(counters: Arc<RelayCounters>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), wake: Notify::new(), counters })
+        let round_trip_us = atomic::AtomicU64::new(u64::MAX);
+        Arc::new(Self { state: Mutex::default(), wake: Notify::new(), counters, round_trip_us })
+    }
+
+    /// The peer's answer took so long.
+    pub fn measured(&self, answer: Duration) {
+        let us = u64::try_from(answer.as_micros()).unwrap_or(u64::MAX);
+        self.round_trip_us.fetch_min(us, atomic::Ordering::Relaxed);
+    }
+
+    /// None before anything was measured.
+    pub(super) fn round_trip(&self) -> Duration {
+        match self.round_trip_us.load(atomic::Ordering::Relaxed) {
+            u64::MAX => Duration::ZERO,
+            us => Duration::from_micros(us),
+        }
     }
 
     /// Queues a control message, before all else. After `close` it is dropped.

@@ -92,12 +92,14 @@ pub(super) async fn serve(mut link: Link, origin: Origin, broker: Broker, permit
 
 /// Waits for the hello and has it proved.
 async fn enter(link: &mut Link, broker: &Broker, origin: Origin) -> Result<Port, Ended> {
+    let opened = Instant::now();
     let hello = tokio::select! {
         hello = timeout(HELLO, hello(link)) => {
             hello.map_err(|_| Ended::close(CloseCode::Timeout, "no hello within ten seconds"))??
         }
         () = broker.shutdown().cancelled() => return Err(Ended::close(CloseCode::Restart, "the broker is about to restart")),
     };
+    let heard = Instant::now();
     let legs = if matches!(hello.role, Role::Customer | Role::External) {
         limits::LEGS_OF_SESSION
     } else {
@@ -107,6 +109,8 @@ async fn enter(link: &mut Link, broker: &Broker, origin: Origin) -> Result<Port,
         Ended::Close(Farewell { code, reason: refused.message, retry_after_ms: refused.retry_after_ms, work })
     })?;
     link.after_hello(legs);
+    // On WebSocket the hello is the answer to what opened the connection; on QUIC it comes with what opens it.
+    port.outbox().measured(link.round_trip().unwrap_or(heard - opened));
     Ok(port)
 }
 
@@ -273,7 +277,11 @@ impl<'a> Pump<'a> {
                     // On overflow the outbox is closing already.
                     let _ = self.port.outbox().control(FromBroker::Pong(n).encode());
                 }
-                FromClient::Pong(_) => {}
+                FromClient::Pong(n) => {
+                    if let Some(answer) = self.heartbeat.answered(n, Instant::now()) {
+                        self.port.outbox().measured(answer);
+                    }
+                }
                 message => self.port.message(message).await,
             }
         }
@@ -320,6 +328,8 @@ impl<'a> Pump<'a> {
 #[derive(Debug)]
 struct Heartbeat {
     pings: u64,
+    /// When the last of them went.
+    pinged: Instant,
     next_ping: Instant,
     heard: Instant,
 }
@@ -332,12 +342,17 @@ enum Beat {
 
 impl Heartbeat {
     fn new(now: Instant) -> Self {
-        Self { pings: 0, next_ping: together(now + PING_INTERVAL), heard: now }
+        Self { pings: 0, pinged: now, next_ping: together(now + PING_INTERVAL), heard: now }
     }
 
     /// Anything came: whoever speaks need not answer pings.
     fn heard(&mut self, now: Instant) {
         self.heard = now;
+    }
+
+    /// How long the answer to the last ping took; of no other, for a peer may say any number.
+    fn answered(&self, n: u64, now: Instant) -> Option<Duration> {
+        (n > 0 && n == self.pings).then(|| now.saturating_duration_since(self.pinged))
     }
 
     fn due(&self) -> Instant {
@@ -350,6 +365,7 @@ impl Heartbeat {
         }
         (now >= self.next_ping).then(|| {
             self.next_ping = together(now + PING_INTERVAL);
+            self.pinged = now;
             self.pings += 1;
             Beat::Ping(self.pings)
         })

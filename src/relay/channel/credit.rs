@@ -66,12 +66,12 @@ impl Channel {
         }
     }
 
-    /// A frame that ends here has come. Did its writer stand still where its credit ended until it heard of more? Then most
-    /// of the time since that was said went by without a frame; however far away it is, that is a round trip.
-    pub(super) fn stood_still(state: &mut State, end: u64, now: Instant) -> bool {
-        let silent = now.saturating_duration_since(std::mem::replace(&mut state.came, now));
+    /// A frame that ends here has come. Was it credit that its writer waited for, however far away it is? Then it uses
+    /// what it was told of within two round trips.
+    pub(super) fn held_up(state: &mut State, end: u64, now: Instant) -> bool {
+        let round_trip = state.writer.as_ref().map_or(Duration::ZERO, |writer| writer.outbox.round_trip());
         let beyond = state.stop.take_if(|(stop, _)| end > *stop);
-        beyond.is_some_and(|(_, told)| 2 * silent >= now.saturating_duration_since(told))
+        beyond.is_some_and(|(_, told)| now.saturating_duration_since(told) < 2 * round_trip)
     }
 
     /// Credit is due at half a window, or sooner for a writer that is about to stop, the more so where all has left and

@@ -108,8 +108,6 @@ struct State {
     acked_told: u64,
     /// Where the writer's credit ended before it was told of more, and when that was; none once it has written beyond.
     stop: Option<(u64, Instant)>,
-    /// When its last frame came.
-    came: Instant,
     /// The writer's last byte, after a frame with FIN.
     fin: Option<u64>,
     closing: Option<u64>,
@@ -176,7 +174,6 @@ impl Channel {
             allowed: first,
             acked_told: 0,
             stop: None,
-            came: now,
             fin: None,
             closing: None,
             cursor: 0,

@@ -124,7 +124,7 @@ impl Channel {
         let written = state.written.unwrap_or(0);
         let (offset, end) = (frame.header.offset, frame.end());
         let fin = frame.header.flags.has(Flags::FIN);
-        if Self::stood_still(state, end, now) {
+        if Self::held_up(state, end, now) {
             state.legs.iter_mut().for_each(Leg::starved);
         }
         if frame.header.kind.bit() & self.spec.kinds == 0 {

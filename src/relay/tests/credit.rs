@@ -85,6 +85,7 @@ fn w1_5_a_writer_that_sends_whole_frames_alone_is_never_left_waiting() {
 #[test]
 fn w1_5_a_leg_holds_more_once_its_reader_ran_dry_while_the_writer_waited() {
     let mut room = Room::new(Class::File, &[ANA]);
+    room.writer.measured(Duration::from_millis(500));
     room.credit(ANA, 0, limits::WINDOW_BYTES_MAX);
     let (mut at, mut limit, mut granted) = (0, window(Class::File), Vec::new());
     while granted.len() < 12 {
@@ -104,35 +105,53 @@ fn w1_5_a_leg_holds_more_once_its_reader_ran_dry_while_the_writer_waited() {
     assert_eq!((granted[0], granted[11]), (72, 1024));
 }
 
-#[test]
-fn w1_5_f21_a_leg_comes_to_hold_what_a_writer_far_away_has_on_its_way() {
+/// What comes in each of four seconds from a writer 40 ms away that sends all it may, `size` bytes a frame; the line takes
+/// so long for each of them in that second.
+fn from_afar(size: u64, takes: [Duration; 4]) -> [u64; 4] {
     const WAY: Duration = Duration::from_millis(40);
     let mut room = Room::new(Class::File, &[ANA]);
+    room.writer.measured(2 * WAY);
     room.credit(ANA, 0, limits::WINDOW_BYTES_MAX);
     let start = room.now;
-    let (mut at, mut limit) = (0, window(Class::File));
+    let (mut at, mut limit, mut free) = (0, window(Class::File), start);
     let (mut there, mut back) = (VecDeque::new(), VecDeque::new());
     let mut came = [0; 4];
     for ms in 0..4_000 {
+        let second = ms as usize / 1_000;
         room.now = start + Duration::from_millis(ms);
         while let Some((_, told)) = back.pop_front_if(|(due, _)| *due <= room.now) {
             limit = told;
         }
-        while at + 8_192 <= limit {
+        while at + size <= limit && free <= room.now {
             there.push_back((room.now + WAY, at));
-            at += 8_192;
+            at += size;
+            free = free.max(room.now) + takes[second];
         }
         while let Some((_, at)) = there.pop_front_if(|(due, _)| *due <= room.now) {
-            room.send(at, 8_192).unwrap();
-            came[ms as usize / 1_000] += 8_192;
+            room.send(at, size as usize).unwrap();
+            came[second] += size;
             pump(&room.ana, &room.channel, room.now);
-            room.credit(ANA, at + 8_192, at + 8_192 + limits::WINDOW_BYTES_MAX);
+            room.credit(ANA, at + size, at + size + limits::WINDOW_BYTES_MAX);
             for frame in take(&room.writer).control {
                 back.push_back((room.now + WAY, u64::from_be_bytes(*frame.payload.first_chunk().unwrap())));
             }
         }
     }
-    // A window of 1 MiB every 80 ms is 13 MB/s.
+    came
+}
+
+/// A window of 1 MiB every 80 ms is 13 MB/s.
+#[test]
+fn w1_5_f21_a_leg_comes_to_hold_what_a_writer_far_away_has_on_its_way() {
+    let came = from_afar(8_192, [Duration::ZERO; 4]);
+    assert!(came[3] > 12_000_000, "{came:?}");
+}
+
+#[test]
+fn w1_5_f21_so_it_does_where_frames_come_one_by_one() {
+    let slow = Duration::from_millis(19);
+    let came = from_afar(16_384, [slow, slow, Duration::ZERO, Duration::ZERO]);
+    assert!(came[1] < 1_000_000, "{came:?}");
     assert!(came[3] > 12_000_000, "{came:?}");
 }
 
