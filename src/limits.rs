@@ -124,6 +124,9 @@ pub const SERVICE_REQUEST_IDS_FROM: u64 = 1 << 32;
 
 /// Commands waiting for the owner: at 50,000 a second, 80 ms of work.
 pub const MAILBOX_COMMANDS: usize = 4_096;
+/// How many of those who enter wait in it: when everybody comes back at once, who is back already waits behind a few
+/// milliseconds of them.
+pub const ENTERING_AT_ONCE: usize = 64;
 /// Commands decided in one turn: keeps a turn near a millisecond and its journal row under its limit.
 pub const COMMANDS_PER_TURN: usize = 512;
 /// Events after which a turn is closed: at about 250 bytes each, half of what a row may hold.

@@ -38,6 +38,7 @@ use crate::{
 };
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 use tokio::sync::{
+    Semaphore,
     mpsc::{self, error::TrySendError},
     oneshot,
 };
@@ -97,6 +98,8 @@ pub struct Broker {
 
 pub(crate) struct Shared {
     mailbox: mpsc::Sender<owner::Mail>,
+    /// Places in the mailbox for those who enter.
+    entering: Semaphore,
     pub(crate) directory: Directory,
     passwords: Passwords,
     tokens: Tokens,
@@ -171,6 +174,7 @@ impl Broker {
         let kept::Opened { folder, attempts, second_factors } = kept::open(settings.data.clone()).await?;
         let shared = Arc::new(Shared {
             mailbox,
+            entering: Semaphore::new(limits::ENTERING_AT_ONCE),
             directory: Directory::default(),
             passwords: Passwords::new(),
             tokens: Tokens::new(),
@@ -237,6 +241,8 @@ impl Broker {
         let (reply, answer) = oneshot::channel();
         let outbox = Outbox::new(self.shared.leg_counters[origin.transport as usize].clone());
         let enter = owner::Enter { way, hello, origin, outbox, resume, reply };
+        // Nobody closes it.
+        let _place = self.shared.entering.acquire().await;
         self.send(owner::Mail::Enter(Box::new(enter)))
             .await
             .map_err(|()| denied(CloseCode::Restart, "draining", "the broker is about to restart"))?;

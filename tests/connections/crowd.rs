@@ -7,6 +7,7 @@ use crate::{
     tls::client,
 };
 use equipoise::{
+    broker::{Origin, TransportName},
     client::{self, ClientError, Transport},
     framing, limits,
     transport::{
@@ -15,8 +16,15 @@ use equipoise::{
     },
     wire::{Credential, control::Role},
 };
+use futures_util::poll;
 use quinn::{ClientConfig, Endpoint, crypto::rustls::QuicClientConfig};
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -179,4 +187,40 @@ async fn h_102_a_sealing_key_that_others_may_read_or_that_was_cut_stops_the_star
     std::fs::write(folder.path().join("data/lockouts"), b"not ours").unwrap();
     let again = Place::open_at(folder.path(), "127.0.0.1:0".parse().unwrap()).await;
     in_time(again.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn when_everybody_comes_back_at_once_who_is_there_waits_behind_few_of_them() {
+    const COMING: usize = 2_000;
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    let broker = ground.place.broker.clone();
+    // The owner is busy until all of them have asked.
+    let (go_on, busy) = std::sync::mpsc::sync_channel::<()>(1);
+    let mut holding = Box::pin(broker.look(move |_| busy.recv()));
+    assert!(poll!(&mut holding).is_pending());
+    let (asked, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    for number in 0..COMING {
+        let (broker, asked, answered) = (broker.clone(), asked.clone(), answered.clone());
+        let origin = Origin { address: [127, 0, 0, 1].into(), host: None, page: None, transport: TransportName::Ws };
+        let nobodys = Credential::Resume(format!("nobody's token {number}"));
+        tokio::spawn(async move {
+            let mut entering = Box::pin(broker.enter(hello(Role::Rep, nobodys), origin));
+            assert!(poll!(&mut entering).is_pending());
+            asked.fetch_add(1, Ordering::Relaxed);
+            assert!(entering.await.is_err());
+            answered.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    while asked.load(Ordering::Relaxed) < COMING {
+        tokio::task::yield_now().await;
+    }
+    let before = answered.clone();
+    let mut looking = Box::pin(broker.look(move |_| before.load(Ordering::Relaxed)));
+    assert!(poll!(&mut looking).is_pending());
+    go_on.send(()).unwrap();
+    holding.await.unwrap().unwrap();
+    let first = looking.await.unwrap();
+    assert!(first <= limits::ENTERING_AT_ONCE, "{first} of {COMING} went first");
+    ground.place.close().await;
 }
