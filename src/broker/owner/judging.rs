@@ -44,7 +44,7 @@ impl Owner {
         let began = Instant::now();
         let mut turns = 0;
         while self.has_to_judge() && turns < limits::JUDGING_TURNS_PER_COMMIT {
-            if turns > 0 && alone && !self.is_awaited() {
+            if alone && !self.is_awaited() {
                 self.held.looked();
                 // Whoever wants something gets the chance to say so.
                 tokio::task::yield_now().await;
