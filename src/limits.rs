@@ -47,6 +47,8 @@ pub const CREDIT_LEAST: u64 = 8 * 1024;
 /// writer's round trip shows, or takes that much in less than [`LEG_QUEUE_LASTS`], so that one who stops reading costs no
 /// more than it needed.
 pub const LEG_QUEUE_BYTES_FIRST: u64 = FRAME_PAYLOAD_BYTES_MAX as u64 + CREDIT_LEAST;
+/// The longest round trip that is believed: twice what a satellite takes.
+pub const ROUND_TRIP_MAX: Span = Span::seconds(1);
 /// What waits for a leg should last so long at the rate its reader takes it: a batch of a busy machine.
 pub const LEG_QUEUE_LASTS: Span = Span(20);
 /// A lossless leg beside others that takes nothing for so long is detached as `lagged` (W1.7).
@@ -124,8 +126,8 @@ pub const SERVICE_REQUEST_IDS_FROM: u64 = 1 << 32;
 
 /// Commands waiting for the owner: at 50,000 a second, 80 ms of work.
 pub const MAILBOX_COMMANDS: usize = 4_096;
-/// How many of those who enter wait in it: when everybody comes back at once, who is back already waits behind a few
-/// milliseconds of them.
+/// How many are let in at once, which takes a commit: when everybody comes back, who is back already waits behind a few
+/// milliseconds of them. At 4 ms a commit all the same more than ten thousand a second come in.
 pub const ENTERING_AT_ONCE: usize = 64;
 /// Commands decided in one turn: keeps a turn near a millisecond and its journal row under its limit.
 pub const COMMANDS_PER_TURN: usize = 512;

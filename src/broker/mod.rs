@@ -98,7 +98,7 @@ pub struct Broker {
 
 pub(crate) struct Shared {
     mailbox: mpsc::Sender<owner::Mail>,
-    /// Places in the mailbox for those who enter.
+    /// Places for those who are being let in.
     entering: Semaphore,
     pub(crate) directory: Directory,
     passwords: Passwords,
@@ -241,11 +241,13 @@ impl Broker {
         let (reply, answer) = oneshot::channel();
         let outbox = Outbox::new(self.shared.leg_counters[origin.transport as usize].clone());
         let enter = owner::Enter { way, hello, origin, outbox, resume, reply };
+        let draining = || denied(CloseCode::Restart, "draining", "the broker is about to restart");
         // Nobody closes it.
         let _place = self.shared.entering.acquire().await;
-        self.send(owner::Mail::Enter(Box::new(enter)))
-            .await
-            .map_err(|()| denied(CloseCode::Restart, "draining", "the broker is about to restart"))?;
+        if self.shared.shutdown.is_cancelled() {
+            return Err(draining());
+        }
+        self.send(owner::Mail::Enter(Box::new(enter))).await.map_err(|()| draining())?;
         let connection = answer.await.unwrap_or_else(|_| {
             Err(denied(CloseCode::Internal, "overloaded", "the broker could not answer; try again"))
         });

@@ -44,7 +44,7 @@ pub(super) enum Offered {
     Duplicate,
     /// Part of a picture left out.
     LeftOut,
-    /// A picture that had begun outgrew the queue.
+    /// A picture that had begun outgrew the queue, or too many frames wait.
     Overrun,
     /// No connection to queue it for.
     Away,
@@ -269,9 +269,16 @@ impl Leg {
         }
         let (shared, skipped) = (self.shared.clone(), self.skipped);
         let lacking = frames.filter_map(|frame| self.lacks(frame)).map(|frame| Queued { frame, skipped });
-        let queued = outbox.push(&shared, lacking)?;
-        Offered::Duplicate.count(offered - queued, counters);
-        Ok(())
+        match outbox.push(&shared, lacking) {
+            Ok(queued) => {
+                Offered::Duplicate.count(offered - queued, counters);
+                Ok(())
+            }
+            Err(flood) => {
+                Offered::Overrun.count(offered - flood.queued, counters);
+                Err(flood)
+            }
+        }
     }
 
     /// Where its frames go, or why they go nowhere.
@@ -308,9 +315,9 @@ impl Leg {
         now: Instant,
     ) -> Result<Offered, Flood> {
         counters.offered.add(1);
-        let offered = if again { Offered::Duplicate } else { self.offer_new_picture(frame, now)? };
-        offered.count(1, counters);
-        Ok(offered)
+        let offered = if again { Ok(Offered::Duplicate) } else { self.offer_new_picture(frame, now) };
+        offered.unwrap_or(Offered::Overrun).count(1, counters);
+        offered
     }
 
     fn offer_new_picture(&mut self, frame: &Frame, now: Instant) -> Result<Offered, Flood> {

@@ -89,7 +89,10 @@ impl LegShared {
 
 /// Frames of honest writers are never this many: a hostile one's single bytes shall not cost 80 times their size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Flood;
+pub(super) struct Flood {
+    /// Of those that came together, so many found room before.
+    pub queued: u64,
+}
 
 /// Which of the waiting pictures are dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,7 +106,7 @@ pub struct Outbox {
     state: Mutex<State>,
     wake: Notify,
     counters: Arc<RelayCounters>,
-    /// Of the connection, the least that was measured, in microseconds.
+    /// Of the connection, as it was measured last, in microseconds.
     round_trip_us: atomic::AtomicU64,
 }
 
@@ -171,22 +174,19 @@ const _: () = assert!(DEFICIT_MAX >= limits::FRAME_PAYLOAD_BYTES_MAX + limits::F
 
 impl Outbox {
     pub fn new(counters: Arc<RelayCounters>) -> Arc<Self> {
-        let round_trip_us = atomic::AtomicU64::new(u64::MAX);
+        let round_trip_us = atomic::AtomicU64::new(0);
         Arc::new(Self { state: Mutex::default(), wake: Notify::new(), counters, round_trip_us })
     }
 
-    /// The peer's answer took so long.
+    /// The peer's answer took so long. Whoever takes longer than anybody is far away gains nothing by it.
     pub fn measured(&self, answer: Duration) {
-        let us = u64::try_from(answer.as_micros()).unwrap_or(u64::MAX);
-        self.round_trip_us.fetch_min(us, atomic::Ordering::Relaxed);
+        let answer = answer.min(Duration::from_millis(limits::ROUND_TRIP_MAX.0));
+        self.round_trip_us.store(answer.as_micros() as u64, atomic::Ordering::Relaxed);
     }
 
-    /// None before anything was measured.
+    /// Zero before anything was measured.
     pub(super) fn round_trip(&self) -> Duration {
-        match self.round_trip_us.load(atomic::Ordering::Relaxed) {
-            u64::MAX => Duration::ZERO,
-            us => Duration::from_micros(us),
-        }
+        Duration::from_micros(self.round_trip_us.load(atomic::Ordering::Relaxed))
     }
 
     /// Queues a control message, before all else. After `close` it is dropped.
@@ -339,7 +339,7 @@ impl Outbox {
         let before = state.frames;
         for queued in frames {
             if state.frames >= limits::OUTBOX_FRAMES_MAX {
-                return Err(Flood);
+                return Err(Flood { queued: (state.frames - before) as u64 });
             }
             state.frames += 1;
             state.frame_bytes += queued.frame.payload.len() as u64;

@@ -28,6 +28,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Instant,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -248,7 +249,7 @@ async fn upgrade(
         Err(refused) => return *refused,
     };
     let origin = shared.origin(peer.address, request.headers());
-    let upgraded = hyper::upgrade::on(&mut request);
+    let (upgraded, opened) = (hyper::upgrade::on(&mut request), Instant::now());
     let broker = shared.broker.clone();
     shared.tasks.spawn(async move {
         let Peer { permit, place: _place, .. } = peer;
@@ -256,7 +257,7 @@ async fn upgrade(
         let Ok(upgraded) = upgraded.await else { return };
         let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else { return };
         let socket = Socket::new(End::Broker, parts.io.into_inner(), parts.read_buf);
-        pump::serve(Link::Ws(Box::new(socket)), origin, broker, permit).await;
+        pump::serve(Link::Ws(Box::new(socket)), origin, broker, permit, opened).await;
     });
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -69,12 +69,18 @@ impl Ended {
 }
 
 /// Serves one connection to its end, from before its hello. `permit` is the stranger's place, given back once the
-/// hello is good.
-pub(super) async fn serve(mut link: Link, origin: Origin, broker: Broker, permit: Arc<OwnedSemaphorePermit>) {
+/// hello is good; `opened` is when the peer was told that it may speak.
+pub(super) async fn serve(
+    mut link: Link,
+    origin: Origin,
+    broker: Broker,
+    permit: Arc<OwnedSemaphorePermit>,
+    opened: Instant,
+) {
     let transport = origin.transport.name();
     link.before_hello();
     // Who enters needs much room for a moment: not in the task, which lives for hours.
-    let ended = match Box::pin(enter(&mut link, &broker, origin)).await {
+    let ended = match Box::pin(enter(&mut link, &broker, origin, opened)).await {
         Ok(mut port) => {
             drop(permit);
             drop(broker);
@@ -91,8 +97,7 @@ pub(super) async fn serve(mut link: Link, origin: Origin, broker: Broker, permit
 }
 
 /// Waits for the hello and has it proved.
-async fn enter(link: &mut Link, broker: &Broker, origin: Origin) -> Result<Port, Ended> {
-    let opened = Instant::now();
+async fn enter(link: &mut Link, broker: &Broker, origin: Origin, opened: Instant) -> Result<Port, Ended> {
     let hello = tokio::select! {
         hello = timeout(HELLO, hello(link)) => {
             hello.map_err(|_| Ended::close(CloseCode::Timeout, "no hello within ten seconds"))??
@@ -229,12 +234,14 @@ impl<'a> Pump<'a> {
             tokio::select! {
                 biased;
                 step = step(self.link, self.port, &mut self.bucket, &mut self.inbox) => {
-                    self.after_step()?;
+                    let flushed = self.after_step();
                     if !self.inbox.is_empty() {
                         // Few connections have something to say at a time: no other keeps room for it.
                         Box::pin(self.messages()).await;
                     }
-                    match step? {
+                    let step = step?;
+                    flushed?;
+                    match step {
                         Step::Read => {}
                         Step::Written => self.stuck = None,
                         Step::End => return Ok(()),
@@ -279,7 +286,7 @@ impl<'a> Pump<'a> {
                 }
                 FromClient::Pong(n) => {
                     if let Some(answer) = self.heartbeat.answered(n, Instant::now()) {
-                        self.port.outbox().measured(answer);
+                        self.port.outbox().measured(self.link.round_trip().unwrap_or(answer));
                     }
                 }
                 message => self.port.message(message).await,

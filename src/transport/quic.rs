@@ -133,5 +133,5 @@ async fn serve(incoming: Incoming, broker: Broker, permit: OwnedSemaphorePermit,
     };
     let origin = Origin { address, host, page: None, transport: TransportName::Quic };
     let link = Link::Quic(Box::new(Quic::new(connection, send, receive)));
-    pump::serve(link, origin, broker, Arc::new(permit)).await;
+    pump::serve(link, origin, broker, Arc::new(permit), std::time::Instant::now()).await;
 }

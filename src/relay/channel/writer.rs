@@ -183,7 +183,7 @@ impl Channel {
             match leg.offer_picture(&frame, again, &self.counters, now) {
                 Ok(Offered::Overrun) => overrun.push(at),
                 Ok(_) => {}
-                Err(Flood) => return Some(Fault::Flood),
+                Err(Flood { .. }) => return Some(Fault::Flood),
             }
         }
         overrun.into_iter().for_each(|at| self.leave_behind(state, at, now));

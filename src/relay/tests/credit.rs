@@ -428,5 +428,53 @@ fn i_l4_small_frames_cost_no_more_than_their_bound() {
     assert_eq!(sent, Some((limits::OUTBOX_FRAMES_MAX as u64, Fault::Flood)));
     assert_eq!(room.ana.waiting().1, 0);
     assert_eq!(room.send(0, 0), Ok(Passed::Stale));
+    counters_add_up(&room.counters, Class::File, 0);
     assert_eq!(Room::new(Class::File, &[ANA]).send(0, 0), Err(Fault::Empty));
+}
+
+#[test]
+fn i_l4_frames_that_come_together_and_find_no_room_are_all_accounted_for() {
+    let room = Room::new(Class::File, &[ANA, BEN]);
+    for reader in [ANA, BEN] {
+        room.credit(reader, 0, limits::WINDOW_BYTES_MAX);
+    }
+    let mut at = 0;
+    let fault = loop {
+        let mut run = (at..at + 60).map(|at| room.data(at, 1, Flags::default())).collect();
+        match room.channel.receive(WRITER, FIRST, &mut run, room.now) {
+            Ok(passed) => assert_eq!((passed, run.len()), (Passed::Taken, 0)),
+            Err(fault) => break fault,
+        }
+        at += 60;
+    };
+    assert_eq!(fault, Fault::Flood);
+    counters_add_up(&room.counters, Class::File, 0);
+}
+
+#[test]
+fn i_p12_a_fault_in_the_middle_of_what_comes_together_ends_the_channel_there() {
+    let room = Room::new(Class::File, &[ANA]);
+    let whole = |at| room.data(at, 10, Flags::default());
+    let mut run = VecDeque::from([whole(0), whole(10), whole(99), whole(20)]);
+    let gap = Fault::Gap { expected: 20, offset: 99 };
+    assert_eq!(room.channel.receive(WRITER, FIRST, &mut run, room.now), Err(gap));
+    assert_eq!(run, [whole(20)], "what follows is looked at by itself");
+    assert_eq!(room.channel.receive(WRITER, FIRST, &mut run, room.now), Ok(Passed::Stale));
+    assert_eq!(take(&room.writer).story(), "close 20 fault");
+    assert_eq!(take(&room.ana).story(), "close 0 fault");
+    counters_add_up(&room.counters, Class::File, 0);
+}
+
+#[test]
+fn w1_6_steering_between_data_that_comes_together_has_its_turn() {
+    let room = Room::new(Class::File, &[ANA]);
+    let close = Frame::close(CHANNEL, 20, CloseReason::Finished);
+    let mut run = VecDeque::from([room.data(0, 10, Flags::default()), room.data(10, 10, Flags::default()), close]);
+    let mut left = Vec::new();
+    while !run.is_empty() {
+        assert_eq!(room.channel.receive(WRITER, FIRST, &mut run, room.now), Ok(Passed::Taken));
+        left.push(run.len());
+    }
+    assert_eq!(left, [1, 0]);
+    assert_eq!(take(&room.ana).story(), "close 20 finished, 0+10, 10+10");
 }
