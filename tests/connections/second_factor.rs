@@ -60,10 +60,10 @@ pub async fn enrolled(ground: &Ground) -> (Totp, String, Vec<String>) {
 }
 
 #[tokio::test]
-async fn h_53_a_code_works_once_and_neither_two_steps_early_nor_late_and_a_recovery_code_once() {
+async fn h_53_a_code_works_once_and_neither_two_steps_early_nor_late() {
     let folder = tempfile::tempdir().unwrap();
     let ground = ground(folder.path()).await;
-    let (authenticator, confirmed_with, recovery) = enrolled(&ground).await;
+    let (authenticator, confirmed_with, _) = enrolled(&ground).await;
     let (status, told) = post(&ground, SIGN_IN_PATH, json!({ "username": "ben", "password": PASSWORD })).await;
     assert_eq!((status, &told["type"]), (401, &json!("urn:equipoise:problem:second_factor_required")), "{told}");
     assert_eq!(sign_in(&ground, &confirmed_with).await.0, 401, "the code of the enrolment is used up");
@@ -77,6 +77,15 @@ async fn h_53_a_code_works_once_and_neither_two_steps_early_nor_late_and_a_recov
         let skewed = authenticator.generate(now_s().saturating_add_signed(seconds)).to_string();
         assert_eq!(sign_in(&ground, &skewed).await.0, 401, "{seconds} s from now");
     }
+    ground.close().await;
+}
+
+/// By itself, for a site takes ten sign-ins a second.
+#[tokio::test]
+async fn h_53_a_recovery_code_works_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = ground(folder.path()).await;
+    let (_, _, recovery) = enrolled(&ground).await;
     assert_eq!(sign_in(&ground, &recovery[0].to_lowercase()).await.0, 200);
     assert_eq!(sign_in(&ground, &recovery[0]).await.0, 401, "a recovery code works once");
     assert_eq!(sign_in(&ground, &recovery[1]).await.0, 200);
