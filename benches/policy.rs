@@ -98,7 +98,7 @@ fn running() -> Engine {
 /// P6.2: the whole edit, and its longest single turn.
 fn edit(c: &mut Criterion) {
     let engine = running();
-    let raw = RawSite::parse(&site("shell = \"yes\", system_info = \"no\"")).expect("a good site");
+    let raw = Arc::new(RawSite::parse(&site("shell = \"yes\", system_info = \"no\"")).expect("a good site"));
     // Checked beside the live site and outside the turn, as the broker does it.
     let live = engine.state().site.clone();
     let checked = Site::check(raw.clone(), Some(&live)).expect("a good site");
@@ -108,7 +108,7 @@ fn edit(c: &mut Criterion) {
         engine.checked(checked.clone());
         engine
     };
-    let apply = Request { actor: Actor::System, id: None, command: Command::ApplySite(Box::new(raw)) };
+    let apply = Request { actor: Actor::System, id: None, command: Command::ApplySite(raw) };
     let judge = Request { actor: Actor::System, id: None, command: Command::JudgeRights };
     let mut group = c.benchmark_group("policy/edit that touches 10,000 sessions");
     group.sample_size(10);

@@ -45,6 +45,6 @@ pub fn path(bytes: &[u8]) {
 pub fn site_file(bytes: &[u8]) {
     if let Ok(raw) = RawSite::parse(&String::from_utf8_lossy(bytes)) {
         // Refused or taken, but never a panic.
-        let _ = Site::check(raw, None);
+        let _ = Site::check(raw.into(), None);
     }
 }

@@ -134,7 +134,7 @@ impl Recorder {
 fn shift() -> Vec<Turn> {
     let mut site = Recorder::new();
     site.does(Actor::System, Command::TakeOwnership { epoch: 1 });
-    site.does(Actor::System, Command::ApplySite(Box::new(RawSite::parse(SITE).unwrap())));
+    site.does(Actor::System, Command::ApplySite(RawSite::parse(SITE).unwrap().into()));
     let (desk, second) = (TeamId(1), TeamId(2));
     let vpn = Entry::Issue(IssueId(1));
     site.login(1);

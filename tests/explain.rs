@@ -80,7 +80,7 @@ impl World {
             draw: Draw(seed * 2 + 1),
             history: Vec::new(),
         };
-        world.act(Actor::System, Command::ApplySite(Box::new(raw))).unwrap();
+        world.act(Actor::System, Command::ApplySite(raw.into())).unwrap();
         world
     }
 

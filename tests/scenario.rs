@@ -268,7 +268,7 @@ fn journal() -> Vec<Turn> {
     let rep = |user: u32| Actor::Party(Party::Rep(UserId(user)));
     let session = SessionId(1);
     for (at, actor, command) in [
-        (1000, Actor::System, Command::ApplySite(Box::new(raw.unwrap()))),
+        (1000, Actor::System, Command::ApplySite(raw.unwrap().into())),
         (2000, Actor::System, login(1)),
         (3000, Actor::System, login(2)),
         (4000, Actor::System, Command::Ask(ask)),

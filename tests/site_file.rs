@@ -53,6 +53,10 @@ fn c1_everything_left_out_has_the_default_of_the_contract() {
 fn c1_json_has_the_same_keys() {
     let json = serde_json::to_string(&RawSite::parse(EXAMPLE).unwrap()).unwrap();
     assert_eq!(Site::from_text(&json, None).unwrap(), Site::from_text(EXAMPLE, None).unwrap());
+    for text in [EXAMPLE, &json] {
+        let (_, at_once) = Site::with_raw(text, None).unwrap();
+        assert_eq!(*at_once, RawSite::parse(text).unwrap(), "read key by key it says the same");
+    }
     bad(
         r#"{ "site": { "name": "T \" {",
             "colour": [1, {"a": null}], "seats": -1.5e3

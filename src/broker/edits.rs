@@ -116,14 +116,14 @@ impl Pieces {
 
 /// An edited site as its file says it, and checked beside the one it is an edit of.
 pub(super) struct Edited {
-    pub raw: Box<RawSite>,
+    pub raw: Arc<RawSite>,
     pub checked: Checked,
 }
 
 /// Reads an edited site, or says everything that is wrong with it, each with key and line.
 pub(super) fn read(text: &str, live: &Site, version: u64) -> Result<Edited, Refusal> {
     let (site, raw) = Site::with_raw(text, Some(live)).map_err(|problems| wrong(&problems))?;
-    Ok(Edited { raw: Box::new(raw), checked: Checked { site: Arc::new(site), version } })
+    Ok(Edited { raw, checked: Checked { site: Arc::new(site), version } })
 }
 
 fn wrong(problems: &[Problem]) -> Refusal {

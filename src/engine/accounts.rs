@@ -14,7 +14,7 @@ use crate::{
     time::Time,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Accounts {
@@ -159,7 +159,7 @@ impl Engine {
             }
         }
         if raw != self.state.site.raw {
-            self.emit(now, Event::SiteApplied { site: Box::new(raw) }, out);
+            self.emit(now, Event::SiteApplied { site: raw }, out);
         }
         let version = self.credential_version(user) + 1;
         let terms = PasswordTerms::default();
@@ -243,9 +243,9 @@ impl State {
     }
 
     /// The user of this name as an administrator, through the site's own text, so that an export shows it.
-    fn with_admin(&self, username: &str) -> Result<(RawSite, UserId), Refusal> {
+    fn with_admin(&self, username: &str) -> Result<(Arc<RawSite>, UserId), Refusal> {
         let username = username.to_ascii_lowercase();
-        let mut raw = self.site.raw.clone();
+        let mut raw = RawSite::clone(&self.site.raw);
         let administrator = UserPermission::Administrator.name().to_owned();
         match raw.user.iter_mut().find(|user| user.username.eq_ignore_ascii_case(&username)) {
             Some(user) => {
@@ -259,6 +259,7 @@ impl State {
                 raw.user.push(RawUser { username: username.clone(), permissions, ..RawUser::default() });
             }
         }
+        let raw = Arc::new(raw);
         let site = Site::check(raw.clone(), Some(&self.site)).map_err(|problems| {
             let problem = problems.first().map(ToString::to_string).unwrap_or_default();
             Refusal::new(Reason::BadSite, "", problem)

@@ -10,7 +10,7 @@ use crate::{
     wire::control::{ClientInfo, Value},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A journal row: what one turn of the owner decided, and what came of it (W5.1).
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -159,7 +159,7 @@ pub enum Command {
 
     // ---- the site and its accounts ----
     /// Import at the first start, edit later (contract C1).
-    ApplySite(Box<RawSite>),
+    ApplySite(Arc<RawSite>),
     /// A PHC string; replaces the one of `version` (W5.7), 0 for none yet.
     SetCredential {
         user: UserId,

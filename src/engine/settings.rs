@@ -31,7 +31,7 @@ impl Engine {
         &mut self,
         now: Time,
         actor: Actor,
-        raw: &RawSite,
+        raw: &Arc<RawSite>,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
         let checked = self.checked.take();
@@ -56,7 +56,7 @@ impl Engine {
         }
         let serves_like = self.state.site.serves_like(&site);
         self.state.checked = Some((site, serves_like));
-        self.emit(now, Event::SiteApplied { site: Box::new(raw.clone()) }, out);
+        self.emit(now, Event::SiteApplied { site: raw.clone() }, out);
         if !serves_like {
             self.after_site(now, out);
         }
@@ -170,7 +170,7 @@ impl State {
             Event::SiteApplied { site } => {
                 // Checked when it was decided; a journal that says otherwise changes nothing.
                 let checked = self.checked.take().or_else(|| {
-                    let site = Site::check((**site).clone(), Some(&self.site)).ok()?;
+                    let site = Site::check(site.clone(), Some(&self.site)).ok()?;
                     let serves_like = self.site.serves_like(&site);
                     Some((Arc::new(site), serves_like))
                 });
@@ -187,7 +187,10 @@ impl State {
                 let site = Arc::make_mut(&mut self.site);
                 if let Some(it) = site.users.get_mut(user) {
                     it.enabled = false;
-                    let raw = site.raw.user.iter_mut().find(|raw| raw.username.eq_ignore_ascii_case(&it.username));
+                    let raw = Arc::make_mut(&mut site.raw)
+                        .user
+                        .iter_mut()
+                        .find(|raw| raw.username.eq_ignore_ascii_case(&it.username));
                     if let Some(raw) = raw {
                         raw.enabled = false;
                     }
@@ -219,7 +222,7 @@ impl State {
         }
 
         let is_gone = |code: &str| code.eq_ignore_ascii_case(&gone.code);
-        let raw = &mut site.raw;
+        let raw = Arc::make_mut(&mut site.raw);
         raw.team.retain(|team| !is_gone(&team.code));
         raw.issue.retain(|issue| !is_gone(&issue.team));
         for user in &mut raw.user {

@@ -152,20 +152,16 @@ impl SqliteJournal {
 }
 
 impl Journal for SqliteJournal {
-    fn append(&mut self, expected: Seq, epoch: u64, turn: &Turn) -> Pending {
+    fn append(&mut self, expected: Seq, epoch: u64, turn: Arc<Turn>) -> Pending {
         let Some(jobs) = self.running.as_ref().and_then(|running| running.jobs.as_ref()) else {
             return Box::pin(std::future::ready(Appended::Unknown));
         };
-        let payload = row::encode(turn);
-        if payload.len() > turn.bytes_max() {
-            return Box::pin(std::future::ready(Appended::TooLarge { bytes: payload.len() }));
-        }
         self.appended += 1;
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.nonce);
         id[8..].copy_from_slice(&self.appended.to_be_bytes());
         let (answer, answered) = oneshot::channel();
-        let job = Job { expected, epoch, turn_id: TurnId(id), payload, answer };
+        let job = Job { expected, epoch, turn_id: TurnId(id), turn, answer };
         match jobs.try_send(job) {
             Ok(()) => Box::pin(async move { answered.await.unwrap_or(Appended::Unknown) }),
             Err(_) => Box::pin(std::future::ready(Appended::Unknown)),

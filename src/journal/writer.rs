@@ -3,9 +3,9 @@
 use super::{
     Appended, TurnId, database,
     head::{Head, HeadFile},
-    row::{Stored, digest, link},
+    row::{Stored, digest, encode, link},
 };
-use crate::{ids::Seq, limits::JOURNAL_WAL_BYTES};
+use crate::{engine::Turn, ids::Seq, limits::JOURNAL_WAL_BYTES};
 use rusqlite::Connection;
 use std::sync::{
     Arc,
@@ -19,7 +19,7 @@ pub(super) struct Job {
     pub expected: Seq,
     pub epoch: u64,
     pub turn_id: TurnId,
-    pub payload: Vec<u8>,
+    pub turn: Arc<Turn>,
     pub answer: oneshot::Sender<Appended>,
 }
 
@@ -71,7 +71,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, batch: &mut [Job]) -> Result<Vec<Appended>, CommitError> {
+    fn commit(&mut self, batch: &[Job]) -> Result<Vec<Appended>, CommitError> {
         let (mut head, mut epoch, mut bytes) = (self.head, self.epoch, 0);
         let mut answers = Vec::with_capacity(batch.len());
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -80,15 +80,20 @@ impl Writer {
                 answers.push(Appended::Fenced);
                 continue;
             }
-            let digest = digest(&job.payload);
-            bytes += job.payload.len() as u64;
+            let payload = encode(&job.turn);
+            if payload.len() > job.turn.bytes_max() {
+                answers.push(Appended::TooLarge { bytes: payload.len() });
+                continue;
+            }
+            let digest = digest(&payload);
+            bytes += payload.len() as u64;
             let row = Stored {
                 seq: job.expected,
                 epoch: job.epoch,
                 turn_id: job.turn_id,
                 digest,
                 hash: link(&head.hash, job.expected, job.epoch, &digest),
-                payload: Some(std::mem::take(&mut job.payload)),
+                payload: Some(payload),
             };
             database::insert(&self.connection, &row)?;
             (head.seq, head.hash, epoch) = (row.seq, row.hash, row.epoch);

@@ -19,7 +19,10 @@ mod policy;
 
 use crate::{ids::*, limits, time::Span};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A checked site: every reference resolved, every number in its range. Made from a [`raw::RawSite`] only.
 ///
@@ -52,7 +55,7 @@ pub struct Site {
     /// The next free number of each kind, so that no id is given twice.
     pub next: NextIds,
     /// The declarative text this came from, kept whole for `site export` and for the policy room.
-    pub raw: raw::RawSite,
+    pub raw: Arc<raw::RawSite>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

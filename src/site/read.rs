@@ -4,7 +4,7 @@
 use super::{Site, raw::RawSite};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 use toml::de::{DeTable, DeValue};
 
 /// One thing wrong in a site file.
@@ -33,8 +33,8 @@ impl fmt::Display for Problem {
 impl RawSite {
     /// TOML, or JSON where the text begins with `{`.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
-        let read = read(text);
-        if read.problems.is_empty() { Ok(read.raw) } else { Err(read.problems) }
+        let Read { raw, problems, .. } = read(text);
+        if problems.is_empty() { Ok(raw) } else { Err(problems) }
     }
 
     /// The file again, with every default written out.
@@ -50,8 +50,15 @@ impl Site {
     }
 
     /// The same, and the file as it was read: what the journal keeps of an edit.
-    pub fn with_raw(text: &str, previous: Option<&Self>) -> Result<(Self, RawSite), Vec<Problem>> {
+    pub fn with_raw(text: &str, previous: Option<&Self>) -> Result<(Self, Arc<RawSite>), Vec<Problem>> {
+        // Most are sound, and then nobody asks on which line a key stands.
+        if let Some(raw) = sound(text).map(Arc::new)
+            && let Ok(site) = Self::check(raw.clone(), previous)
+        {
+            return Ok((site, raw));
+        }
         let Read { raw, mut problems, lines } = read(text);
+        let raw = Arc::new(raw);
         // In broken text all that follows may be missing: what it means cannot be said.
         if problems.iter().any(|problem| problem.key.is_empty()) {
             return Err(problems);
@@ -85,14 +92,23 @@ struct Read {
     lines: BTreeMap<String, u32>,
 }
 
+/// A text with nothing wrong in its words, as it says it.
+fn sound(text: &str) -> Option<RawSite> {
+    match is_json(text) {
+        true => serde_json::from_str(text).ok(),
+        false => toml::from_str(text).ok(),
+    }
+}
+
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
 fn read(text: &str) -> Read {
     let mut problems = Vec::new();
     let mut lines = BTreeMap::new();
-    let value = if text.trim_start().starts_with('{') {
-        json(text, &mut lines, &mut problems)
-    } else {
-        toml_value(text, &mut lines, &mut problems)
-    };
+    let value =
+        if is_json(text) { json(text, &mut lines, &mut problems) } else { toml_value(text, &mut lines, &mut problems) };
     let raw = sound_part(value, &mut problems);
     for problem in &mut problems {
         problem.line = problem.line.or_else(|| line_of(&lines, &problem.key));

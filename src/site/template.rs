@@ -2,10 +2,11 @@
 //! nobody.
 
 use super::raw::{RawSettings, RawSite, RawUser};
+use std::sync::Arc;
 
 /// Copies the templates of `previous` onto the users that `site` adds to their groups. What the file says of a user
 /// beyond the defaults stays as it says.
-pub fn copy(site: &mut RawSite, previous: &RawSite) {
+pub fn copy(site: &mut Arc<RawSite>, previous: &RawSite) {
     let is = |one: &str, other: &str| one.trim().eq_ignore_ascii_case(other.trim());
     let members = |site: &RawSite, group: &str| -> Vec<String> {
         let groups = site.technician_group.iter().filter(|known| is(&known.code, group));
@@ -13,10 +14,13 @@ pub fn copy(site: &mut RawSite, previous: &RawSite) {
     };
     for template in &previous.template {
         let before = members(previous, &template.group);
-        let after = members(site, &template.group);
-        for user in &mut site.user {
-            let name = user.username.to_ascii_lowercase();
-            if after.contains(&name) && !before.contains(&name) {
+        let added: Vec<String> =
+            members(site, &template.group).into_iter().filter(|name| !before.contains(name)).collect();
+        if added.is_empty() {
+            continue;
+        }
+        for user in &mut Arc::make_mut(site).user {
+            if added.contains(&user.username.to_ascii_lowercase()) {
                 apply(&template.settings, user);
             }
         }

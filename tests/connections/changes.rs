@@ -32,7 +32,7 @@ async fn takes_the_shell_away(site: &str, tool: &str, source: &str) {
     writer.write(Kind::ShellOutput, Flags::default(), Bytes::from_static(b"$ ")).await.unwrap();
     assert_eq!(in_time(reader.read()).await.unwrap().unwrap().bytes, "$ ");
 
-    place.broker.command(Actor::System, Command::ApplySite(Box::new(RawSite::parse(site).unwrap()))).await.unwrap();
+    place.broker.command(Actor::System, Command::ApplySite(RawSite::parse(site).unwrap().into())).await.unwrap();
     // The edit is acknowledged: from here on nothing passes.
     let _ = writer.write(Kind::ShellOutput, Flags::default(), Bytes::from_static(b"secret")).await;
     let end = in_time(reader.read()).await.expect_err("it ends");
@@ -108,7 +108,7 @@ async fn p6_2_a_change_of_the_portals_policy() {
     assert_eq!(bound, Some(portal), "by the host it dialled");
     open(&mut ana, &mut customer, "shell", &[]).await;
     let site = SITE.replace("code = \"main\"", "code = \"main\"\npolicy = \"less\"") + LESS;
-    place.broker.command(Actor::System, Command::ApplySite(Box::new(RawSite::parse(&site).unwrap()))).await.unwrap();
+    place.broker.command(Actor::System, Command::ApplySite(RawSite::parse(&site).unwrap().into())).await.unwrap();
     let closed = |ev| match ev {
         Ev::Closed { tool, source, .. } => Some((tool, source)),
         _ => None,
@@ -249,7 +249,7 @@ async fn p6_2_an_edit_of_many_sessions_is_answered_when_all_are_judged_and_whoev
     futures_util::future::join_all((0..all).map(serves)).await;
 
     let site = SITE.replace("shell = \"yes\"", "shell = \"no\"");
-    let edit = Command::ApplySite(Box::new(RawSite::parse(&site).unwrap()));
+    let edit = Command::ApplySite(RawSite::parse(&site).unwrap().into());
     let mut left = Vec::new();
     let looks = async {
         loop {

@@ -459,10 +459,10 @@ async fn history(seed: u64) -> (u64, BTreeMap<String, u64>) {
         if edit.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) && dice.once_in(4) {
             rules = rules.edited(&mut dice);
             world.truth.lock().unwrap().rules.push(rules.clone());
-            let site = Box::new(RawSite::parse(&rules.text()).unwrap());
+            let site = RawSite::parse(&rules.text()).unwrap();
             let broker = world.broker.clone();
             edit = Some(tokio::spawn(async move {
-                broker.command(Actor::System, Command::ApplySite(site)).await.unwrap();
+                broker.command(Actor::System, Command::ApplySite(site.into())).await.unwrap();
             }));
         } else {
             world.step(&mut dice).await;

@@ -192,7 +192,7 @@ async fn taken_away(ground: &mut Ground, transport: Transport) -> (Hostile, u64,
     mal.write(Kind::ShellOutput, channel.channel).await;
     let _reader = came(&ground.ana.client, &channel).await;
     let site = crate::place::SITE.replace("shell = \"yes\"", "shell = \"no\"");
-    let edit = Command::ApplySite(Box::new(RawSite::parse(&site).unwrap()));
+    let edit = Command::ApplySite(RawSite::parse(&site).unwrap().into());
     ground.place.broker.command(Actor::System, edit).await.unwrap();
     mal.is_told(channel.channel).await;
     (mal, session, channel)

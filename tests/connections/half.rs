@@ -83,7 +83,7 @@ async fn an_edit_that_the_disk_takes_in_part(turns: i64) {
 
     let disk = Disk::full_after(folder.path(), turns);
     let site = SITE.replace("shell = \"yes\"", "shell = \"no\"");
-    let edit = || Command::ApplySite(Box::new(RawSite::parse(&site).unwrap()));
+    let edit = || Command::ApplySite(RawSite::parse(&site).unwrap().into());
     let refused = in_time(place.broker.command(Actor::System, edit())).await.unwrap_err();
     assert_eq!(refused.reason, Reason::StorageFull, "who edits is not told that it is done");
 

@@ -8,6 +8,7 @@ use equipoise::{
     engine::{Actor, Command, Enrolled},
     ids::{ChannelId, UserId},
     limits,
+    site::raw::RawSite,
     wire::{
         Credential, Do, Done, Frame,
         control::{Ask, Role},
@@ -92,9 +93,9 @@ async fn i_a5_who_is_no_administrator_any_more_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let ground = Ground::open(folder.path()).await;
     let (mut here, user) = root(&ground).await;
-    let mut site = ground.place.broker.look(|state| state.site.raw.clone()).await.unwrap();
+    let mut site = ground.place.broker.look(|state| RawSite::clone(&state.site.raw)).await.unwrap();
     site.user.iter_mut().find(|user| user.username == "root").unwrap().permissions.clear();
-    let change = Command::ApplySite(Box::new(site));
+    let change = Command::ApplySite(site.into());
     in_time(ground.place.broker.command(Actor::Admin(user), change)).await.unwrap();
     assert_eq!(here.ends().await, 4501);
     ground.close().await;

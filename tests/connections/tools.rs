@@ -362,8 +362,8 @@ async fn every_row(transport: Transport) {
     let everything = site_of("collaborate=yes invite_external=yes");
     let place = Place::open_paced(folder.path(), &everything, Pace::SERVICE).await;
     let apply = async |text: &str| {
-        let site = Box::new(RawSite::parse(text).unwrap());
-        place.broker.command(Actor::System, Command::ApplySite(site)).await.unwrap();
+        let site = RawSite::parse(text).unwrap();
+        place.broker.command(Actor::System, Command::ApplySite(site.into())).await.unwrap();
     };
     let (mut allowed, mut refused, mut passed) = (BTreeSet::new(), BTreeSet::new(), 0);
     let kinds: BTreeSet<&str> = rows.iter().map(|row| row.session).collect();

@@ -5,6 +5,7 @@ use equipoise::{
     engine::{Actor, Command, Enrolled, Outcome, PasswordTerms, Proof, Reason},
     ids::*,
     limits,
+    site::raw::RawSite,
 };
 
 fn set(user: UserId, version: u32) -> Command {
@@ -137,9 +138,9 @@ fn i_a8_the_site_may_name_the_first_administrator() {
 fn nobody_deletes_their_own_account_and_another_administrator_does() {
     let mut world = World::new();
     let root = world.user("root");
-    let mut raw = world.engine.state().site.raw.clone();
+    let mut raw = RawSite::clone(&world.engine.state().site.raw);
     raw.user.retain(|user| user.username != "root");
-    let without_root = Command::ApplySite(Box::new(raw));
+    let without_root = Command::ApplySite(raw.into());
     assert_eq!(reason(&world.act(Actor::Admin(root), None, without_root.clone())), Reason::BadSite);
     assert!(world.engine.state().site.users.contains_key(&root));
     world.system(without_root).unwrap();

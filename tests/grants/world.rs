@@ -263,7 +263,7 @@ impl World {
 
     pub fn apply_site(&mut self, text: &str) {
         let raw = RawSite::parse(text).unwrap_or_else(|problems| panic!("{problems:?}"));
-        self.system(Command::ApplySite(Box::new(raw))).expect("a good site");
+        self.system(Command::ApplySite(raw.into())).expect("a good site");
     }
 
     pub fn channels(&self, session: SessionId) -> usize {

@@ -119,7 +119,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 /// Appends turns saying these numbers at their own places; each must become durable.
 fn append(journal: &mut SqliteJournal, numbers: std::ops::RangeInclusive<u64>) {
     for number in numbers {
-        let appended = wait(journal.append(Seq(number), 1, &turn(number)));
+        let appended = wait(journal.append(Seq(number), 1, turn(number).into()));
         assert_eq!(appended, Appended::Durable(Seq(number)));
     }
 }

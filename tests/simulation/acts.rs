@@ -165,7 +165,7 @@ fn asked(history: &mut History<'_>, step: &Step) -> Option<(Actor, Command)> {
             // Whom external reps are let in by changes more often while some are there.
             let outsiders = !history.checker.shadow.people.externals.is_empty();
             let what = if outsiders && step.dice.is_multiple_of(3) { 13 } else { step.dice % 16 };
-            (Actor::System, Command::ApplySite(Box::new(edited(&state.site.raw, step, what))))
+            (Actor::System, Command::ApplySite(edited(&state.site.raw, step, what).into()))
         }
         Act::Crash | Act::Repeat => return None,
         _ => return reaching::request(history, step, user, session),

@@ -286,7 +286,7 @@ impl Story {
                 let text = self.engine.state().site.raw.to_toml();
                 assert!(text.contains(from), "`{from}` is not in the site:\n{text}");
                 let site = equipoise::site::raw::RawSite::parse(&text.replace(from, to)).expect("a site");
-                self.request(act, Actor::System, Command::ApplySite(Box::new(site)));
+                self.request(act, Actor::System, Command::ApplySite(site.into()));
             }
             [verb, rep, ref more @ ..] => self.rep_act(act, verb, rep, more),
             _ => panic!("not an act: {act}"),

@@ -13,11 +13,14 @@ use crate::{
     journal::{Appended, Journal, OpenError, Pending, Recovered, SqliteJournal},
     limits,
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// A turn on its way into the journal. What it ended has ended; what else follows from it waits until it is durable.
 pub(super) struct UnderWay {
-    pub turn: Turn,
+    pub turn: Arc<Turn>,
     pub finals: Finals,
     appended: Pending,
     since: Instant,
@@ -27,7 +30,7 @@ impl UnderWay {
     /// Deciding it panicked: it is not to be.
     pub fn never(turn: Turn) -> Self {
         let appended = Box::pin(std::future::ready(Appended::Unknown));
-        Self { turn, finals: Finals::default(), appended, since: Instant::now() }
+        Self { turn: Arc::new(turn), finals: Finals::default(), appended, since: Instant::now() }
     }
 
     /// It only goes on with an edit.
@@ -45,7 +48,8 @@ impl Owner {
         }
         let finals = self.performer.narrow(&turn.events);
         let seq = Seq(self.head.0 + 1 + under_way.len() as u64);
-        let (since, appended) = (Instant::now(), self.journal.append(seq, self.epoch, &turn));
+        let turn = Arc::new(turn);
+        let (since, appended) = (Instant::now(), self.journal.append(seq, self.epoch, turn.clone()));
         let mut put = UnderWay { turn, finals, appended, since };
         if !put.judges() {
             put.finals.say();
@@ -73,7 +77,7 @@ impl Owner {
         for UnderWay { turn, finals, .. } in under_way.into_iter().take(taken) {
             (self.follower)(&turn.events, self.engine.state());
             self.performer.perform(&turn.events, &finals, self.engine.state(), self.head);
-            for stamped in turn.events {
+            for stamped in &turn.events {
                 // Whoever entered was refused, so there is no connection.
                 if let Event::Attached { party, epoch, .. } = stamped.event {
                     self.put_off.push(Command::Lost { party, epoch });

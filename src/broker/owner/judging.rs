@@ -4,27 +4,28 @@
 use super::{Owner, journal::UnderWay};
 use crate::{
     broker::perform::Finals,
-    engine::{Actor, Command, Request, Stamped, Turn},
+    engine::{Actor, Command, Request, Turn},
     journal::Journal,
     limits,
     time::Time,
 };
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 /// Durable turns of judging whose people are still to be told, oldest first. They were closed to what ended before.
 #[derive(Default)]
-pub(super) struct Untold(VecDeque<(Vec<Stamped>, Finals)>);
+pub(super) struct Untold(VecDeque<(Arc<Turn>, Finals)>);
 
 impl Untold {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn add(&mut self, events: Vec<Stamped>, finals: Finals) {
-        self.0.push_back((events, finals));
+    pub fn add(&mut self, turn: Arc<Turn>, finals: Finals) {
+        self.0.push_back((turn, finals));
     }
 }
 
@@ -70,10 +71,10 @@ impl Owner {
     /// Tells those of one turn of judging, once there is nothing to judge.
     pub(super) async fn tell_some(&mut self) {
         if !self.has_to_judge()
-            && let Some((events, finals)) = self.untold.0.pop_front()
+            && let Some((turn, finals)) = self.untold.0.pop_front()
         {
             self.held.begin();
-            self.performer.perform(&events, &finals, self.engine.state(), self.head);
+            self.performer.perform(&turn.events, &finals, self.engine.state(), self.head);
             drop(finals);
             self.held.looked();
         }
@@ -82,8 +83,8 @@ impl Owner {
 
     /// Tells all of them: what they are told of is about to be looked at anew.
     pub(super) fn tell_all(&mut self) {
-        for (events, finals) in std::mem::take(&mut self.untold.0) {
-            self.performer.perform(&events, &finals, self.engine.state(), self.head);
+        for (turn, finals) in std::mem::take(&mut self.untold.0) {
+            self.performer.perform(&turn.events, &finals, self.engine.state(), self.head);
         }
     }
 }

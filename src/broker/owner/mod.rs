@@ -108,7 +108,7 @@ impl Owner {
         };
         let mut first = vec![Command::TakeOwnership { epoch }, Command::CivilTime { ms: clock::wall_ms() }];
         if empty {
-            first.push(Command::ApplySite(Box::new(settings.site)));
+            first.push(Command::ApplySite(Arc::new(settings.site)));
         } else {
             first.push(Command::LoseConnections);
         }
@@ -307,7 +307,7 @@ impl Owner {
             let judges = under_way.judges();
             let UnderWay { turn, finals, .. } = under_way;
             match judges {
-                true => self.untold.add(turn.events, finals),
+                true => self.untold.add(turn, finals),
                 false => self.performer.perform(&turn.events, &finals, self.engine.state(), self.head),
             }
         }

@@ -19,7 +19,7 @@ use crate::{
     wire::control::{ClientInfo, Value},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// An event and the moment it happened.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub enum Event {
 
     // ---- site and accounts ----
     SiteApplied {
-        site: Box<RawSite>,
+        site: Arc<RawSite>,
     },
     CredentialSet {
         user: UserId,

@@ -11,11 +11,11 @@ use super::{
 };
 use crate::limits;
 use jiff::{civil, tz::TimeZone};
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc};
 
 impl Site {
     /// Checks all of it. Codes keep the ids they have in `previous`; what is gone leaves a hole.
-    pub fn check(mut raw: RawSite, previous: Option<&Self>) -> Result<Self, Vec<Problem>> {
+    pub fn check(mut raw: Arc<RawSite>, previous: Option<&Self>) -> Result<Self, Vec<Problem>> {
         if let Some(previous) = previous {
             template::copy(&mut raw, &previous.raw);
         }
