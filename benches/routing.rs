@@ -140,6 +140,7 @@ impl World {
             join: None,
             helps: None,
             button: None,
+            shown_by: None,
         };
         self.act(Actor::System, Command::Ask(ask));
     }

@@ -13,6 +13,7 @@ mod manager;
 mod prompt;
 mod screen;
 mod shell;
+mod showing;
 mod state;
 mod system;
 mod terminal;
@@ -20,11 +21,11 @@ mod tool;
 
 pub use endpoint::serve;
 pub use prompt::Allow;
-pub use screen::Show;
+pub use screen::{Screen, ScreenError, Show};
+pub use showing::show;
 pub use terminal::Terminal;
 
 use crate::client::{ClientError, Target};
-use screen::ScreenError;
 use state::StateError;
 use std::{io, path::PathBuf};
 use tokio_util::sync::CancellationToken;

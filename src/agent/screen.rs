@@ -50,19 +50,24 @@ pub enum ScreenError {
 
 /// The screen, if there is one, and the clipboard that goes with it.
 pub fn open(show: &Show) -> Result<(Option<Screen>, Clipboard), ScreenError> {
-    Ok(match show {
-        Show::None => (None, Clipboard::default()),
-        Show::Demo => (Some(Screen::Demo(Mutex::default())), Clipboard::default()),
+    let clipboard = match show {
+        Show::None | Show::Demo => Clipboard::default(),
         #[cfg(feature = "desktop")]
-        Show::Desktop(display) => {
-            let desktop = Desktop::open(display.as_deref())?;
-            let selection = Selection::open(display.as_deref())?;
-            (Some(Screen::Desktop(Box::new(desktop))), Clipboard::Desktop(selection))
-        }
-    })
+        Show::Desktop(display) => Clipboard::Desktop(Selection::open(display.as_deref())?),
+    };
+    Ok((Screen::open(show)?, clipboard))
 }
 
 impl Screen {
+    pub fn open(show: &Show) -> Result<Option<Self>, ScreenError> {
+        Ok(match show {
+            Show::None => None,
+            Show::Demo => Some(Self::Demo(Mutex::default())),
+            #[cfg(feature = "desktop")]
+            Show::Desktop(display) => Some(Self::Desktop(Box::new(Desktop::open(display.as_deref())?))),
+        })
+    }
+
     /// What it shows at this moment.
     pub fn draw(&self) -> Result<Canvas, ToolError> {
         match self {

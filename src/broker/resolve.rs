@@ -109,6 +109,11 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::Hold { session: s } => Command::Hold { session: session(s) },
         Do::Resume { session: s } => Command::Resume { session: session(s) },
         Do::End { session: s } => Command::End { session: session(s) },
+        Do::ShowScreen { to } => match address::queue(&site.codes, &to)? {
+            Queue::Personal(to) => Command::ShowScreen { to },
+            Queue::Team(_) => return Err(malformed("to", "a screen is shown to one rep: name it as rep:ana")),
+        },
+        Do::GiveControl { session: s, on } => Command::GiveControl { session: session(s), on },
         Do::SetField { session: s, field, value } => Command::SetField {
             session: session(s),
             field: bounded("field", field, limits::CODE_BYTES_MAX)?,
@@ -205,6 +210,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Hold { session }
         | Do::Resume { session }
         | Do::End { session }
+        | Do::GiveControl { session, .. }
         | Do::SetField { session, .. }
         | Do::SetExternalKey { session, .. }
         | Do::Open(Open { session, .. })
@@ -231,6 +237,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Buttons { .. }
         | Do::RevokeButton { .. }
         | Do::SetButtonPortal { .. }
+        | Do::ShowScreen { .. }
         | Do::PublishNotice { .. }
         | Do::WithdrawNotice { .. }
         | Do::GetNext {}

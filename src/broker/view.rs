@@ -59,7 +59,7 @@ pub fn session(state: &State, session: &Session, attached: impl Fn(Party) -> boo
         owner: session.owner().map(|owner| username(site, owner)),
         offered_to,
         participants: participants.collect(),
-        customer: customer_name(session),
+        customer: if session.is_show() { String::new() } else { customer_name(session) },
         customer_os: session.ask.customer.client.os.clone(),
         priority: session.priority,
         skills: session

@@ -122,6 +122,18 @@ enum ScreenKind {
     None,
 }
 
+impl ScreenKind {
+    fn show(self) -> Show {
+        match self {
+            Self::Auto => Show::whatever_is_there(),
+            #[cfg(feature = "desktop")]
+            Self::X11 => Show::Desktop(None),
+            Self::Demo => Show::Demo,
+            Self::None => Show::None,
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  equipoise rep --server https://help.example.org --login ana\n  \
                   equipoise rep --server https://localhost:8443 --pin sha256:… --login ana -c 'accept; shell: uname -a; end'\n\n\
@@ -141,6 +153,9 @@ pub(super) struct RepArgs {
     /// One JSON object a line instead of text
     #[arg(long)]
     json: bool,
+    /// What `show` shows to another rep as this machine's screen
+    #[arg(long, value_enum, default_value_t = ScreenKind::Auto)]
+    screen: ScreenKind,
     /// Commands between semicolons; then the console ends
     #[arg(short = 'c', long = "command", value_name = "COMMANDS")]
     script: Option<String>,
@@ -159,13 +174,7 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
         roots: args.roots,
         name: args.name,
         shell: args.shell,
-        screen: match args.screen {
-            ScreenKind::Auto => Show::whatever_is_there(),
-            #[cfg(feature = "desktop")]
-            ScreenKind::X11 => Show::Desktop(None),
-            ScreenKind::Demo => Show::Demo,
-            ScreenKind::None => Show::None,
-        },
+        screen: args.screen.show(),
         unattended: args.unattended,
         state: args.state,
         restart: args.allow_reboot,
@@ -186,7 +195,13 @@ pub(super) fn rep(args: RepArgs) -> Result<(), Failure> {
         Some(key) => rep::Way::Invite { key, name: args.name },
         None => rep::Way::Login(args.login.unwrap_or_default()),
     };
-    let options = rep::Options { target: args.broker.target(), way, json: args.json, script: args.script };
+    let options = rep::Options {
+        target: args.broker.target(),
+        way,
+        json: args.json,
+        script: args.script,
+        screen: args.screen.show(),
+    };
     let runtime = runtime(0)?;
     let left = runtime.block_on(rep::run(options));
     runtime.shutdown_background();

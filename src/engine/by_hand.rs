@@ -95,6 +95,7 @@ impl Engine {
         let from = session.last_queue;
         let owner = session.owner();
         self.is_no_request(id, "R7.3")?;
+        self.is_no_show(id, "R7.3")?;
         if let Actor::Party(_) = actor {
             let rep = self.console_of(actor)?;
             self.may_dispose(rep, id)?;

@@ -100,6 +100,9 @@ pub struct Ask {
     /// The support button its customer came by.
     #[serde(default)]
     pub button: Option<ButtonId>,
+    /// The rep who shows its screen in it, in the customer's place: there is no customer (R1.4).
+    #[serde(default)]
+    pub shown_by: Option<UserId>,
 }
 
 impl Ask {
@@ -118,6 +121,7 @@ impl Ask {
             join: None,
             helps: None,
             button: None,
+            shown_by: None,
         }
     }
 }
@@ -346,6 +350,16 @@ pub enum Command {
     },
     End {
         session: SessionId,
+    },
+
+    /// BU-067: this rep's screen, to another rep, outside any session with a customer.
+    ShowScreen {
+        to: UserId,
+    },
+    /// BU-068: who looks at it may control it, or not any more.
+    GiveControl {
+        session: SessionId,
+        on: bool,
     },
 
     /// P3.29: what a rep writes on the session under this name; an empty value takes it away.

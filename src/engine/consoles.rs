@@ -87,8 +87,9 @@ impl Engine {
         if !self.state.consoles.contains_key(&user) {
             return refuse(Reason::NotLoggedIn, "", "this rep is not logged in");
         }
-        let open = self.state.sessions_of(user).next().is_some()
-            || self.state.waiting_in(Queue::Personal(user)).next().is_some();
+        let serves = |id| self.state.session(id).is_some_and(|session| !session.is_show());
+        let open =
+            self.state.sessions_of(user).any(serves) || self.state.waiting_in(Queue::Personal(user)).next().is_some();
         if self.state.site.options.require_closed_sessions && open {
             return refuse(Reason::OpenSessions, "R7.8", "end or transfer the open sessions first");
         }

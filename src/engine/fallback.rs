@@ -63,6 +63,9 @@ impl Engine {
     /// R8.1, R8.2: its owner stopped being in the session.
     pub(super) fn orphan(&mut self, at: Time, id: SessionId, gone: UserId, out: &mut Vec<Stamped>) {
         let Some(session) = self.state.sessions.get(&id) else { return };
+        if session.is_show() {
+            return self.end(at, id, EndReason::Orphaned, out);
+        }
         if let Some(to) = self.heir(session, gone) {
             let rule = OwnerRule::Fallback1;
             return self.emit(at, Event::OwnerChanged { session: id, from: Some(gone), to, rule }, out);

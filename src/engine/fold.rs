@@ -141,6 +141,7 @@ impl State {
             Event::OwnerChanged { session, from, to, rule } => self.fold_owner_changed(at, *session, *from, *to, *rule),
             Event::OpenRequested { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
             Event::Noted { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
+            Event::ControlGiven { session, on } => self.change_session(*session, |it| it.control_given = *on),
             Event::FieldSet { session, by, field, value } => {
                 self.change_session(*session, |it| match value.as_str() {
                     "" => drop(it.fields.remove(field)),

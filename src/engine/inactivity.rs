@@ -12,6 +12,10 @@ impl State {
     /// Who is removed next from this session, and when; none where it is not active or nobody's time runs.
     pub(super) fn inactive_at(&self, session: &Session) -> Option<(Time, UserId)> {
         let Stage::Active { .. } = session.stage else { return None };
+        // Who looks at a colleague's screen keeps no customer waiting.
+        if session.is_show() {
+            return None;
+        }
         session.reps().filter_map(|user| Some((self.inactive_rep_at(session, user)?, user))).min()
     }
 

@@ -41,6 +41,7 @@ mod reach;
 mod rep_list;
 mod settings;
 mod sharing;
+mod showing;
 mod taking;
 
 pub use accounts::PasswordTerms;
@@ -273,6 +274,8 @@ impl Engine {
             Command::Hold { session } => self.hold(now, actor, *session, out),
             Command::Resume { session } => self.resume(now, actor, *session, out),
             Command::End { session } => self.ask_to_end(now, actor, *session, out),
+            Command::ShowScreen { to } => self.show_screen(now, actor, *to, out),
+            Command::GiveControl { session, on } => self.give_control(now, actor, *session, *on, out),
             Command::SetField { session, field, value } => self.set_field(now, actor, *session, field, value, out),
             Command::SetExternalKey { session, value } => self.set_external_key(now, actor, *session, value, out),
         }
@@ -306,7 +309,9 @@ impl Engine {
             Follow::PeopleChanged(session) => {
                 self.dismiss_unattended(at, session, out);
                 self.end_help(at, session, out);
+                self.end_unwatched(at, session, out);
             }
+            Follow::InvitationGone(session) => self.end_unwatched(at, session, out),
             Follow::LoggedOut(user) => {
                 let sessions: Vec<SessionId> = self.state.sessions_of(user).collect();
                 sessions.into_iter().for_each(|session| self.dismiss_unattended(at, session, out));
@@ -395,6 +400,7 @@ enum Follow {
     LoggedOut(UserId),
     /// Somebody left it, or nobody serves it any more.
     PeopleChanged(SessionId),
+    InvitationGone(SessionId),
     /// With the rep who let it run out.
     OfferGone(SessionId, Option<UserId>),
 }
@@ -412,6 +418,7 @@ impl Follow {
             | Event::Moved { session, .. }
             | Event::Held { session }
             | Event::Ended { session, .. } => Some(Self::PeopleChanged(*session)),
+            Event::InviteGone { session, .. } => Some(Self::InvitationGone(*session)),
             Event::OfferTimeout { session, rep } => Some(Self::OfferGone(*session, Some(*rep))),
             Event::Rejected { session, .. } | Event::OfferWithdrawn { session, .. } => {
                 Some(Self::OfferGone(*session, None))

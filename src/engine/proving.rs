@@ -95,6 +95,7 @@ fn goes_on(command: &Command) -> bool {
             | Command::Depart { .. }
             | Command::Hold { .. }
             | Command::End { .. }
+            | Command::GiveControl { on: false, .. }
             | Command::RefuseOpen { .. }
             | Command::Note { .. }
     )

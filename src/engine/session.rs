@@ -57,6 +57,9 @@ pub struct Session {
     /// Custom fields, by their names as written (P3.29).
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
+    /// Of a rep who shows its screen: who looks at it may control it (BU-068).
+    #[serde(default)]
+    pub control_given: bool,
 }
 
 /// An invitation to a rep, or to any rep of a team (R7.4).
@@ -196,7 +199,7 @@ impl Session {
             first_queued: at,
             first_queue: None,
             last_queue: None,
-            participants: vec![customer],
+            participants: if ask.shown_by.is_some() { Vec::new() } else { vec![customer] },
             next_participant: 1,
             rejected_by: BTreeSet::new(),
             been_in: BTreeSet::new(),
@@ -208,6 +211,7 @@ impl Session {
             invites: Vec::new(),
             guests: BTreeMap::new(),
             fields: BTreeMap::new(),
+            control_given: false,
         }
     }
 
@@ -245,6 +249,11 @@ impl Session {
     /// R3.5: sessions between reps and presentations do not count.
     pub fn counts(&self) -> bool {
         !matches!(self.ask.kind, SessionKind::RepToRep | SessionKind::Presentation)
+    }
+
+    /// A rep shows its screen to another in it: no customer, no queue (R1.4).
+    pub fn is_show(&self) -> bool {
+        self.ask.shown_by.is_some()
     }
 
     /// R4.8: when the preferred rep's window ends.

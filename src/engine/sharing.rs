@@ -2,7 +2,7 @@
 
 use super::{
     Actor, Engine, Event, Outcome, Queue, Reason, Refusal, Stamped,
-    event::OwnerRule,
+    event::{EndReason, OwnerRule},
     refusal::refuse,
     session::{Role, Session, Stage},
 };
@@ -35,7 +35,7 @@ impl Engine {
             Queue::Team(team) => self.role_in(rep, team).is_some(),
         };
         let invite = session.invites.iter().map(|invite| invite.to).filter(|to| mine(*to)).max();
-        if invite.is_none() && !self.outranks(rep, owner) {
+        if invite.is_none() && (session.is_show() || !self.outranks(rep, owner)) {
             return refuse(Reason::NotPermitted, "R7.6", "joining needs an invitation or a higher role");
         }
         if monitors.is_none() {
@@ -65,6 +65,10 @@ impl Engine {
         let Some(me) = session.participant_of(Party::Rep(rep)) else {
             return refuse(Reason::NotParticipant, "R7.4", "not in this session");
         };
+        if session.is_show() {
+            self.end(now, id, EndReason::ByRep, out);
+            return Ok(Outcome::Done);
+        }
         if me.role != Role::Owner {
             self.emit(now, Event::Departed { session: id, rep, reason: "left".to_owned() }, out);
             return Ok(Outcome::Done);
@@ -85,6 +89,7 @@ impl Engine {
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
         let rep = self.console_of(actor)?;
+        self.is_no_show(id, "R7.6")?;
         let session = self.session_of(id)?;
         let owner = active_owner(session)?;
         if owner == rep {

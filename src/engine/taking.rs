@@ -6,6 +6,9 @@ use crate::{ids::*, site::SessionKind};
 impl Engine {
     /// The one limit of R3 that stops manual acts, and what the session's kind allows.
     pub(super) fn may_serve(&self, rep: UserId, session: &Session) -> Result<(), Refusal> {
+        if session.is_show() {
+            return Ok(());
+        }
         self.below_hard_cap(rep)?;
         match self.state.lens_bars(session, rep) {
             true => refuse(Reason::LimitReached, "R1.4", "a rep serves one lens session at a time"),

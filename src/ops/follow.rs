@@ -13,12 +13,14 @@ use crate::{
 };
 use metrics::{counter, gauge, histogram};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Told of every event in order, once it is durable. Belongs to the owner of one site.
 #[derive(Default)]
 pub struct Follower {
     sessions: HashMap<SessionId, Followed>,
+    /// In which a rep shows its screen to another: they have no customer, and count for themselves.
+    shows: HashSet<SessionId>,
     reps: HashMap<UserId, Console>,
 }
 
@@ -80,6 +82,10 @@ impl Follower {
     pub fn recovered<'a>(sessions: impl IntoIterator<Item = &'a Session>) -> Self {
         let mut follower = Self::default();
         for session in sessions {
+            if session.is_show() {
+                follower.show(session.id);
+                continue;
+            }
             let (stage, served) = match &session.stage {
                 Stage::Waiting(waiting) => match &waiting.offer {
                     Some(offer) => (At::Offered { since: offer.since }, false),
@@ -101,6 +107,15 @@ impl Follower {
 
     fn one(&mut self, at: Time, event: &Event) {
         match event {
+            Event::Asked { session, ask } if ask.shown_by.is_some() => {
+                counter!("equipoise_shows_asked_total").increment(1);
+                self.show(*session);
+            }
+            Event::Accepted { how: AcceptedHow::Show, .. } => {}
+            Event::Ended { session, reason } if self.shows.remove(session) => {
+                counter!("equipoise_shows_ended_total", "reason" => name(reason)).increment(1);
+                gauge!("equipoise_shows").decrement(1.0);
+            }
             Event::Asked { session, .. } => {
                 counter!("equipoise_sessions_asked_total").increment(1);
                 self.enter(*session, Followed { asked: at, served: false, stage: At::Waiting });
@@ -184,6 +199,11 @@ impl Follower {
         self.place(session, At::Waiting);
     }
 
+    fn show(&mut self, session: SessionId) {
+        gauge!("equipoise_shows").increment(1.0);
+        self.shows.insert(session);
+    }
+
     fn enter(&mut self, session: SessionId, followed: Followed) {
         gauge!("equipoise_sessions", "state" => followed.stage.name()).increment(1.0);
         self.sessions.insert(session, followed);
@@ -232,6 +252,7 @@ impl Drop for Follower {
         for followed in self.sessions.values() {
             gauge!("equipoise_sessions", "state" => followed.stage.name()).decrement(1.0);
         }
+        gauge!("equipoise_shows").decrement(self.shows.len() as f64);
         for console in self.reps.values() {
             gauge!("equipoise_reps", "state" => console.name()).decrement(1.0);
         }

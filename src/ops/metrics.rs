@@ -172,6 +172,21 @@ pub const TABLE: &[Metric] = &[
         "Sessions that ended.",
         "",
     ),
+    gauge(
+        "equipoise_shows",
+        "sessions",
+        &[],
+        "Reps who show their screen to another, or ask one to look.",
+        "= at start + asked − ended",
+    ),
+    counter("equipoise_shows_asked_total", "sessions", &[], "Times a rep began to show its screen to another.", ""),
+    counter(
+        "equipoise_shows_ended_total",
+        "sessions",
+        &[("reason", &["by_rep", "orphaned", "declined", "by_admin"])],
+        "Times that ended.",
+        "",
+    ),
     histogram(
         "equipoise_session_wait_seconds",
         &[("outcome", &["accepted", "ended"])],

@@ -1,9 +1,12 @@
 //! What permissions are made of: the few things of a situation that have a say in them (W2.4).
 
-use super::session::{Person, Situation};
+use super::{
+    session::{Person, Situation},
+    shown,
+};
 use crate::{
     ids::*,
-    site::{Origin, SessionKind, Site, User, UserPermission, tool::Tool},
+    site::{Origin, SessionKind, Site, User, UserPermission, tool::Tool, value::Word},
 };
 
 /// Equal ones give equal permissions, but for whose account it is ([`super::Source::of`]). What has no say is left out, so
@@ -22,6 +25,7 @@ enum Who {
     Nobody,
     User(Account),
     External { invite: Option<PolicyId>, inviter: Option<Account> },
+    Shown { screen: Word, from: Origin },
 }
 
 /// A user as far as the permissions of sessions go.
@@ -42,6 +46,10 @@ impl Situation {
             Person::Nobody => Who::Nobody,
             Person::User(user) => account(user).map_or(Who::Nobody, Who::User),
             Person::External { invite, inviter } => Who::External { invite, inviter: account(inviter) },
+            Person::Shown { by, control } => site.users.get(&by).map_or(Who::Nobody, |user| Who::Shown {
+                screen: shown::screen(user, control),
+                from: user.permissions_from,
+            }),
         };
         let says = |portal: &PortalId| site.portals.get(portal).is_some_and(|portal| portal.policy.is_some());
         let Self { jump_item, kind, .. } = *self;

@@ -159,11 +159,15 @@ pub fn situation(site: &Site, query: &Query) -> Result<Situation, Unknown> {
     let portal = query.portal.as_ref().map(|code| find(&site.codes.portals, "portal", code)).transpose()?;
     let jump_item = query.jump_item.as_ref().map(|code| find(&site.codes.jump_items, "jump item", code)).transpose()?;
     let kind = if jump_item.is_some() { SessionKind::Jump } else { SessionKind::Support };
+    let kind = query.kind.unwrap_or(kind);
     Ok(Situation {
-        person: Person::User(user),
+        person: match kind {
+            SessionKind::RepToRep => Person::Shown { by: user, control: true },
+            _ => Person::User(user),
+        },
         portal,
         jump_item,
-        kind: query.kind.unwrap_or(kind),
+        kind,
         present: query.present.unwrap_or(true),
     })
 }

@@ -9,6 +9,7 @@ pub mod paths;
 pub mod plan;
 pub mod prompt;
 pub mod session;
+mod shown;
 mod verbs;
 
 pub use basis::Basis;

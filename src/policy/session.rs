@@ -4,12 +4,13 @@
 use super::{
     basis::{USER_RIGHTS, policy_of},
     prompt::{self, Prompt, Prompting},
+    shown,
 };
 use crate::{
     ids::*,
     limits,
     site::{
-        JumpMethod, Layer, Origin, Policy, PromptMode, PromptRule, SessionKind, Site,
+        JumpMethod, Layer, Origin, Policy, PromptMode, PromptRule, SessionKind, Site, User,
         layers::{Say, resolve},
         tool::{Tool, ToolOption},
         value::{Shape, ToolValue, Word, right},
@@ -39,6 +40,12 @@ pub enum Person {
         invite: Option<PolicyId>,
         inviter: UserId,
     },
+    /// A rep who shows its screen, and whoever looks at it: what the user permissions of the one who shows say.
+    Shown {
+        by: UserId,
+        /// Control was given (BU-068).
+        control: bool,
+    },
 }
 
 /// The layer that gave a value (P1.3), by the names of contract C3.
@@ -61,8 +68,19 @@ impl Source {
     /// the one they were compiled for.
     pub fn of(self, person: Person) -> Self {
         match (self, person) {
-            (Self::User(_), Person::User(user) | Person::External { inviter: user, .. }) => Self::User(user),
+            (
+                Self::User(_),
+                Person::User(user) | Person::External { inviter: user, .. } | Person::Shown { by: user, .. },
+            ) => Self::User(user),
             (source, _) => source,
+        }
+    }
+
+    /// Whoever gave this user its permissions (P2.2).
+    pub fn of_permissions(user_id: UserId, user: &User) -> Self {
+        match user.permissions_from {
+            Origin::User => Self::User(user_id),
+            Origin::GroupPolicy(at) => Self::GroupPolicy(at),
         }
     }
 
@@ -97,8 +115,8 @@ pub struct Effective {
 /// Every tool's value in a situation; made anew whenever something changes (P2.5).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Permissions {
-    tools: Vec<Effective>,
-    options: Vec<(ToolValue, Source)>,
+    pub(super) tools: Vec<Effective>,
+    pub(super) options: Vec<(ToolValue, Source)>,
     pub prompting: Prompting,
 }
 
@@ -151,6 +169,7 @@ pub fn compile(site: &Site, situation: &Situation) -> Permissions {
             }
             met
         }
+        Person::Shown { by, control } => shown::compile(site, by, control),
         _ => stack(site, situation),
     }
 }
@@ -161,10 +180,7 @@ pub fn grant(site: &Site, situation: &Situation) -> Permissions {
     if let Person::User(user_id) = situation.person
         && let Some(user) = site.users.get(&user_id)
     {
-        let source = match user.permissions_from {
-            Origin::User => Source::User(user_id),
-            Origin::GroupPolicy(at) => Source::GroupPolicy(at),
-        };
+        let source = Source::of_permissions(user_id, user);
         for (tool, either) in USER_RIGHTS {
             let held = &mut permissions.tools[*tool as usize];
             if held.value == ToolValue::YES && !either.iter().any(|right| user.permissions.contains(right)) {
@@ -283,7 +299,7 @@ impl<'site> Layers<'site> {
             situation.portal.and_then(|portal| policy(Source::Portal(portal), site.portals.get(&portal)?.policy));
         let mut groups = Vec::new();
         let representative = match situation.person {
-            Person::Nobody => None,
+            Person::Nobody | Person::Shown { .. } => None,
             Person::External { invite, .. } => invite.and_then(|invite| policy(Source::Invite(invite), Some(invite))),
             Person::User(user_id) => site.users.get(&user_id).and_then(|user| {
                 groups = user.technician_group.map(|group| site.path_to_root(group)).unwrap_or_default();

@@ -62,6 +62,11 @@ pub enum Command {
         pictures: Option<u64>,
     },
     ScreenStop,
+    /// This rep's own screen, to another.
+    Show(String),
+    ShowStop,
+    /// Whoever looks at it may control it, or not any more.
+    Control(bool),
     /// The latest picture, into a file.
     Shot(String),
     /// Keys to press together, by their keysyms.
@@ -148,6 +153,8 @@ field NAME [VALUE]              write a field on the session; without a value it
 external [KEY]                  what another system calls the session
 fields                          what is written on it
 hold | resume | end             the session
+show REP | show stop            your own screen to another rep, who answers with join or reject; end that
+control on|off                  whoever looks at it may control it, or not any more
 transfer TO | share TO          to `team:net` or `rep:ana`
 invite ADDRESS [POLICY]         a key for somebody from outside, for this session alone
 assist ISSUE                    ask a colleague to join and help
@@ -251,11 +258,10 @@ impl Command {
             "join" => Self::Join(words.number("a session's number")?),
             "leave" => Self::Leave,
             "takeover" => Self::TakeOver(words.number("a session's number")?),
-            "extended" => match words.need("on or off")?.as_str() {
-                "on" => Self::Extended(true),
-                "off" => Self::Extended(false),
-                other => return Err(format!("extended: `{other}` is neither on nor off")),
-            },
+            "extended" => Self::Extended(words.switch()?),
+            "show" if words.flag("stop") => Self::ShowStop,
+            "show" => Self::Show(words.need("a rep")?),
+            "control" => Self::Control(words.switch()?),
             "share" => Self::Share(words.need("a queue or a rep")?),
             "switch" => Self::Switch(words.need("ws or quic")?),
             "notices" => Self::Notices,
@@ -349,6 +355,9 @@ mod tests {
             Command::Screen { control: true, save: Some("x.ppm".into()), pictures: Some(5) }
         );
         assert_eq!(parse("screen stop"), Command::ScreenStop);
+        assert_eq!(parse("show rep:ben"), Command::Show("rep:ben".into()));
+        assert_eq!(parse("show stop"), Command::ShowStop);
+        assert_eq!(parse("control off"), Command::Control(false));
         assert_eq!(parse("click 3 4"), Command::Click(3, 4));
         assert_eq!(parse("wait offer"), Command::Wait(WaitFor::Offer));
         assert_eq!(parse("wait 3"), Command::Wait(WaitFor::Seconds(3)));
@@ -375,6 +384,7 @@ mod tests {
         assert_eq!(wrong("next 9"), "next: what is `9`?");
         assert_eq!(wrong("get 'a b"), "a quote is not closed");
         assert_eq!(wrong("screen --save"), "--save needs a value");
+        assert_eq!(wrong("control perhaps"), "control: `perhaps` is neither on nor off");
         assert_eq!(wrong("click 70000 1"), "click: `70000` is not a number that fits");
         assert_eq!(wrong("chat"), "chat needs a text");
         assert_eq!(wrong("notice --for 5"), "notice needs a text");

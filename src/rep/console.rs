@@ -11,7 +11,7 @@ use super::{
     notices,
     screen::Screen,
     shell::{Left, RemoteShell},
-    view,
+    show, view,
 };
 use crate::{
     client::{
@@ -188,6 +188,9 @@ impl Console {
                 Some(screen) => Ok(screen.stop().await),
                 None => Err(Fault::Wrong("no screen is shown".into())),
             },
+            Command::Show(to) => show::begin(self, &to).await,
+            Command::ShowStop => show::end(self).await,
+            Command::Control(on) => show::control(self, on).await,
             Command::Shot(file) => match &self.screen {
                 Some(screen) => screen.shot(&file),
                 None => Err(Fault::Wrong("no screen is shown".into())),

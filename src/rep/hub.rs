@@ -7,6 +7,7 @@ use super::{
     view::{self, View},
 };
 use crate::{
+    agent::{self, Screen, Show},
     client::{Client, Happening, Happenings, Reader},
     wire::{
         Do, Done,
@@ -27,10 +28,13 @@ pub struct Hub {
     over: watch::Sender<Option<(u16, String)>>,
     /// The broker's clock at a moment of ours.
     clock: Mutex<(u64, Instant)>,
+    show: Show,
+    /// This rep's own, once it is to be shown.
+    screen: Mutex<Option<Arc<Screen>>>,
 }
 
 impl Hub {
-    pub fn new(client: Client, out: Output) -> Self {
+    pub fn new(client: Client, out: Output, show: Show) -> Self {
         let welcome = client.welcome();
         Self {
             me: welcome.you.strip_prefix("rep:").unwrap_or(&welcome.you).to_owned(),
@@ -41,6 +45,20 @@ impl Hub {
             view: Mutex::new(View { current: welcome.session, ..View::default() }),
             changed: watch::Sender::new(0),
             over: watch::Sender::new(None),
+            show,
+            screen: Mutex::default(),
+        }
+    }
+
+    /// What is to be shown of this rep's own screen.
+    pub fn open_screen(&self) -> Result<(), Fault> {
+        let mut screen = self.screen.lock();
+        if screen.is_none() {
+            *screen = Screen::open(&self.show)?.map(Arc::new);
+        }
+        match *screen {
+            Some(_) => Ok(()),
+            None => Err(Fault::Wrong("this console has no screen to show: see `equipoise rep --help`".into())),
         }
     }
 
@@ -106,6 +124,9 @@ impl Hub {
         if opened.tool == "chat" {
             self.listen_to_chat(&opened);
         }
+        if let Some(screen) = self.shown_in(opened.session) {
+            self.show(&opened, screen);
+        }
         self.look(|view| view.opened(opened));
         self.wake();
     }
@@ -127,6 +148,9 @@ impl Hub {
             return welcome.participant;
         }
         self.look(|view| {
+            if view.shown_by(&self.me) == Some(session) {
+                return Some(0);
+            }
             let name = view.reps.iter().find(|(rep, _)| view::same(rep, &self.me)).map(|(_, rep)| rep.name.clone());
             let is_me = |who: &str| view::same(who, &self.me) || name.as_deref() == Some(who);
             let session = view.sessions.get(&session)?;
@@ -149,10 +173,11 @@ impl Hub {
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// A customer may begin a chat; nothing else is taken up here.
+    /// A customer may begin a chat, and who is shown this rep's screen looks at it; nothing else is taken up here.
     fn requested(self: &Arc<Self>, session: u64, open: u32, tool: &str) {
         let act = match tool {
             "chat" => Do::AcceptOpen { session, open, facts: BTreeMap::new() },
+            "screen" if self.shown_in(session).is_some() => Do::AcceptOpen { session, open, facts: BTreeMap::new() },
             _ => Do::RefuseOpen { session, open, reason: "unknown_tool: a rep's console does not have it".into() },
         };
         let hub = Arc::clone(self);
@@ -165,12 +190,30 @@ impl Hub {
         });
     }
 
+    /// This rep's own screen, if it is what the session shows.
+    fn shown_in(&self, session: u64) -> Option<Arc<Screen>> {
+        let shown = self.look(|view| view.shown_by(&self.me)) == Some(session);
+        self.screen.lock().clone().filter(|_| shown)
+    }
+
+    /// What is told again after a new connection is shown already.
+    fn show(self: &Arc<Self>, opened: &Opened, screen: Arc<Screen>) {
+        let mut fresh = opened.clone();
+        self.look(|view| fresh.channels.retain(|channel| view.running.insert(channel.channel)));
+        let hub = Arc::clone(self);
+        tokio::spawn(async move {
+            let channels: Vec<u32> = fresh.channels.iter().map(|channel| channel.channel).collect();
+            agent::show(hub.client.clone(), fresh, screen).await;
+            hub.look(|view| view.running.retain(|channel| !channels.contains(channel)));
+        });
+    }
+
     fn listen_to_chat(self: &Arc<Self>, opened: &Opened) {
         let own = self.own(opened).map(|channel| channel.channel);
         for channel in &opened.channels {
             if Some(channel.channel) == own {
                 self.look(|view| view.chats.insert(opened.session, channel.clone()));
-            } else if self.look(|view| view.listening.insert(channel.channel)) {
+            } else if self.look(|view| view.running.insert(channel.channel)) {
                 let reader = self.client.reader(channel);
                 tokio::spawn(Arc::clone(self).chat(opened.session, channel.clone(), reader));
             }
@@ -184,7 +227,7 @@ impl Hub {
             let value = serde_json::json!({"chat": {"session": session, "by": channel.writer, "text": text}});
             self.out.push(value, Some(format!("s{session} {who}: {text}")));
         }
-        self.look(|view| view.listening.remove(&channel.channel));
+        self.look(|view| view.running.remove(&channel.channel));
     }
 
     pub fn now_ms(&self) -> u64 {

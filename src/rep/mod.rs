@@ -16,6 +16,7 @@ mod notices;
 mod output;
 mod screen;
 mod shell;
+mod show;
 mod view;
 mod words;
 
@@ -25,6 +26,7 @@ pub use keyboard::Keyboard;
 pub use output::Output;
 
 use crate::{
+    agent::{ScreenError, Show},
     client::{
         ActError, ChannelEnd, Client, ClientError, SignIn, Target, file::FileError, sign_in, sign_in_with,
         transfer::TransferError,
@@ -48,6 +50,8 @@ pub struct Options {
     pub json: bool,
     /// Commands between semicolons; then the console ends. Left out: they are read from standard input.
     pub script: Option<String>,
+    /// What this rep shows to another who is to look at its screen.
+    pub screen: Show,
 }
 
 /// As whom the console enters.
@@ -99,6 +103,8 @@ pub enum Fault {
     Client(#[from] ClientError),
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    Screen(#[from] ScreenError),
 }
 
 impl From<ActError> for Fault {
@@ -208,7 +214,7 @@ async fn attend(
         Way::Invite { key, name } => hello(Role::External, Credential::Key(key), name),
     };
     let (client, happenings) = Client::connect(options.target, hello).await.map_err(RepError::Connect)?;
-    let hub = Arc::new(Hub::new(client, output));
+    let hub = Arc::new(Hub::new(client, output, options.screen));
     let pushes = tokio::spawn(Arc::clone(&hub).run(happenings));
     let mut console = Console::new(Arc::clone(&hub), keyboard, script.is_some());
     let left = match script {

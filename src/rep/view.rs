@@ -26,8 +26,8 @@ pub struct View {
     pub gone: BTreeMap<u64, ()>,
     /// The channel on which this rep chats in a session.
     pub chats: BTreeMap<u64, ChannelView>,
-    /// Chat channels that are read.
-    pub listening: BTreeSet<u32>,
+    /// Channels with a task of their own: chats that are read, and this rep's own screen.
+    pub running: BTreeSet<u32>,
     /// The session that tools work in.
     pub current: Option<u64>,
 }
@@ -69,6 +69,9 @@ impl View {
             Ev::OfferGone { session, reason } => {
                 self.offers.remove(session);
                 (reason != "accepted").then(|| format!("the offer of s{session} is gone: {}", plain(reason)))
+            }
+            Ev::Invited { session, by, shows: true, .. } => {
+                Some(format!("{} shows you a screen in s{session}: join {session} or reject {session}", plain(by)))
             }
             Ev::Invited { session, by, .. } => {
                 Some(format!("{} invites you into s{session}: join {session}", plain(by)))
@@ -141,10 +144,14 @@ impl View {
     /// The session that tools work in: the one chosen, or the only one served by `me`.
     pub fn working_in(&self, me: &str) -> Option<u64> {
         self.current.or_else(|| {
-            let mut mine =
-                self.sessions.values().filter(|session| session.owner.as_deref().is_some_and(|rep| same(rep, me)));
+            let mut mine = self.sessions.values().filter(|session| owns(session, me) && !is_show(session));
             mine.next().filter(|_| mine.next().is_none()).map(|session| session.session)
         })
+    }
+
+    /// The session in which `me` shows its own screen.
+    pub fn shown_by(&self, me: &str) -> Option<u64> {
+        self.sessions.values().find(|session| is_show(session) && owns(session, me)).map(|session| session.session)
     }
 
     pub fn queues(&self) -> String {
@@ -193,9 +200,21 @@ pub fn same(address: &str, name: &str) -> bool {
     address == name || address.strip_prefix("rep:") == Some(name)
 }
 
+fn owns(session: &SessionView, me: &str) -> bool {
+    session.owner.as_deref().is_some_and(|rep| same(rep, me))
+}
+
+/// A rep shows its screen to another in it.
+fn is_show(session: &SessionView) -> bool {
+    session.kind == "rep_to_rep"
+}
+
 /// One line about a session.
 pub fn summary(session: &SessionView) -> String {
     let mut line = format!("s{} {}", session.session, plain(&session.state));
+    if is_show(session) {
+        return line + &format!(", the screen of {}", plain(session.owner.as_deref().unwrap_or("nobody")));
+    }
     if let Some(queue) = &session.queue {
         line += &format!(" in {}", plain(queue));
     }

@@ -23,6 +23,15 @@ impl<'a> Words<'a> {
         self.maybe().ok_or_else(|| format!("{} needs {what}", self.command))
     }
 
+    /// `on` or `off`.
+    pub fn switch(&mut self) -> Result<bool, String> {
+        match self.need("on or off")?.as_str() {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            other => Err(format!("{}: `{other}` is neither on nor off", self.command)),
+        }
+    }
+
     pub fn flag(&mut self, name: &str) -> bool {
         let before = self.words.len();
         self.words.retain(|word| word != name);

@@ -31,6 +31,7 @@ mod reach;
 mod revocation;
 mod rights;
 mod second_factor;
+mod shows;
 mod slow;
 mod smtp;
 mod timers;

@@ -9,6 +9,7 @@ mod manager;
 mod notices;
 mod outside;
 mod place;
+mod shows;
 
 use equipoise::{agent::Allow, client::Transport};
 use place::{Place, SITE};

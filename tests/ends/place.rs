@@ -118,6 +118,12 @@ impl Place {
         assert!(server.stop(Some(doors)).await, "the broker did not stop in time");
     }
 
+    /// Another user of the site may sign in, with the same password as ana.
+    pub async fn admit(&self, name: &str) {
+        let (server, _) = self.server.as_ref().unwrap();
+        server.broker.set_password(Actor::System, name, PASSWORD.to_owned()).await.unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -217,6 +223,7 @@ impl Place {
             way,
             json: false,
             script: script.map(str::to_owned),
+            screen: Show::Demo,
         };
         let (keys, typed) = mpsc::channel(64);
         let seen = Seen::default();

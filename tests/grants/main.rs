@@ -12,5 +12,6 @@ mod prompts;
 #[path = "../simulation/random.rs"]
 mod random;
 mod requests;
+mod shows;
 mod ways_in;
 mod world;

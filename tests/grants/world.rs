@@ -253,6 +253,11 @@ impl World {
         self.rep(name, Command::Join { session }).expect("was invited");
     }
 
+    /// Everything that happened.
+    pub fn log(&self) -> &[Stamped] {
+        &self.log
+    }
+
     /// What happened since the last look, tools and ways in alone.
     pub fn words(&mut self) -> String {
         let fresh = self.log[self.told..].iter();

@@ -12,5 +12,6 @@ mod people;
 mod place;
 mod process;
 mod revoke;
+mod shows;
 mod storage;
 mod story;

@@ -71,7 +71,7 @@ permissions = ["support", "accept_from_queue", "get_next", "generate_keys", "opt
 username = "dora"
 public_name = "Dora"
 teams = { dora = "member" }
-permissions = ["support", "accept_from_queue", "get_next", "generate_keys", "opt_out"]
+permissions = ["support", "accept_from_queue", "get_next", "generate_keys", "opt_out", "show_screen_to_reps", "give_control_to_reps"]
 
 [[user]]
 username = "eli"

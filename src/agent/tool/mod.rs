@@ -374,7 +374,7 @@ impl Tool {
 }
 
 /// Waits until the broker may be trusted to still be there (W2.5).
-async fn leased(lease: &mut watch::Receiver<bool>) {
+pub async fn leased(lease: &mut watch::Receiver<bool>) {
     // The endpoint that held the other end is gone, and this task with it.
     let _ = lease.wait_for(|held| *held).await;
 }

@@ -216,8 +216,9 @@ impl Performer {
         state: &State,
         head: Seq,
     ) {
+        let shows = state.shown_by(session).is_some();
         let (session, by, expires_at_ms) = (session.0, resolve::username(&state.site, by), expires_at.0);
-        self.tell_rep(to, head, || Ev::Invited { session, by, expires_at_ms });
+        self.tell_rep(to, head, || Ev::Invited { session, by, expires_at_ms, shows });
     }
 }
 

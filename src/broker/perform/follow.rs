@@ -153,6 +153,7 @@ impl Performer {
                 self.tell_customer_who_serves(*session, state, head);
                 self.tell_permissions(*session, state, head);
             }
+            Event::ControlGiven { session, .. } => self.views.session_changed(*session),
             Event::FieldSet { session, .. } | Event::ExternalKeySet { session, .. } => {
                 self.views.session_changed(*session);
                 self.tell_watcher(*session, state, head);

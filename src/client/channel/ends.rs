@@ -208,6 +208,12 @@ impl Writer {
         self.0.close(reason);
     }
 
+    /// Where and why it ended, if it has.
+    pub fn ended(&self) -> Option<ChannelEnd> {
+        let ended = self.0.with(|channel| channel.ended.map(|Ended { at, reason }| ChannelEnd { reason, at }));
+        ended.unwrap_or(Some(GONE))
+    }
+
     /// Somebody asked for a key picture, or a whole screen, since this was last called.
     pub fn refresh_wanted(&mut self) -> bool {
         self.0.with(|channel| std::mem::take(&mut channel.writing.refresh)).unwrap_or(false)

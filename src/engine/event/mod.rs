@@ -351,6 +351,11 @@ pub enum Event {
     Resumed {
         session: SessionId,
     },
+    /// Who looks at a rep's screen may control it, or not any more (BU-068).
+    ControlGiven {
+        session: SessionId,
+        on: bool,
+    },
     /// A custom field has this value; with an empty one it is gone (P3.29).
     FieldSet {
         session: SessionId,

@@ -32,6 +32,8 @@ pub enum AcceptedHow {
     GetNext,
     Jump,
     AutoStart,
+    /// The rep shows its screen in it (R1.4).
+    Show,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

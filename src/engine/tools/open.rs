@@ -239,7 +239,7 @@ impl Engine {
     }
 
     /// Who acts, and on which side. A session that does not exist and one this party is not in look alike (H-42).
-    pub(super) fn acting(&self, session: SessionId, actor: Actor) -> Result<(ParticipantId, Side), Refusal> {
+    pub(in crate::engine) fn acting(&self, session: SessionId, actor: Actor) -> Result<(ParticipantId, Side), Refusal> {
         let unknown = || {
             let message = format!("there is no session {session} that you are in");
             Refusal::new(Reason::UnknownSession, "", message)

@@ -188,7 +188,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn next_permissions(
+    pub(in crate::engine) fn next_permissions(
         &mut self,
         now: Time,
         session: SessionId,
@@ -289,8 +289,8 @@ impl Engine {
 
     fn customer_of(&self, session: SessionId, actor: Actor, message: &str) -> Result<(), Refusal> {
         match self.acting(session, actor)? {
-            (_, Side::Customer) => Ok(()),
-            (_, Side::Rep) => Err(Refusal::new(Reason::NotPermitted, "P4.3", message)),
+            (_, Side::Customer) if matches!(actor, Actor::Party(Party::Customer(_))) => Ok(()),
+            _ => Err(Refusal::new(Reason::NotPermitted, "P4.3", message)),
         }
     }
 

@@ -44,7 +44,9 @@ impl Engine {
                 continue;
             }
             self.judge(at, session, out);
-            self.next_permissions(at, session, out);
+            if !self.end_forbidden_show(at, session, out) {
+                self.next_permissions(at, session, out);
+            }
             judged += 1;
             // A session may have many channels: what a turn holds is the other bound.
             if judged == limits::SESSIONS_JUDGED_PER_TURN || out.len() - first >= limits::EVENTS_PER_TURN {

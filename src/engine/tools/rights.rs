@@ -86,7 +86,7 @@ impl Granted<'_> {
     /// for that one is named where it is said what they may.
     pub fn shared(&self) -> (&Arc<Permissions>, Option<UserId>) {
         let account = match self.person {
-            Person::User(user) | Person::External { inviter: user, .. } => Some(user),
+            Person::User(user) | Person::External { inviter: user, .. } | Person::Shown { by: user, .. } => Some(user),
             Person::Nobody => None,
         };
         let own = |(_, effective): (_, &Effective)| matches!(effective.source, Source::User(_));
@@ -187,6 +187,11 @@ impl State {
                 .map_or(Person::Nobody, |guest| Person::External { invite: Some(guest.policy), inviter: guest.by }),
             Party::Customer(_) => Person::Nobody,
         };
+        // Whoever looks at a rep's screen may what that rep gives.
+        let person = match session.ask.shown_by {
+            Some(by) => Person::Shown { by, control: session.control_given },
+            None => person,
+        };
         let (portal, jump_item, kind) = (session.ask.portal, session.ask.item, session.ask.kind);
         Situation { person, portal, jump_item, kind, present }
     }
@@ -203,7 +208,7 @@ impl State {
 
 impl Engine {
     /// Compiles what those in a session may do, so that it is looked up from here on.
-    pub(super) fn learn(&mut self, session: SessionId) {
+    pub(in crate::engine) fn learn(&mut self, session: SessionId) {
         for situation in self.state.situations(session) {
             self.state.grants.learn(&self.state.site, &situation);
         }

@@ -124,7 +124,7 @@ impl Engine {
 
     /// Judges everything in use in one session anew. Says whether a right ended.
     /// What those in it may do is learned.
-    pub(super) fn judge(&mut self, at: Time, id: SessionId, out: &mut Vec<Stamped>) -> bool {
+    pub(in crate::engine) fn judge(&mut self, at: Time, id: SessionId, out: &mut Vec<Stamped>) -> bool {
         let Some(using) = self.state.tools.session(id) else { return false };
         let verdicts: Vec<(ChannelId, Verdict)> = match self.state.sessions.get(&id) {
             None => using.channels.keys().map(|channel| (*channel, Verdict::closed(SESSION_ENDED, None))).collect(),

@@ -46,6 +46,9 @@ pub enum Ev {
         session: u64,
         by: String,
         expires_at_ms: u64,
+        /// `by` shows its screen in it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shows: bool,
     },
     /// An invitation of this rep's is over: `to` as it was invited, `reason` why.
     InvitationGone {

@@ -110,6 +110,15 @@ pub enum Do {
     End {
         session: u64,
     },
+    /// This rep's screen, to another rep (`rep:ana`), outside any session with a customer. Answer: `session`.
+    ShowScreen {
+        to: String,
+    },
+    /// Who looks at it may control it, or not any more. Answer: `yes`, or `revoked`.
+    GiveControl {
+        session: u64,
+        on: bool,
+    },
     /// Writes a custom field on the session; an empty value takes it away (P3.29).
     SetField {
         session: u64,
