@@ -48,7 +48,7 @@ impl Way {
         let (kinds, readers) = (Kind::File.bit(), vec![READER]);
         let spec = ChannelSpec { channel: CHANNEL, kinds, class: Class::File, lossy: false, writer: WRITER, readers };
         let now = Instant::now();
-        let channel = Channel::new(spec, Label(0), &counters, Arc::new(|_| ()), now);
+        let channel = Channel::new(spec, Label(0), limits::WINDOW_BYTES_MAX, &counters, Arc::new(|_| ()), now);
         let (writer, reader) = (Outbox::new(counters.clone()), Outbox::new(counters));
         channel.attach_writer(writer.clone(), EPOCH, now);
         channel.attach_reader(READER, reader.clone(), EPOCH, now);

@@ -34,12 +34,15 @@ pub const INTERACTIVE_WINDOW_BYTES: u64 = 64 * 1024;
 pub const FILE_WINDOW_BYTES: u64 = 256 * 1024;
 /// First window of a picture channel: a key picture of a full screen, compressed.
 pub const PICTURE_WINDOW_BYTES: u64 = 512 * 1024;
-/// What a window may grow to by itself: 100 ms at 80 Mbit/s (W1.5).
+/// What a window may grow to by itself: 100 ms at 80 Mbit/s (W1.5). A setting for long, fast lines allows more.
 pub const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
+/// The most that this setting takes: 100 ms at 1.3 Gbit/s, of which one stalled reader may cost the broker all.
+pub const WINDOW_BYTES_MOST: u64 = 16 * WINDOW_BYTES_MAX;
+/// What of it a QUIC stream takes, which has one line to fill where a channel has two. quinn ends a connection when over
+/// 1,024 pieces of one stream wait with gaps between them: 2 MiB in full packets have at most 874 gaps, whatever is lost.
+pub const QUIC_STREAM_WINDOW_BYTES_MAX: u64 = 2 * 1024 * 1024;
 const _: () = assert!(INTERACTIVE_WINDOW_BYTES >= FRAME_PAYLOAD_BYTES_MAX as u64);
 const _: () = assert!(FILE_WINDOW_BYTES >= 2 * FRAME_PAYLOAD_BYTES_MAX as u64);
-/// What may wait in the broker for one leg: one window, so that credit alone bounds memory (I-L4).
-pub const LEG_QUEUE_BYTES: u64 = WINDOW_BYTES_MAX;
 /// The least that a writer is told of once all that it wrote has left: more often is not worth a message (W1.5).
 pub const CREDIT_LEAST: u64 = 8 * 1024;
 /// The same at first: the largest frame and what a writer is not told of, so that one who sends nothing but whole frames
@@ -483,9 +486,6 @@ pub const PROMPT: Span = Span::seconds(30);
 /// A path of a file and its components (P5): what Linux takes, and deeper than any tree people make.
 pub const PATH_BYTES_MAX: usize = 4_096;
 pub const PATH_COMPONENTS_MAX: usize = 128;
-/// QUIC's own windows: they only bound the hop, credit does the rest (W1.5).
-pub const QUIC_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-pub const QUIC_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Bytes of one leg before its QUIC stream: beyond the gate, so as little as keeps the stream busy (W2.3).
 pub const LEG_BUFFER_BYTES: usize = 64 * 1024;
 /// Legs one peer may send at once: a session's channels, and for a console those of many sessions (W4.5).

@@ -9,6 +9,7 @@ use equipoise::{
     engine::{Actor, Command, Reason},
     framing,
     ids::SecretHash,
+    limits,
     ops::{self, Health, http::OpsListener},
     site::raw::RawSite,
     transport::{
@@ -42,6 +43,9 @@ pub struct Options {
     /// QUIC's other congestion control.
     #[arg(long)]
     cubic: bool,
+    /// What a window may grow to.
+    #[arg(long, default_value_t = limits::WINDOW_BYTES_MAX / 1024)]
+    window_kib: u64,
 }
 
 /// How the ends of a run reach the broker.
@@ -69,6 +73,8 @@ pub struct Way {
     pub over: Over,
     pub place: Place,
     pub congestion: Congestion,
+    /// What a window may grow to; none: the default.
+    pub window_kib: Option<u64>,
 }
 
 impl From<Over> for Way {
@@ -115,8 +121,9 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
     let source = Source::SelfMade { folder: options.data.clone(), names: tls::names_for([]) };
     let settings = Settings {
         data: options.data,
-        disk_reserve_bytes: equipoise::limits::DISK_RESERVE_BYTES,
+        disk_reserve_bytes: limits::DISK_RESERVE_BYTES,
         person_pace: Pace::SERVICE,
+        window_max: options.window_kib * 1024,
         post: None,
         site,
     };
@@ -141,6 +148,7 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
         listen,
         tls,
         congestion: if options.cubic { Congestion::Cubic } else { Congestion::Bbr },
+        window: options.window_kib * 1024,
         reset_key,
         per_address: per_address.clone(),
     });

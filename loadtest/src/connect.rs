@@ -158,7 +158,7 @@ async fn through(pair: &mut Pair) -> Result<(), Failure> {
             }
         }
     }
-    pair.reader.limit = pair.reader.at + limits::WINDOW_BYTES_MAX;
+    pair.reader.limit = pair.reader.at + limits::WINDOW_BYTES_MOST;
     pair.reader.lean.send_frame(&Frame::credit(pair.channel, pair.reader.at, pair.reader.limit));
     pair.reader.lean.flush(&mut messages).await
 }

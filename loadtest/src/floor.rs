@@ -2,7 +2,10 @@
 //! first connection is a sender, the second its receiver.
 
 use crate::{Failure, Floor, lean::failed};
-use equipoise::framing::quic::{Congestion, transport_config};
+use equipoise::{
+    framing::quic::{Congestion, transport_config},
+    limits,
+};
 use futures_util::{SinkExt, StreamExt};
 use quinn::{Endpoint, ServerConfig, crypto::rustls::QuicServerConfig};
 use std::{net::IpAddr, sync::Arc};
@@ -86,7 +89,7 @@ async fn quinn_pairs(listen: IpAddr) -> Result<(), Failure> {
         .map_err(failed)?;
     tls.alpn_protocols = vec![b"floor".to_vec()];
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).map_err(failed)?));
-    config.transport_config(Arc::new(transport_config(Congestion::default(), 1)));
+    config.transport_config(Arc::new(transport_config(Congestion::default(), 1, limits::WINDOW_BYTES_MOST)));
     let endpoint = Endpoint::server(config, (listen, 0).into())?;
     let hex: String = made.cert.der().iter().map(|byte| format!("{byte:02x}")).collect();
     println!("{} {hex}", endpoint.local_addr()?);

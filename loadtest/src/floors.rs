@@ -94,7 +94,7 @@ impl Relay {
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"floor".to_vec()];
         let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).map_err(failed)?));
-        config.transport_config(Arc::new(transport_config(Congestion::default(), 1)));
+        config.transport_config(Arc::new(transport_config(Congestion::default(), 1, limits::WINDOW_BYTES_MOST)));
         let dial = async || {
             let mut endpoint = Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into())?;
             endpoint.set_default_client_config(config.clone());

@@ -211,9 +211,9 @@ pub async fn step(link: &mut Link, messages: &mut VecDeque<Bytes>) -> Result<(),
 }
 
 /// What a reader says that has taken all up to `at` and granted up to `granted`: as a client does, half a first window at
-/// a time, of a window that has grown as far as it may.
+/// a time, of a window that has grown as far as any may; the broker makes of it what it allows.
 pub fn credit(channel: ChannelId, at: u64, granted: &mut u64) -> Option<Frame> {
-    let limit = at + limits::WINDOW_BYTES_MAX;
+    let limit = at + limits::WINDOW_BYTES_MOST;
     (limit >= *granted + limits::FILE_WINDOW_BYTES / 2).then(|| {
         *granted = limit;
         Frame::credit(channel, at, limit)

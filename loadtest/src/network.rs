@@ -32,6 +32,9 @@ pub struct Options {
     /// Added to a round trip of each end for bulk, milliseconds.
     #[arg(long, default_value_t = 80)]
     bulk_delay_ms: u64,
+    /// What a window may grow to for bulk: what both lines have on their way needs more than the default of 1024.
+    #[arg(long, default_value_t = 4096)]
+    window_kib: u64,
     /// What the line carries, each way.
     #[arg(long, default_value_t = 100)]
     mbit: u64,
@@ -77,6 +80,7 @@ pub async fn run(options: Options, line: Line) -> Result<(), Failure> {
     report.option("rate", options.rate);
     report.option("size", options.size);
     report.option("bulk_delay_ms", options.bulk_delay_ms);
+    report.option("window_kib", options.window_kib);
     report.option("mbit", options.mbit);
     report.option("seconds", options.seconds);
     for loss in &options.loss {
@@ -110,7 +114,7 @@ pub async fn run(options: Options, line: Line) -> Result<(), Failure> {
 fn way(line: &Line, over: Over, congestion: Congestion) -> Result<Way, Failure> {
     let name = if congestion == Congestion::Bbr { "bbr" } else { "cubic" };
     line.tcp_congestion(name).map_err(|error| Failure::Run(format!("the kernel's TCP takes no {name}: {error}")))?;
-    Ok(Way { over, congestion, place: Place::beyond(line.near.clone()) })
+    Ok(Way { over, congestion, place: Place::beyond(line.near.clone()), window_kib: None })
 }
 
 /// A message every so often while the line loses what it loses.
@@ -153,7 +157,7 @@ async fn bulk(report: &mut Report, options: &Options, line: &Line) -> Result<(),
         rounds: 1,
     };
     for over in [Over::Wss, Over::Quic] {
-        let way = way(line, over, Congestion::Bbr)?;
+        let way = Way { window_kib: Some(options.window_kib), ..way(line, over, Congestion::Bbr)? };
         let stage = Stage::start(1, 1, way).await?;
         let pair = tokio::time::timeout(SETUP, stage.pair(0)).await.map_err(failed)??;
         load.transport = over;

@@ -95,7 +95,7 @@ impl Stage {
         let mut service = self.service().await?;
         let (customer, channel) = self.serve(&mut rep, number, &mut service).await?;
         let writer = End { lean: customer, at: 0, limit: relay::window(Class::File) };
-        let reader = End { lean: rep, at: 0, limit: limits::WINDOW_BYTES_MAX };
+        let reader = End { lean: rep, at: 0, limit: limits::WINDOW_BYTES_MOST };
         Ok(Pair { writer, reader, channel })
     }
 
@@ -125,7 +125,7 @@ impl Stage {
         let channel = customer.until(opened).await?;
         rep.until(|ev| opened(ev).filter(|it| *it == channel)).await?;
         // The reader's first word: as much as the protocol lets it grant.
-        rep.send_frame(&Frame::credit(channel, 0, limits::WINDOW_BYTES_MAX));
+        rep.send_frame(&Frame::credit(channel, 0, limits::WINDOW_BYTES_MOST));
         Ok((customer, channel))
     }
 }
@@ -137,6 +137,10 @@ fn start_broker(data: &TempDir, reps: usize, teams: usize, way: &Way) -> Result<
     let mut args = vec!["broker", "--data", &folder, "--reps", &reps, "--teams", &teams, "--listen", &listen];
     if way.congestion == Congestion::Cubic {
         args.push("--cubic");
+    }
+    let window = way.window_kib.map(|kib| kib.to_string());
+    if let Some(kib) = &window {
+        args.extend(["--window-kib", kib]);
     }
     Ok(way.place.start(&args)?)
 }

@@ -111,6 +111,7 @@ pub(crate) struct Shared {
     /// One for each transport of a leg's reader.
     leg_counters: [Arc<RelayCounters>; 3],
     person_pace: Pace,
+    window_max: u64,
     shutdown: CancellationToken,
 }
 
@@ -136,6 +137,8 @@ pub struct Settings {
     pub disk_reserve_bytes: u64,
     /// What people may send; [`Pace::PERSON`] but where a load test plays many of them on one console.
     pub person_pace: Pace,
+    /// What a channel's window may grow to, bytes (W1.5): at most what one reader who stops reading costs.
+    pub window_max: u64,
     /// None: no mail is sent.
     pub post: Option<mail::Post>,
     /// Imported where the journal is empty.
@@ -183,6 +186,7 @@ impl Broker {
             counters: RelayCounters::new(meter::LINES),
             leg_counters: std::array::from_fn(|_| Arc::new(RelayCounters::new(meter::LINES))),
             person_pace: settings.person_pace,
+            window_max: settings.window_max,
             post: settings.post.clone(),
             shutdown,
         });

@@ -209,7 +209,9 @@ impl Dialer {
         let any: IpAddr = if broker.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let crypto = QuicClientConfig::try_from(tls::config(self.pin, ALPN)?).map_err(protocol)?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(Arc::new(transport_config(self.congestion, limits::LEGS_OF_CONSOLE)));
+        // How much the broker allows it says later; what comes is what this end gives credit for.
+        let transport = transport_config(self.congestion, limits::LEGS_OF_CONSOLE, limits::WINDOW_BYTES_MOST);
+        config.transport_config(Arc::new(transport));
         let mut endpoint = Endpoint::client((any, 0).into()).map_err(unreachable)?;
         endpoint.set_default_client_config(config);
         Ok(endpoint)

@@ -263,7 +263,8 @@ impl State {
     /// Takes note of what a channel has to say after anything happened to it.
     pub(super) fn serve(&mut self, id: ChannelId) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
-        self.steering.extend(channel.steering(self.link, self.round_trip));
+        let window_max = self.welcome.window_max.min(limits::WINDOW_BYTES_MOST);
+        self.steering.extend(channel.steering(self.link, self.round_trip, window_max));
         let class = channel.class as usize;
         if channel.list() {
             self.turns[class].push_back(id);

@@ -498,15 +498,19 @@ fn ended<E: From<Fault>>(error: ConnectionError, take: &mut impl FnMut(Item) -> 
     }
 }
 
-/// What both ends set for a connection (7.6).
-pub fn transport_config(congestion: Congestion, legs: u32) -> quinn::TransportConfig {
+/// What both ends set for a connection (7.6). QUIC's own windows only bound the hop, credit does the rest (W1.5): a stream
+/// takes what a channel's `window` may grow to, as far as quinn bears it, and a connection two of them.
+pub fn transport_config(congestion: Congestion, legs: u32, window: u64) -> quinn::TransportConfig {
+    let stream =
+        VarInt::from_u64(window.min(limits::QUIC_STREAM_WINDOW_BYTES_MAX)).expect("a window is far below 2^62");
+    let connection = VarInt::from_u64(2 * stream.into_inner()).expect("and so is twice of it");
     let mut config = quinn::TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(legs))
-        .stream_receive_window(VarInt::from_u32(limits::QUIC_STREAM_WINDOW_BYTES))
-        .receive_window(VarInt::from_u32(limits::QUIC_WINDOW_BYTES))
-        .send_window(limits::QUIC_WINDOW_BYTES.into())
+        .stream_receive_window(stream)
+        .receive_window(connection)
+        .send_window(connection.into_inner())
         .keep_alive_interval(Some(Duration::from_millis(limits::QUIC_KEEP_ALIVE.0)))
         .max_idle_timeout(Some(VarInt::from_u32(limits::QUIC_IDLE.0 as u32).into()))
         .datagram_receive_buffer_size(None);

@@ -76,8 +76,9 @@ pub(super) struct Leg {
     /// As the reader last said, absolute offsets.
     pub acked: u64,
     pub limit: u64,
-    /// What may wait in the outbox before the writer is held back (W1.5).
+    /// What may wait in the outbox before the writer is held back, and what that may grow to (W1.5).
     hold: u64,
+    window_max: u64,
     /// Everything had left while the writer waited for credit. Once the reader says that it has it, the leg holds more;
     /// one that does not read fills the system's buffers alone.
     dry: bool,
@@ -99,7 +100,7 @@ pub(super) struct Leg {
 }
 
 impl Leg {
-    pub fn new(spec: &ChannelSpec, label: Label, reader: ParticipantId, now: Instant) -> Self {
+    pub fn new(spec: &ChannelSpec, label: Label, window_max: u64, reader: ParticipantId, now: Instant) -> Self {
         let first = window(spec.class);
         let shared = LegShared {
             channel: spec.channel,
@@ -119,6 +120,7 @@ impl Leg {
             acked: 0,
             limit: first,
             hold: limits::LEG_QUEUE_BYTES_FIRST,
+            window_max,
             dry: false,
             skipped: 0,
             skipped_known: 0,
@@ -179,7 +181,7 @@ impl Leg {
             let took = now.saturating_duration_since(self.progress).as_millis().max(1);
             let of_a_hold = u128::from(acked - self.acked) * u128::from(limits::LEG_QUEUE_LASTS.0) / took;
             if std::mem::take(&mut self.dry) || of_a_hold > u128::from(self.hold) {
-                self.hold = (2 * self.hold).min(limits::LEG_QUEUE_BYTES);
+                self.hold = (2 * self.hold).min(self.window_max);
             }
             self.acked = acked;
             self.progress = now;
@@ -189,7 +191,7 @@ impl Leg {
         }
         // A window beyond what may wait here would only pretend, and one that ends before what was had says nothing:
         // what was left out for the reader is taken off below, and all of that lies before it.
-        let limit = limit.min(acked.saturating_add(limits::LEG_QUEUE_BYTES)).max(self.acked);
+        let limit = limit.min(acked.saturating_add(self.window_max)).max(self.acked);
         if limit > self.limit {
             self.limit = limit;
             self.shared.limit.store(limit - self.skipped_known, Ordering::Release);
@@ -345,7 +347,7 @@ impl Leg {
             return Ok(Offered::LeftOut);
         }
         let waiting = self.next.saturating_sub(self.sent());
-        if self.room() < len && waiting + len > limits::LEG_QUEUE_BYTES {
+        if self.room() < len && waiting + len > self.window_max {
             return Ok(Offered::Overrun);
         }
         let mut frame = frame.clone();

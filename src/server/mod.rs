@@ -120,6 +120,7 @@ impl Server {
             data: settings.data_folder.clone(),
             disk_reserve_bytes: settings.reserve_bytes,
             person_pace: broker::Pace::PERSON,
+            window_max: settings.window_max,
             post: post.clone(),
             site,
         };
@@ -221,7 +222,14 @@ impl Server {
         let congestion = self.settings.congestion;
         let tls = Arc::new(tls::server_config(certificate, &[ALPN], false)?);
         let reset_key = certificate.reset_key();
-        Ok(QuicListener::bind(QuicSettings { listen, tls, congestion, reset_key, per_address })?)
+        Ok(QuicListener::bind(QuicSettings {
+            listen,
+            tls,
+            congestion,
+            window: self.settings.window_max,
+            reset_key,
+            per_address,
+        })?)
     }
 
     fn certificate(&self) -> Result<Arc<Certificate>, ServerError> {

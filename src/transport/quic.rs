@@ -28,6 +28,8 @@ pub struct QuicSettings {
     /// With the ALPN of [`crate::framing::ALPN`].
     pub tls: Arc<rustls::ServerConfig>,
     pub congestion: Congestion,
+    /// What a channel's window may grow to, bytes (W1.5).
+    pub window: u64,
     /// The same after a restart, so that clients of the broker that died learn at once that it did.
     pub reset_key: [u8; 32],
     pub per_address: PerAddress,
@@ -50,7 +52,7 @@ impl QuicListener {
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         config
             // No legs before somebody has proved who they are: nothing else would bound what strangers send (I-M3).
-            .transport_config(Arc::new(transport_config(settings.congestion, 0)))
+            .transport_config(Arc::new(transport_config(settings.congestion, 0, settings.window)))
             .max_incoming(limits::UNAUTHENTICATED_MAX);
         let socket = std::net::UdpSocket::bind(listen).map_err(bind)?;
         let endpoint = reset::endpoint_config(settings.reset_key);

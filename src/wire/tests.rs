@@ -368,6 +368,7 @@ fn welcome(resume: &str) -> Welcome {
         resume: resume.into(),
         features: vec![],
         ping_interval_s: 20,
+        window_max: limits::WINDOW_BYTES_MAX,
         now_ms: 1_760_000_000_000,
         resumed: false,
     }

@@ -441,6 +441,7 @@ async fn history(seed: u64) -> (u64, BTreeMap<String, u64>) {
         data: folder.path().join("data"),
         disk_reserve_bytes: 0,
         person_pace: Pace::SERVICE,
+        window_max: equipoise::limits::WINDOW_BYTES_MAX,
         post: None,
         site: RawSite::parse(&rules.text()).unwrap(),
     };

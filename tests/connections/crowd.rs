@@ -54,7 +54,15 @@ async fn i_m2_one_address_has_so_many_connections_over_both_transports_and_other
     let certificate = Certificate::load(source, 1_800_000_000_000).unwrap();
     let config = Arc::new(tls::server_config(&certificate, &[framing::ALPN], false).unwrap());
     let (congestion, reset_key) = (Congestion::Bbr, certificate.reset_key());
-    let quic = QuicListener::bind(QuicSettings { listen, tls: config, congestion, reset_key, per_address }).unwrap();
+    let quic = QuicListener::bind(QuicSettings {
+        listen,
+        tls: config,
+        congestion,
+        window: limits::WINDOW_BYTES_MAX,
+        reset_key,
+        per_address,
+    })
+    .unwrap();
     let (http_at, quic_at) = (http.address(), quic.address());
     let serving =
         [tokio::spawn(http.serve(ground.place.broker.clone())), tokio::spawn(quic.serve(ground.place.broker.clone()))];
@@ -168,6 +176,7 @@ async fn h_102_a_sealing_key_that_others_may_read_or_that_was_cut_stops_the_star
             disk_reserve_bytes: 0,
             site: RawSite::default(),
             person_pace: Pace::PERSON,
+            window_max: limits::WINDOW_BYTES_MAX,
             post: None,
         };
         let started = Broker::start(settings, Box::new(|_, _| {}), Default::default()).await;

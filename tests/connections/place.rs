@@ -140,6 +140,7 @@ impl Place {
             data: data.join("data"),
             disk_reserve_bytes: 0,
             person_pace,
+            window_max: limits::WINDOW_BYTES_MAX,
             post,
             site: RawSite::parse(site).unwrap(),
         };
@@ -165,6 +166,7 @@ impl Place {
                 listen,
                 tls: quic.clone(),
                 congestion: Congestion::Bbr,
+                window: limits::WINDOW_BYTES_MAX,
                 reset_key: certificate.reset_key(),
                 per_address: per_address.clone(),
             }) {

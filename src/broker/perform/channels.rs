@@ -273,11 +273,11 @@ impl Performer {
             }
         });
         let (spec, label, now) = (spec.clone(), meter::label(tool), tokio::time::Instant::now());
-        let counters = &self.shared.counters;
+        let (window_max, counters) = (self.shared.window_max, &self.shared.counters);
         if recovered {
-            Channel::recovered(spec, label, counters, hearer, now)
+            Channel::recovered(spec, label, window_max, counters, hearer, now)
         } else {
-            Channel::new(spec, label, counters, hearer, now)
+            Channel::new(spec, label, window_max, counters, hearer, now)
         }
     }
 

@@ -64,6 +64,7 @@ impl Performer {
             resume: resume.reveal().into(),
             features: Vec::new(),
             ping_interval_s: limits::PING_INTERVAL.0 / 1000,
+            window_max: self.shared.window_max,
             now_ms: state.now.0,
             resumed,
         })));

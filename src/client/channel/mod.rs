@@ -8,7 +8,7 @@ pub use ends::{Reader, Writer};
 
 use crate::{
     ids::ChannelId,
-    limits, relay,
+    relay,
     wire::{
         Flags, Frame, Header, Kind,
         control::{ChannelView, Class},
@@ -307,7 +307,7 @@ impl Channel {
     // ---- what leaves ----
 
     /// What this end has to say, in order.
-    pub(super) fn steering(&mut self, _link: u32, round_trip: Duration) -> Vec<Frame> {
+    pub(super) fn steering(&mut self, _link: u32, round_trip: Duration, window_max: u64) -> Vec<Frame> {
         let mut frames = Vec::new();
         if self.part == Part::Unclaimed {
             return frames;
@@ -340,14 +340,14 @@ impl Channel {
                 self.reading.granted = self.reading.next + relay::window(self.class);
                 self.reading.acked_said = self.reading.next;
             }
-            frames.extend(self.grant(round_trip));
+            frames.extend(self.grant(round_trip, window_max));
         }
         frames
     }
 
     /// Credit is due at half a first window (W1.5), and when the end was taken: a window that has grown is a round trip
     /// long, of which a writer far away shall not spend half without a word.
-    fn grant(&mut self, round_trip: Duration) -> Option<Frame> {
+    fn grant(&mut self, round_trip: Duration, window_max: u64) -> Option<Frame> {
         let reading = &mut self.reading;
         let due = (reading.taken + reading.window).saturating_sub(reading.granted) >= relay::window(self.class) / 2;
         let last = reading.finish_taken || self.ended.is_some_and(|ended| reading.taken >= ended.at);
@@ -361,7 +361,7 @@ impl Channel {
             let grows = matches!(self.class, Class::File | Class::Picture);
             // Half a window went by within two round trips: the window, not the line, is what holds the writer back.
             if grows && now.saturating_duration_since(since) < 2 * round_trip {
-                reading.window = (2 * reading.window).min(limits::WINDOW_BYTES_MAX);
+                reading.window = (2 * reading.window).min(window_max);
             }
             reading.measured = (reading.taken, now);
         }

@@ -88,6 +88,7 @@ impl Fault {
 pub struct Channel {
     spec: ChannelSpec,
     label: Label,
+    window_max: u64,
     counters: Arc<LineCounters>,
     hearer: Hearer,
     state: Mutex<State>,
@@ -128,39 +129,43 @@ struct State {
 }
 
 impl Channel {
-    /// A channel that has just been opened: everybody begins at 0.
+    /// A channel that has just been opened: everybody begins at 0. Its windows may grow to `window_max` bytes (W1.5).
     pub fn new(
         spec: ChannelSpec,
         label: impl Into<Label>,
+        window_max: u64,
         counters: &RelayCounters,
         hearer: Hearer,
         now: Instant,
     ) -> Arc<Self> {
-        Self::with_written(spec, Some(0), label.into(), counters, hearer, now)
+        Self::with_written(spec, Some(0), label.into(), window_max, counters, hearer, now)
     }
 
     /// A channel from before a restart: readers say where they are, and the writer goes on from there (W3.3).
     pub fn recovered(
         spec: ChannelSpec,
         label: impl Into<Label>,
+        window_max: u64,
         counters: &RelayCounters,
         hearer: Hearer,
         now: Instant,
     ) -> Arc<Self> {
-        Self::with_written(spec, None, label.into(), counters, hearer, now)
+        Self::with_written(spec, None, label.into(), window_max, counters, hearer, now)
     }
 
     fn with_written(
         spec: ChannelSpec,
         written: Option<u64>,
         label: Label,
+        window_max: u64,
         counters: &RelayCounters,
         hearer: Hearer,
         now: Instant,
     ) -> Arc<Self> {
         let first = window(spec.class);
         let recovered = written.is_none();
-        let mut legs: Vec<_> = spec.readers.iter().map(|reader| Leg::new(&spec, label, *reader, now)).collect();
+        let mut legs: Vec<_> =
+            spec.readers.iter().map(|reader| Leg::new(&spec, label, window_max, *reader, now)).collect();
         if recovered {
             legs.iter_mut().for_each(|leg| leg.stage = Stage::Waiting);
         }
@@ -188,7 +193,7 @@ impl Channel {
             notices: Vec::new(),
         };
         let counters = counters.of(label).clone();
-        Arc::new(Self { spec, label, counters, hearer, state: Mutex::new(state) })
+        Arc::new(Self { spec, label, window_max, counters, hearer, state: Mutex::new(state) })
     }
 
     pub fn spec(&self) -> &ChannelSpec {

@@ -59,7 +59,7 @@ impl Channel {
                 return written;
             }
             if !state.legs.iter().any(|leg| leg.reader == reader) {
-                state.legs.push(Leg::new(&channel.spec, channel.label, reader, now));
+                state.legs.push(Leg::new(&channel.spec, channel.label, channel.window_max, reader, now));
             }
             if let Some(leg) = state.legs.iter_mut().find(|leg| leg.reader == reader) {
                 leg.let_go(Stage::Waiting, now);
@@ -77,7 +77,7 @@ impl Channel {
     pub fn expect_leg(&self, reader: ParticipantId, now: Instant) {
         self.with(|channel, state| {
             if !state.over && !state.legs.iter().any(|leg| leg.reader == reader) {
-                let mut leg = Leg::new(&channel.spec, channel.label, reader, now);
+                let mut leg = Leg::new(&channel.spec, channel.label, channel.window_max, reader, now);
                 leg.stage = Stage::Late;
                 state.legs.push(leg);
             }

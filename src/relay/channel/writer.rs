@@ -207,7 +207,7 @@ impl Channel {
         state.told = if self.spec.lossy { first } else { state.told.min(first) };
         state.resumes = state.resumes.saturating_add(1);
         // A writer from before a restart may hold credit that nobody here remembers.
-        let known = if state.recovered { at.saturating_add(limits::WINDOW_BYTES_MAX) } else { first };
+        let known = if state.recovered { at.saturating_add(self.window_max) } else { first };
         state.allowed = state.allowed.max(known);
         if let Some(writer) = &state.writer {
             // Several readers who come back at once: the writer serves them all from the least, pictures from the most.

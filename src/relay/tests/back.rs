@@ -7,7 +7,14 @@ const AGAIN: AttachEpoch = AttachEpoch(2);
 /// A channel after a restart of the broker: its ends are back, and nobody has said anything.
 fn restarted(class: Class, readers: &[ParticipantId]) -> Room {
     let mut room = Room::new(class, &[]);
-    room.channel = Channel::recovered(spec(class, readers), class, &room.counters, hearer(&room.notices), room.now);
+    room.channel = Channel::recovered(
+        spec(class, readers),
+        class,
+        limits::WINDOW_BYTES_MAX,
+        &room.counters,
+        hearer(&room.notices),
+        room.now,
+    );
     room.kind = Kind::DATA.into_iter().find(|kind| kind.bit() & room.channel.spec().kinds != 0).unwrap();
     room.channel.attach_writer(room.writer.clone(), FIRST, room.now);
     room.channel.attach_reader(ANA, room.ana.clone(), FIRST, room.now);

@@ -84,9 +84,19 @@ fn w1_5_a_writer_that_sends_whole_frames_alone_is_never_left_waiting() {
 
 #[test]
 fn w1_5_a_leg_holds_more_once_its_reader_ran_dry_while_the_writer_waited() {
-    let mut room = Room::new(Class::File, &[ANA]);
+    assert_eq!(held_for_who_runs_dry(limits::WINDOW_BYTES_MAX), (72, 1024));
+}
+
+#[test]
+fn w1_5_and_more_than_a_mebibyte_only_where_a_setting_says_so() {
+    assert_eq!(held_for_who_runs_dry(4 * limits::WINDOW_BYTES_MAX), (72, 4096));
+}
+
+/// What a leg holds at first and in the end, KiB, whose windows may grow to so much and whose reader would take more.
+fn held_for_who_runs_dry(window_max: u64) -> (u64, u64) {
+    let mut room = Room::with_windows(Class::File, &[ANA], window_max);
     room.writer.measured(Duration::from_millis(500));
-    room.credit(ANA, 0, limits::WINDOW_BYTES_MAX);
+    room.credit(ANA, 0, limits::WINDOW_BYTES_MOST);
     let (mut at, mut limit, mut granted) = (0, window(Class::File), Vec::new());
     while granted.len() < 12 {
         while at < limit {
@@ -96,13 +106,13 @@ fn w1_5_a_leg_holds_more_once_its_reader_ran_dry_while_the_writer_waited() {
         // A writer far away: all of it is gone when its next word comes.
         room.now += Duration::from_millis(500);
         pump(&room.ana, &room.channel, room.now);
-        room.credit(ANA, at, at + limits::WINDOW_BYTES_MAX);
+        room.credit(ANA, at, at + limits::WINDOW_BYTES_MOST);
         let told = take(&room.writer).control.pop().and_then(|frame| frame.payload.first_chunk().copied());
         limit = told.map_or(limit, u64::from_be_bytes);
         granted.push((limit - at) / 1024);
     }
     assert!(granted.is_sorted(), "{granted:?}");
-    assert_eq!((granted[0], granted[11]), (72, 1024));
+    (granted[0], granted[11])
 }
 
 /// What comes in each of four seconds from a writer 40 ms away that sends all it may, `size` bytes a frame; the line takes

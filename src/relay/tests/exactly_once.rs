@@ -85,7 +85,8 @@ impl World {
         let counters = Arc::new(RelayCounters::default());
         let notices = Arc::default();
         let now = Instant::now();
-        let channel = Channel::new(spec(class, &[ANA, BEN]), class, &counters, hearer(&notices), now);
+        let channel =
+            Channel::new(spec(class, &[ANA, BEN]), class, limits::WINDOW_BYTES_MAX, &counters, hearer(&notices), now);
         let reader = |id| Reader {
             id,
             line: None,
@@ -131,7 +132,14 @@ impl World {
                 self.lose_writer();
                 (0..2).for_each(|at| self.lose_reader(at));
                 let spec = spec(self.class, &[ANA, BEN]);
-                self.channel = Channel::recovered(spec, self.class, &self.counters, hearer(&self.notices), self.now);
+                self.channel = Channel::recovered(
+                    spec,
+                    self.class,
+                    limits::WINDOW_BYTES_MAX,
+                    &self.counters,
+                    hearer(&self.notices),
+                    self.now,
+                );
             }
             Step::BackWriter | Step::BackReader(_) => {}
         }
@@ -249,7 +257,7 @@ impl World {
 
     fn check(&self) {
         for line in self.readers.iter().filter_map(|reader| reader.line.as_ref()) {
-            assert!(line.outbox.waiting().1 <= limits::LEG_QUEUE_BYTES, "{:?}", line.outbox.waiting());
+            assert!(line.outbox.waiting().1 <= limits::WINDOW_BYTES_MAX, "{:?}", line.outbox.waiting());
         }
         assert!(self.notices.lock().iter().all(|notice| matches!(notice, Notice::Ended { .. })));
     }

@@ -119,6 +119,10 @@ pub struct Room {
 
 impl Room {
     pub fn new(class: Class, readers: &[ParticipantId]) -> Self {
+        Self::with_windows(class, readers, limits::WINDOW_BYTES_MAX)
+    }
+
+    pub fn with_windows(class: Class, readers: &[ParticipantId], window_max: u64) -> Self {
         let counters = Arc::new(RelayCounters::default());
         let notices = Arc::new(Mutex::new(Vec::new()));
         let now = Instant::now();
@@ -126,7 +130,7 @@ impl Room {
         let kind = Kind::DATA.into_iter().find(|kind| kind.bit() & spec.kinds != 0).unwrap();
         let outbox = || Outbox::new(counters.clone());
         let (writer, ana, ben) = (outbox(), outbox(), outbox());
-        let channel = Channel::new(spec, class, &counters, hearer(&notices), now);
+        let channel = Channel::new(spec, class, window_max, &counters, hearer(&notices), now);
         channel.attach_writer(writer.clone(), FIRST, now);
         channel.attach_reader(ANA, ana.clone(), FIRST, now);
         channel.attach_reader(BEN, ben.clone(), FIRST, now);

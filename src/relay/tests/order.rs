@@ -7,7 +7,7 @@ use crate::{limits, wire::CloseCode};
 fn into(outbox: &Arc<Outbox>, counters: &Arc<RelayCounters>, number: u32, class: Class) -> Arc<Channel> {
     let spec = ChannelSpec { channel: ChannelId(number), ..spec(class, &[ANA]) };
     let now = Instant::now();
-    let channel = Channel::new(spec, class, counters, Arc::new(|_| ()), now);
+    let channel = Channel::new(spec, class, limits::WINDOW_BYTES_MAX, counters, Arc::new(|_| ()), now);
     channel.attach_writer(Outbox::new(counters.clone()), FIRST, now);
     channel.attach_reader(ANA, outbox.clone(), FIRST, now);
     channel

@@ -94,7 +94,7 @@ fn w3_3_after_a_restart_pictures_go_on_beyond_every_reader() {
     let notices = Arc::default();
     let now = Instant::now();
     let spec = spec(Class::Picture, &[ANA, BEN]);
-    let channel = Channel::recovered(spec, Class::Picture, &counters, hearer(&notices), now);
+    let channel = Channel::recovered(spec, Class::Picture, limits::WINDOW_BYTES_MAX, &counters, hearer(&notices), now);
     let [writer, ana, ben] = [(); 3].map(|()| Outbox::new(counters.clone()));
     channel.attach_writer(writer.clone(), FIRST, now);
     channel.attach_reader(ANA, ana.clone(), FIRST, now);

@@ -6,7 +6,7 @@
 mod mail;
 mod read;
 
-use crate::{mail::Encryption, ops::logging, transport::Congestion};
+use crate::{limits, mail::Encryption, ops::logging, transport::Congestion};
 use read::Reader;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -28,6 +28,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("quic.address", "\"\""),
     ("quic.congestion", "\"bbr\""),
     ("limits.connections_per_address", "1000"),
+    ("limits.window_kib", "1024"),
     ("mail.server", "\"\""),
     ("mail.port", "0"),
     ("mail.encryption", "\"starttls\""),
@@ -61,6 +62,8 @@ pub struct Settings {
     pub congestion: Congestion,
     /// From one IPv4 address or IPv6 /64, over WebSocket and QUIC together.
     pub connections_per_address: usize,
+    /// What a channel's window may grow to, bytes.
+    pub window_max: u64,
     /// None: no mail is sent.
     pub mail: Option<MailSettings>,
     /// None: no operations listener.
@@ -210,6 +213,8 @@ impl Settings {
         let site_file = r.path("site.file");
         let tls_1_2 = r.bool("tls.allow_1_2");
         let connections_per_address = r.integer("limits.connections_per_address", 1..=1_000_000);
+        let most = limits::WINDOW_BYTES_MOST / 1024;
+        let window_kib = r.integer("limits.window_kib", limits::WINDOW_BYTES_MAX / 1024..=most);
         let workers = r.integer("process.workers", 0..=1024);
 
         r.finish()?;
@@ -226,6 +231,7 @@ impl Settings {
             quic: quic_address.filter(|_| quic_enabled == Some(true)),
             congestion: congestion.expect(known),
             connections_per_address: connections_per_address.expect(known) as usize,
+            window_max: window_kib.expect(known) * 1024,
             mail,
             ops,
             ops_allow_remote: ops_allow_remote.expect(known),
@@ -258,11 +264,17 @@ impl Settings {
         if self.allowed_origins.iter().any(|origin| origin.starts_with("http://")) {
             weak.push(("listen.allowed_origins", "a page without TLS may connect".to_owned()));
         }
-        if self.reserve_bytes < crate::limits::DISK_RESERVE_BYTES {
+        if self.reserve_bytes < limits::DISK_RESERVE_BYTES {
             weak.push(("data.reserve_mib", "less room is kept for finishing what was acknowledged".to_owned()));
         }
-        if self.connections_per_address > crate::limits::CONNECTIONS_PER_ADDRESS {
+        if self.connections_per_address > limits::CONNECTIONS_PER_ADDRESS {
             weak.push(("limits.connections_per_address", "one address may take more of the broker's room".to_owned()));
+        }
+        if self.window_max > limits::WINDOW_BYTES_MAX {
+            weak.push((
+                "limits.window_kib",
+                "a reader who stops reading may take more of the broker's memory".to_owned(),
+            ));
         }
         if logs_people(&self.log_level) {
             weak.push(("log.level", "names and addresses of people are logged".to_owned()));

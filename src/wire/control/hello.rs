@@ -1,6 +1,9 @@
 //! Hello and what it is answered with: who comes, what proves it, where they stand; and the goodbye.
 
-use crate::wire::{Hidden, Work};
+use crate::{
+    limits,
+    wire::{Hidden, Work},
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -95,6 +98,9 @@ pub struct Welcome {
     pub resume: Hidden,
     pub features: Vec<String>,
     pub ping_interval_s: u64,
+    /// What the window of a file or picture channel may grow to, bytes (W1.5).
+    #[serde(default = "window_max")]
+    pub window_max: u64,
     /// The broker's clock, milliseconds since 1970 UTC.
     pub now_ms: u64,
     /// `true`: the view goes on after `seen`; `false`: a snapshot follows.
@@ -114,4 +120,8 @@ pub struct Bye {
 
 fn yes() -> bool {
     true
+}
+
+const fn window_max() -> u64 {
+    limits::WINDOW_BYTES_MAX
 }
