@@ -37,12 +37,14 @@ pub struct Options {
     /// Sessions that each console has.
     #[arg(long, default_value_t = 20)]
     per_console: usize,
+    /// Between two sessions of each of the eight that ask for some meanwhile, milliseconds: at 5 some hundred begin and end a
+    /// second; 100 is four times what ten thousand sessions of eight minutes make.
+    #[arg(long, default_value_t = 5)]
+    asks_every_ms: u64,
 }
 
 /// Consoles that fill up at once: what they ask for shares turns.
 const CONSOLES_AT_ONCE: usize = 50;
-/// Between two sessions of one who asks meanwhile.
-const PROBE_EVERY: Duration = Duration::from_millis(5);
 /// How long new sessions are measured before the edit; and from its beginning on.
 const QUIET: Duration = Duration::from_secs(2);
 const MEANWHILE: Duration = Duration::from_secs(1);
@@ -61,12 +63,14 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     report.option("transport", options.transport.name());
     report.option("sessions", options.sessions);
     report.option("per_console", options.per_console);
+    report.option("asks_every_ms", options.asks_every_ms);
+    let pause = Duration::from_millis(options.asks_every_ms);
     let consoles = options.sessions.div_ceil(options.per_console.max(1));
     let reps = consoles + PROBES;
     let stage = Stage::start(reps, reps.div_ceil(REPS_OF_TEAM), options.transport).await?;
     let mut desks = fill(&stage, &options, consoles).await?;
 
-    let probes = Probes::start(&stage, consoles, PROBE_EVERY).await?;
+    let probes = Probes::start(&stage, consoles, pause).await?;
     tokio::time::sleep(QUIET).await;
     note(&mut report, "quiet", &probes.end().await?);
 
@@ -76,7 +80,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     for (name, text) in [("taken", narrow), ("given_back", site.clone()), ("nobody", format!("{site}# nothing\n"))] {
         speak(&mut desks).await?;
         let before = scrape(&stage).await?;
-        let probes = Probes::start(&stage, consoles, PROBE_EVERY).await?;
+        let probes = Probes::start(&stage, consoles, pause).await?;
         let began = Instant::now();
         let (took, done) = apply(&mut root, &text).await?;
         tokio::time::sleep(MEANWHILE.saturating_sub(began.elapsed())).await;
