@@ -153,6 +153,8 @@ pub const SITE_TEXT_BYTES_MAX: usize = IMPORT_BYTES_MAX / 2;
 pub const SITE_PIECE_BYTES: usize = MESSAGE_BYTES_MAX - 4 * 1024;
 /// Final offsets that the answer to an edit names: as many as fit a message; every reader is told its own anyway.
 pub const FINALS_NAMED: usize = 1_000;
+/// What of an edit its author may not do, as far as the refusal names it: enough to see which right is missing.
+pub const BEYOND_NAMED: usize = 8;
 /// Warnings about a site file that the answer and the log name: enough to look at the file, and they fit beside the offsets.
 pub const WARNINGS_NAMED: usize = 16;
 /// One journal row (W5.6).

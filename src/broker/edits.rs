@@ -2,7 +2,7 @@
 
 use super::{Connection, perform::Finals, port::refused_by, refused};
 use crate::{
-    engine::{Checked, Event, Outcome, Reason, Refusal, Stamped, State},
+    engine::{Actor, Checked, Event, Outcome, Reason, Refusal, Stamped, State, may_apply},
     limits,
     site::{Problem, Site, raw::RawSite},
     wire::control::{Done, FinalOffset, FromBroker, Refused},
@@ -120,9 +120,11 @@ pub(super) struct Edited {
     pub checked: Checked,
 }
 
-/// Reads an edited site, or says everything that is wrong with it, each with key and line.
-pub(super) fn read(text: &str, live: &Site, version: u64) -> Result<Edited, Refusal> {
+/// Reads an edited site, or says everything that is wrong with it, each with key and line, and what of it its author may
+/// not edit: found here as well as in its turn, which a file full of that does not hold up.
+pub(super) fn read(text: &str, live: &Site, version: u64, author: Actor) -> Result<Edited, Refusal> {
     let (site, raw) = Site::with_raw(text, Some(live)).map_err(|problems| wrong(&problems))?;
+    may_apply(live, &site, author)?;
     Ok(Edited { raw, checked: Checked { site: Arc::new(site), version } })
 }
 

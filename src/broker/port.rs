@@ -53,7 +53,7 @@ pub struct Port {
     denied: Denied,
     /// RESUME and REFRESH: each makes a writer send again (W1.6).
     restarts: Bucket,
-    /// An edit of the site that comes in pieces; administrators alone have one.
+    /// An edit of the site that comes in pieces; only who may edit some of it has one.
     edit: Pieces,
 }
 
@@ -147,8 +147,12 @@ impl Port {
 
     /// Gathers the pieces, reads the whole and checks it beside the live site, so that the owner need only take it.
     async fn apply_site(&mut self, id: u64, piece: String, more: bool, version: Option<u64>) {
-        if !matches!(self.connection.actor, Actor::Admin(_)) {
-            return self.answer(id, Err(refused("not_permitted", "only an administrator edits the site")));
+        let actor = self.connection.actor;
+        // Nobody else has anything gathered.
+        match self.broker.look(move |state| state.may_edit_site(actor)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => return self.answer(id, Err(refused_by(refusal))),
+            Err(refused) => return self.answer(id, Err(refused)),
         }
         let text = match self.edit.take(&piece, more) {
             Ok(Some(text)) => text,
@@ -159,7 +163,7 @@ impl Port {
             Ok(live) => live,
             Err(refused) => return self.answer(id, Err(refused)),
         };
-        let read = tokio::task::spawn_blocking(move || edits::read(&text, &live.0, live.1)).await;
+        let read = tokio::task::spawn_blocking(move || edits::read(&text, &live.0, live.1, actor)).await;
         match read {
             Ok(Ok(site)) => {
                 let mail = Mail::Edit { from: self.connection.clone(), id, site, version };

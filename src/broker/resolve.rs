@@ -5,7 +5,7 @@ use crate::{
     ids::*,
     limits,
     policy::Tool,
-    site::{SessionKind, Site, TeamRole, UserPermission},
+    site::{SessionKind, Site, TeamRole},
     time::{Span, Time},
     wire::control::{Ask, ClientInfo, Do, KeyKind, Open},
 };
@@ -176,15 +176,13 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
             may_try(state, actor, &ask)?;
             return Ok(Resolved::Look(Look::ExplainAsk(Box::new(ask))));
         }
-        Do::Site {} | Do::SitePart { .. } if matches!(actor, Actor::Admin(user) if is_administrator(state, user)) => {
+        Do::Site {} | Do::SitePart { .. } => {
+            state.may_edit_site(actor)?;
             let at = if let Do::SitePart { at } = act { at } else { 0 };
             return Ok(Resolved::Look(Look::Site(at)));
         }
         // It is gathered and read before it comes to the owner, as an edit.
         Do::ApplySite { .. } => return Err(malformed("apply_site", "the text was not read")),
-        Do::Site {} | Do::SitePart { .. } => {
-            return Err(Refusal::new(Reason::NotPermitted, "", "only an administrator may read the site"));
-        }
         // A password is hashed before it comes to the owner, as `SetCredential`.
         Do::SetPassword { .. } => return Err(malformed("set_password", "the password was not hashed")),
         Do::ResetSecondFactor { username } => {
@@ -250,18 +248,12 @@ fn names(act: &Do) -> Option<u64> {
     }
 }
 
-/// At this moment, whatever was true when the connection entered (I-A10).
-pub fn is_administrator(state: &State, user: UserId) -> bool {
-    let found = state.site.users.get(&user);
-    found.is_some_and(|user| user.enabled && user.permissions.contains(&UserPermission::Administrator))
-}
-
 /// R9.1: who serves a session or has it on offer, the leads and managers of its team, those above its owner,
 /// administrators and integrators. One that may not be seen answers as one that does not exist (H-42); of one that has
 /// ended only its past is left, for administrators.
 fn may_explain(state: &State, actor: Actor, id: SessionId, past: bool) -> Result<(), Refusal> {
     let unknown = || Refusal::new(Reason::UnknownSession, "R9.1", "there is no such session");
-    let administrator = |user| is_administrator(state, user);
+    let administrator = |user| state.is_administrator(user);
     let Some(session) = state.session(id) else {
         let ended = id.0 > 0 && id.0 < state.next_session;
         return match actor {
@@ -298,9 +290,9 @@ fn may_try(state: &State, actor: Actor, ask: &command::Ask) -> Result<(), Refusa
     };
     let may = match actor {
         Actor::System | Actor::Service(_) => true,
-        Actor::Admin(user) => is_administrator(state, user),
+        Actor::Admin(user) => state.is_administrator(user),
         Actor::Party(Party::Rep(user)) => {
-            is_administrator(state, user) || queue.is_some_and(|queue| runs(site, user, queue))
+            state.is_administrator(user) || queue.is_some_and(|queue| runs(site, user, queue))
         }
         Actor::Party(_) => false,
     };

@@ -17,6 +17,7 @@ use crate::{
     site::{
         Problem, Site,
         diff::{self, Difference},
+        rights::Beyond,
     },
     wire::{
         Do, Done, Hello,
@@ -42,14 +43,20 @@ pub(super) enum SiteCommand {
         json: bool,
     },
     /// Make a site file the live site of a running broker, after showing what it changes and for whom
-    #[command(after_help = "The password comes from EQUIPOISE_PASSWORD, or is asked for.\n\n\
-                      Example:\n  equipoise site apply new-site.toml --server https://127.0.0.1:8443 --pin sha256:… --login root")]
+    #[command(
+        after_help = "An administrator edits all of it. A rep who may edit teams, issues, skills, canned scripts, the\n\
+                      public site or jump groups, or who administers a technician group, edits that and no more:\n\
+                      begin with `site export`, change your part, and apply the whole file. What is not yours to\n\
+                      edit is shown with a `!` and refused.\n\n\
+                      The password comes from EQUIPOISE_PASSWORD, or is asked for.\n\n\
+                      Example:\n  equipoise site apply new-site.toml --server https://127.0.0.1:8443 --pin sha256:… --login root"
+    )]
     Apply {
         /// Site file, TOML or JSON
         file: PathBuf,
         #[command(flatten)]
         broker: Broker,
-        /// An administrator's username
+        /// Username of an administrator, or of a rep who may edit some of it
         #[arg(long)]
         login: String,
         /// Do not ask before it is applied
@@ -68,7 +75,7 @@ pub(super) enum SiteCommand {
     Export {
         #[command(flatten)]
         broker: Broker,
-        /// An administrator's username
+        /// Username of an administrator, or of a rep who may edit some of it
         #[arg(long)]
         login: String,
     },
@@ -100,7 +107,7 @@ pub(super) fn run(command: SiteCommand) -> Result<(), Failure> {
         SiteCommand::Export { broker, login } => {
             let password = password(&format!("Password of {login}: "))?;
             let toml = runtime(1)?.block_on(async {
-                let client = administrator(broker.target(), &login, &password).await?;
+                let client = editor(broker.target(), &login, &password).await?;
                 let (toml, _) = live(&client).await?;
                 client.close().await;
                 Ok(toml)
@@ -121,6 +128,9 @@ struct Apply {
 #[derive(Serialize)]
 struct Edit<'a> {
     settings: &'a [Difference],
+    /// What of it is not for this login to do.
+    #[serde(skip_serializing_if = "<[Beyond]>::is_empty")]
+    beyond: &'a [Beyond],
     permissions: &'a Everybody,
     applied: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,14 +150,16 @@ async fn apply(
     site: &Site,
     asked: Apply,
 ) -> Result<(), Failure> {
-    let client = administrator(target, login, password).await?;
+    let client = editor(target, login, password).await?;
     let (toml, version) = live(&client).await?;
     let before = Site::from_text(&toml, None)
         .map_err(|problems| Failure::Failed(format!("the live site is not understood: {}", problems[0])))?;
     let settings = diff::between(&before.raw, &site.raw);
     let permissions = everybody::everywhere(&before, site);
+    let beyond = beyond(&before, site, login);
     let mut edit = Edit {
         settings: &settings,
+        beyond: &beyond,
         permissions: &permissions,
         applied: false,
         version: None,
@@ -157,6 +169,9 @@ async fn apply(
     if !asked.json {
         for difference in &settings {
             Out.line(&difference.to_string())?;
+        }
+        for beyond in &beyond {
+            Out.line(&format!("! not for {login} to edit: {beyond}"))?;
         }
         Out.line(if settings.is_empty() { "the live site is like the file" } else { "" })?;
         if !settings.is_empty() {
@@ -176,6 +191,14 @@ async fn apply(
     }
     client.close().await;
     if asked.json { Out.json(&edit) } else { Ok(()) }
+}
+
+/// What the broker will refuse, seen beforehand.
+fn beyond(before: &Site, site: &Site, login: &str) -> Vec<Beyond> {
+    let user = before.codes.users.get(&login.to_ascii_lowercase());
+    // As the broker does, so that what is there already is the same in both.
+    let edited = Site::check(site.raw.clone(), Some(before)).ok();
+    user.zip(edited).map(|(user, edited)| before.beyond(&edited, *user)).unwrap_or_default()
 }
 
 /// Sends the file in pieces; gives version, sessions and legs once every right it takes away has ended.
@@ -208,7 +231,7 @@ fn sure() -> Result<bool, Failure> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-async fn administrator(target: Target, login: &str, password: &str) -> Result<Client, Failure> {
+async fn editor(target: Target, login: &str, password: &str) -> Result<Client, Failure> {
     let token = rep::sign_in_on_terminal(&target, login, password).await.map_err(|e| Failure::failed(&e))?;
     let hello = Hello {
         role: Role::Admin,

@@ -224,6 +224,20 @@ impl Engine {
         }
     }
 
+    /// Who proved an account comes in to administer: all of the site, or what its rights are for (P1.1).
+    ///
+    /// # Errors
+    /// It administers nothing, or nobody may come in by it.
+    pub fn enter_to_administer(&self, now: Time, user: UserId, version: u32) -> Result<(), Refusal> {
+        if !self.state.administers_some(user) {
+            let message = "this account administers nothing: no right of it is for a part of the site";
+            return Err(Refusal::new(Reason::NotPermitted, "P1.1", message));
+        }
+        let wall_ms = self.state.wall_ms(now);
+        self.proven(user, version, wall_ms)?;
+        self.has_what_it_needs(user, wall_ms)
+    }
+
     /// The account exists, is enabled, and may do this in the product (P1.1).
     pub(super) fn user_may(&self, user: UserId, permission: UserPermission) -> bool {
         let user = self.state.site.users.get(&user);
@@ -232,6 +246,19 @@ impl Engine {
 }
 
 impl State {
+    /// At this moment, whatever was true when somebody came in (I-A10).
+    pub fn is_administrator(&self, user: UserId) -> bool {
+        let found = self.site.users.get(&user);
+        found.is_some_and(|user| user.enabled && user.permissions.contains(&UserPermission::Administrator))
+    }
+
+    /// May edit some of the site, or set passwords.
+    pub fn administers_some(&self, user: UserId) -> bool {
+        let found = self.site.users.get(&user);
+        let sets = found.is_some_and(|user| user.enabled && user.permissions.contains(&UserPermission::SetPasswords));
+        sets || self.site.edits_some(user)
+    }
+
     /// This user has to choose another password before coming in.
     pub fn must_reset_password(&self, user: UserId, wall_ms: u64) -> bool {
         self.accounts.credential(user).is_some_and(|credential| credential.terms.are_over(wall_ms))

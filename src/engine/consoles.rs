@@ -6,7 +6,12 @@ use super::{
     event::{AcceptedHow, LogoutReason},
     refusal::refuse,
 };
-use crate::{ids::*, site::UserPermission, time::Time, wire::control::ClientInfo};
+use crate::{
+    ids::*,
+    site::{User, UserPermission},
+    time::Time,
+    wire::control::ClientInfo,
+};
 
 impl Engine {
     /// R11.1, R11.2. A rep who is logged in already comes back to the same console with a new connection.
@@ -19,22 +24,10 @@ impl Engine {
         client: &ClientInfo,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
-        let user = self.user(user_id)?;
         let wall_ms = self.state.wall_ms(now);
-        if !user.enabled || user.expires_ms.is_some_and(|expires| wall_ms >= expires) {
-            return refuse(Reason::AccountDisabled, "R3.1", "this account is disabled or expired");
-        }
-        if self.credential_version(user_id) != version {
-            return refuse(Reason::Stale, "W5.7", "the credential has changed since it was checked");
-        }
-        if self.state.must_reset_password(user_id, wall_ms) {
-            return refuse(
-                Reason::PasswordResetRequired,
-                "",
-                "this password is over: sign in with a new one beside it",
-            );
-        }
-        self.may_log_in(user_id, client, wall_ms)?;
+        let user = self.proven(user_id, version, wall_ms)?;
+        self.recent_enough(client)?;
+        self.has_what_it_needs(user_id, wall_ms)?;
         let is_back = self.state.consoles.contains_key(&user_id);
         if !is_back {
             if user.schedule.as_ref().is_some_and(|schedule| !schedule.permits(wall_ms)) {
@@ -50,6 +43,22 @@ impl Engine {
         let epoch = self.attach(now, party, resume, client.clone(), out);
         self.auto_start(now, user_id, is_back, out);
         Ok(Outcome::Attached { party, epoch })
+    }
+
+    /// The account is alive, and what was proven is its password as it is, which still is one.
+    pub(super) fn proven(&self, id: UserId, version: u32, wall_ms: u64) -> Result<&User, Refusal> {
+        let user = self.user(id)?;
+        if !user.enabled || user.expires_ms.is_some_and(|expires| wall_ms >= expires) {
+            return refuse(Reason::AccountDisabled, "R3.1", "this account is disabled or expired");
+        }
+        if self.credential_version(id) != version {
+            return refuse(Reason::Stale, "W5.7", "the credential has changed since it was checked");
+        }
+        if self.state.must_reset_password(id, wall_ms) {
+            let message = "this password is over: sign in with a new one beside it";
+            return refuse(Reason::PasswordResetRequired, "", message);
+        }
+        Ok(user)
     }
 
     /// R11.1: a seat of this pool, or of those outside any.
@@ -80,7 +89,7 @@ impl Engine {
         user: UserId,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
-        if !matches!(actor, Actor::System | Actor::Admin(_)) && actor.rep()? != user {
+        if !self.administers(actor) && actor.rep()? != user {
             return refuse(Reason::NotPermitted, "R7.8", "only the rep logs out here");
         }
         self.user(user)?;

@@ -243,7 +243,8 @@ impl Engine {
             }
         };
         match actor {
-            Actor::System | Actor::Admin(_) | Actor::Service(_) => Ok(()),
+            Actor::System | Actor::Service(_) => Ok(()),
+            Actor::Admin(_) => self.administrator(actor),
             Actor::Party(Party::Rep(rep)) if !self.user_may(rep, UserPermission::GenerateKeys) => {
                 Err(Refusal::new(Reason::NotPermitted, "P1.1", "making keys needs the permission generate_keys"))
             }

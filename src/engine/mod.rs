@@ -50,7 +50,7 @@ pub use event::{Event, Outcome, Stamped};
 pub use refusal::{Reason, Refusal};
 pub use second_factor::{Enrolled, Proof};
 pub use session::Session;
-pub use settings::Checked;
+pub use settings::{Checked, may_apply};
 pub use state::State;
 
 use crate::{

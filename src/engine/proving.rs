@@ -37,13 +37,18 @@ impl State {
 }
 
 impl Engine {
-    /// R11.3, in this order: the client's version, then the second factor.
-    pub(super) fn may_log_in(&self, user: UserId, client: &ClientInfo, wall_ms: u64) -> Result<(), Refusal> {
+    /// R11.3: of a console, before the second factor.
+    pub(super) fn recent_enough(&self, client: &ClientInfo) -> Result<(), Refusal> {
         let least = &self.state.site.options.two_factor.min_client;
         if !least.is_empty() && site::version(&client.version) < site::version(least) {
             let message = format!("this client is too old: {least} is the least that is let in");
             return Err(Refusal::new(Reason::ClientTooOld, "R11.3", message));
         }
+        Ok(())
+    }
+
+    /// R11.3, BU-022: a second factor where one is demanded.
+    pub(super) fn has_what_it_needs(&self, user: UserId, wall_ms: u64) -> Result<(), Refusal> {
         if self.state.requires_second_factor(user, wall_ms) && !self.state.accounts.has_second_factor(user) {
             let message = "this account needs a second factor: enrol one, then sign in with it";
             return refuse(Reason::SecondFactorRequired, "R11.3", message);

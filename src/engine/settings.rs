@@ -4,10 +4,12 @@ use super::{
     Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped, State,
     event::LogoutReason,
     proving::too_far,
+    refusal::refuse,
     session::{Role, Stage},
 };
 use crate::{
     ids::*,
+    limits,
     site::{Site, UserPermission, raw::RawSite},
     time::Time,
 };
@@ -26,7 +28,8 @@ impl Engine {
         self.checked = Some(checked);
     }
 
-    /// Import at the first start, edit later (contract C1). A file with a problem changes nothing.
+    /// Import at the first start, edit later (contract C1). A file with a problem changes nothing, nor does one that says
+    /// more than its author may.
     pub(super) fn apply_site(
         &mut self,
         now: Time,
@@ -35,7 +38,7 @@ impl Engine {
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
         let checked = self.checked.take();
-        self.administrator(actor)?;
+        self.state.may_edit_site(actor)?;
         let checked = match checked.filter(|checked| checked.version == self.state.site_version) {
             Some(checked) => Ok(checked.site),
             None => Site::check(raw.clone(), Some(&self.state.site)).map(Arc::new),
@@ -48,6 +51,7 @@ impl Engine {
             let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Refusal::new(Reason::BadSite, "", all.join("; "))
         })?;
+        may_apply(&self.state.site, &site, actor)?;
         if let Actor::Admin(user) = actor
             && !site.users.contains_key(&user)
         {
@@ -112,7 +116,7 @@ impl Engine {
     ) -> Result<Outcome, Refusal> {
         self.administrator(actor)?;
         if !self.user(user)?.enabled {
-            return super::refuse(Reason::AccountDisabled, "", "this account is disabled already");
+            return refuse(Reason::AccountDisabled, "", "this account is disabled already");
         }
         self.emit(now, Event::UserDisabled { user }, out);
         self.shut_out(now, user, LogoutReason::Disabled, out);
@@ -162,7 +166,37 @@ impl Engine {
     }
 }
 
+/// May this one turn the site into the edited one, which was checked beside it? An administrator may, others where every
+/// difference is covered by their rights (P1.1, P2.3).
+pub fn may_apply(site: &Site, edited: &Site, actor: Actor) -> Result<(), Refusal> {
+    let beyond = match actor {
+        Actor::System => return Ok(()),
+        Actor::Admin(user) | Actor::Party(Party::Rep(user)) => site.beyond(edited, user),
+        Actor::Service(_) | Actor::Party(_) => return no_editor(),
+    };
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    let mut named: Vec<String> = beyond.iter().take(limits::BEYOND_NAMED).map(ToString::to_string).collect();
+    named.extend(beyond.len().checked_sub(named.len()).filter(|more| *more > 0).map(|more| format!("{more} more")));
+    let message = format!("this is not yours to edit, but of whom stands behind it: {}", named.join(", "));
+    refuse(Reason::NotPermitted, "P1.1", &message)
+}
+
+fn no_editor() -> Result<(), Refusal> {
+    refuse(Reason::NotPermitted, "P1.1", "only an administrator, or who may edit a part of it, edits or reads the site")
+}
+
 impl State {
+    /// Whoever may edit something of the site may read the whole of it: it has no secrets.
+    pub fn may_edit_site(&self, actor: Actor) -> Result<(), Refusal> {
+        match actor {
+            Actor::System => Ok(()),
+            Actor::Admin(user) | Actor::Party(Party::Rep(user)) if self.site.edits_some(user) => Ok(()),
+            _ => no_editor(),
+        }
+    }
+
     pub(super) fn fold_site(&mut self, event: &Event) {
         self.grants.forget();
         self.site_version += 1;

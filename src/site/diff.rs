@@ -2,7 +2,7 @@
 
 use super::raw::RawSite;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::{collections::BTreeMap, fmt};
 
 /// One key that is another, or an entry that comes or goes (then without a key).
@@ -18,51 +18,96 @@ pub struct Difference {
     pub after: Option<Value>,
 }
 
-/// In the order of the file.
-pub fn between(before: &RawSite, after: &RawSite) -> Vec<Difference> {
-    let object = |site: &RawSite| match serde_json::to_value(site) {
-        Ok(Value::Object(map)) => map,
-        _ => Map::new(),
-    };
-    let (before, after) = (object(before), object(after));
-    let mut found = Vec::new();
-    for (name, after) in &after {
-        let nothing = Value::Null;
-        let before = before.get(name).unwrap_or(&nothing);
-        match (before, after) {
-            (Value::Array(before), Value::Array(after)) => lists(name, before, after, &mut found),
-            _ => keys(name, "", before, after, &mut found),
-        }
+impl Difference {
+    /// The section of the file, and the code of the entry in lower case; empty where a section has none.
+    pub fn place(&self) -> (&str, &str) {
+        self.of.split_once(' ').unwrap_or((&self.of, ""))
     }
+}
+
+/// In the order of the file. What is the same in both is compared and no more, so that a small edit of a large site is
+/// found quickly.
+pub fn between(before: &RawSite, after: &RawSite) -> Vec<Difference> {
+    let mut found = Vec::new();
+    // A section that is added to the file does not compile before it is compared here.
+    let RawSite {
+        site,
+        options,
+        skill,
+        team,
+        issue,
+        user,
+        license_pool,
+        portal,
+        jump_item,
+        policy,
+        group_policy,
+        technician_group,
+        template,
+        script,
+    } = after;
+    keys("site", "", &value(&before.site), &value(site), &mut found);
+    keys("options", "", &value(&before.options), &value(options), &mut found);
+    lists("skill", &before.skill, skill, |it| &it.code, &mut found);
+    lists("team", &before.team, team, |it| &it.code, &mut found);
+    lists("issue", &before.issue, issue, |it| &it.code, &mut found);
+    lists("user", &before.user, user, |it| &it.username, &mut found);
+    lists("license_pool", &before.license_pool, license_pool, |it| &it.code, &mut found);
+    lists("portal", &before.portal, portal, |it| &it.code, &mut found);
+    lists("jump_item", &before.jump_item, jump_item, |it| &it.code, &mut found);
+    lists("policy", &before.policy, policy, |it| &it.code, &mut found);
+    lists("group_policy", &before.group_policy, group_policy, |it| &it.code, &mut found);
+    lists("technician_group", &before.technician_group, technician_group, |it| &it.code, &mut found);
+    lists("template", &before.template, template, |it| &it.code, &mut found);
+    lists("script", &before.script, script, |it| &it.code, &mut found);
     found
 }
 
-fn lists(name: &str, before: &[Value], after: &[Value], found: &mut Vec<Difference>) {
-    let by_code = |list: &[Value]| -> BTreeMap<String, Value> {
-        list.iter().filter_map(|entry| Some((code(entry)?, entry.clone()))).collect()
+fn value(said: &impl Serialize) -> Value {
+    serde_json::to_value(said).unwrap_or_default()
+}
+
+fn lists<T: Serialize + PartialEq>(
+    name: &str,
+    before: &[T],
+    after: &[T],
+    code: impl Fn(&T) -> &str,
+    found: &mut Vec<Difference>,
+) {
+    if before == after {
+        return;
+    }
+    let code = |entry: &T| code(entry).to_ascii_lowercase();
+    let by_code = |list: &'_ [T]| -> BTreeMap<String, usize> {
+        list.iter().enumerate().map(|(at, entry)| (code(entry), at)).collect()
     };
     let (was, is) = (by_code(before), by_code(after));
     for entry in before {
-        if let Some(code) = code(entry).filter(|code| !is.contains_key(code)) {
+        let code = code(entry);
+        if !is.contains_key(&code) {
             let of = format!("{name} {code}");
-            found.push(Difference { of, key: String::new(), before: Some(said(entry)), after: None });
+            found.push(Difference { of, key: String::new(), before: Some(said(&value(entry))), after: None });
         }
     }
     for entry in after {
-        let Some(code) = code(entry) else { continue };
+        let code = code(entry);
         let of = format!("{name} {code}");
-        match was.get(&code) {
-            Some(before) => keys(&of, "", before, entry, found),
-            None => found.push(Difference { of, key: String::new(), before: None, after: Some(said(entry)) }),
+        match was.get(&code).map(|at| &before[*at]) {
+            Some(before) if before == entry => {}
+            Some(before) => keys(&of, "", &value(before), &value(entry), found),
+            None => {
+                found.push(Difference { of, key: String::new(), before: None, after: Some(said(&value(entry))) });
+            }
         }
     }
-    let order = |list: &[Value]| -> Vec<String> { list.iter().filter_map(code).collect() };
-    let (was, is) = (order(before), order(after));
-    // Of these the order says what counts first (R4.4, P2.2).
-    let same = was.iter().collect::<std::collections::BTreeSet<_>>() == is.iter().collect();
-    if matches!(name, "skill" | "group_policy") && same && was != is {
-        let (before, after) = (Some(was.into()), Some(is.into()));
-        found.push(Difference { of: name.to_owned(), key: "order".to_owned(), before, after });
+    // Of these the order says what counts first (R4.4, P2.2, P2.4).
+    if matches!(name, "skill" | "group_policy" | "template") && was.keys().eq(is.keys()) {
+        let order = |list: &[T]| -> Vec<String> { list.iter().map(code).collect() };
+        let (was, is) = (order(before), order(after));
+        if was != is {
+            let (before, after) = (Some(was.into()), Some(is.into()));
+            found.push(Difference { of: name.to_owned(), key: "order".to_owned(), before, after });
+        }
     }
 }
 
@@ -90,11 +135,6 @@ fn keys(of: &str, path: &str, before: &Value, after: &Value, found: &mut Vec<Dif
         }
         _ => {}
     }
-}
-
-fn code(entry: &Value) -> Option<String> {
-    let code = entry.get("code").or_else(|| entry.get("username"))?;
-    Some(code.as_str()?.to_ascii_lowercase())
 }
 
 /// An entry without what says nothing.

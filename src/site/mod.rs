@@ -6,6 +6,7 @@ pub mod diff;
 pub mod layers;
 pub mod raw;
 pub mod read;
+pub mod rights;
 pub mod schedule;
 pub mod template;
 pub mod tool;

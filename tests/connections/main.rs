@@ -14,6 +14,7 @@ mod chaos;
 mod crowd;
 mod customers;
 mod denied;
+mod editors;
 mod entries;
 mod fields;
 mod frames;

@@ -1,6 +1,14 @@
-//! `site export` and `site apply` against a running broker, as an administrator's scripts see them.
+//! `site export` and `site apply` against a running broker, as the scripts of who edits it see them.
 
 use crate::process::{Broker, Ended, equipoise};
+use equipoise::{
+    client::{self, Client, Target, Transport},
+    transport::Congestion,
+    wire::{
+        Credential, Do, Hello,
+        control::{ClientInfo, Role},
+    },
+};
 
 const PASSWORD: &str = "long enough for all";
 
@@ -63,5 +71,76 @@ fn p6_2_an_edit_is_shown_then_live_and_a_wrong_one_is_refused_whole() {
     let said: serde_json::Value = serde_json::from_str(&loose.out).unwrap();
     assert_eq!((&said["applied"], said["settings"].as_array().map(Vec::len)), (&true.into(), Some(1)), "{said}");
     assert!(broker.field("`contains` lets", "key").ends_with("tools.cobrowse_domains_match"));
+    assert_eq!(broker.end("TERM"), 0);
+}
+
+/// The administrator gives somebody the password.
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+fn given(door: &[String; 6], username: &str) {
+    let target = Target {
+        url: door[1].parse().unwrap(),
+        transport: Transport::Ws,
+        pin: client::parse_pin(&door[3]),
+        congestion: Congestion::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let token = client::sign_in(&target, "root", PASSWORD).await.unwrap();
+        let hello = Hello {
+            role: Role::Admin,
+            site: None,
+            credential: Credential::Token(token),
+            client: ClientInfo::default(),
+            features: Vec::new(),
+            seen: None,
+        };
+        let (root, happenings) = Client::connect(target, hello).await.unwrap();
+        happenings.ignore();
+        let (username, password) = (username.to_owned(), PASSWORD.into());
+        root.act(Do::SetPassword { username, password, must_reset: false, expires_at_ms: None }).await.unwrap();
+        root.close().await;
+    });
+}
+
+#[test]
+fn bu_040_a_rep_applies_what_is_hers_and_sees_beforehand_what_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut broker, door) = served(&folder.path().join("data"));
+    // Ana may edit teams, Ben nothing.
+    for username in ["ana", "ben"] {
+        given(&door, username);
+    }
+    let site = |login: &str, args: &[&str], code: i32| -> Ended {
+        let args = [&["site"], args, &door.each_ref().map(String::as_str)[..4], &["--login", login]].concat();
+        let ended = equipoise(&args, PASSWORD);
+        assert_eq!(ended.code, code, "{args:?}: {ended:?}");
+        ended
+    };
+    let file = folder.path().join("site.toml");
+    let path = file.to_str().unwrap();
+    let live = site("ana", &["export"], 0).out;
+    assert_eq!(live, site("root", &["export"], 0).out);
+    let nothing = site("ben", &["export"], 1).err;
+    assert!(nothing.contains("administers nothing"), "{nothing}");
+
+    let queue = "max_queue = 0";
+    let edited = live.replacen(queue, "max_queue = 40", 1);
+    assert_ne!(live, edited);
+    std::fs::write(&file, &edited).unwrap();
+    let shown = site("ana", &["apply", path, "--yes"], 0).out;
+    assert!(shown.contains("~ team desk max_queue: 0 → 40\n") && !shown.contains("! "), "{shown}");
+    assert_eq!(site("root", &["export"], 0).out, edited);
+
+    std::fs::write(&file, edited.replacen("seats = 10", "seats = 11", 1).replacen(queue, "max_queue = 41", 1)).unwrap();
+    let beyond = "! not for ana to edit: site seats (an administrator)\n";
+    let shown = site("ana", &["apply", path, "--dry-run"], 0).out;
+    assert!(shown.contains(beyond) && shown.matches("! ").count() == 1, "{shown}");
+    let json = site("ana", &["apply", path, "--dry-run", "--json"], 0).out;
+    let said: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let named = serde_json::json!([{ "what": "site seats", "needs": "administrator" }]);
+    assert_eq!((&said["beyond"], &said["applied"]), (&named, &false.into()), "{said}");
+    let refused = site("ana", &["apply", path, "--yes"], 1).err;
+    assert!(refused.contains("not_permitted") && refused.contains("site seats (an administrator)"), "{refused}");
+    assert_eq!(site("ana", &["export"], 0).out, edited);
     assert_eq!(broker.end("TERM"), 0);
 }

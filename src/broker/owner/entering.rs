@@ -21,16 +21,9 @@ impl Owner {
         let state = self.engine.state();
         let command = match &enter.way {
             Way::User { user, version } if enter.hello.role == Role::Admin => {
-                let administrator = state.accounts.credential(*user).is_some_and(|found| found.version == *version)
-                    && resolve::is_administrator(state, *user);
-                return if !administrator {
-                    Err(denied(CloseCode::Forbidden, "not_permitted", "this account is no administrator"))
-                } else if state.must_reset_password(*user, state.wall_ms(now)) {
-                    let message = "this password is over: sign in with a new one beside it";
-                    Err(denied(CloseCode::Forbidden, "password_reset_required", message))
-                } else {
-                    Ok((Actor::Admin(*user), AttachEpoch(0)))
-                };
+                let entered = self.engine.enter_to_administer(now, *user, *version);
+                let denied = |refusal| Denied { code: CloseCode::Forbidden, refused: refused_by(refusal), work: None };
+                return entered.map(|()| (Actor::Admin(*user), AttachEpoch(0))).map_err(denied);
             }
             Way::User { user, version } => Command::Login { user: *user, version: *version, resume, client },
             Way::Service { key, .. } => {

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 pub(in crate::broker) enum Mail {
     /// A request of an attached connection; the answer goes to its outbox.
     Act { from: Arc<Connection>, id: u64, act: Box<Do> },
-    /// An administrator's edit of the site, read; `version` is the one that was edited.
+    /// An edit of the site, read; `version` is the one that was edited.
     Edit { from: Arc<Connection>, id: u64, site: Edited, version: Option<u64> },
     /// Somebody who said hello.
     Enter(Box<Enter>),

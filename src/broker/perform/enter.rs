@@ -180,7 +180,7 @@ impl Performer {
             let good = match (connection.actor, &connection.proof) {
                 (Actor::Admin(user), Proof::Credential(version)) => {
                     let current = state.accounts.credential(user).map_or(0, |credential| credential.version);
-                    resolve::is_administrator(state, user) && version.load(Ordering::Acquire) >= current
+                    state.administers_some(user) && version.load(Ordering::Acquire) >= current
                 }
                 (Actor::Service(service), Proof::Key { key, .. }) => state.accounts.service_of(*key) == Some(service),
                 _ => true,
