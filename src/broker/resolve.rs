@@ -185,6 +185,7 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::ApplySite { .. } => return Err(malformed("apply_site", "the text was not read")),
         // A password is hashed before it comes to the owner, as `SetCredential`.
         Do::SetPassword { .. } => return Err(malformed("set_password", "the password was not hashed")),
+        Do::Unlock { username } => Command::Unlock { user: address::rep(&site.codes, &username)? },
         Do::ResetSecondFactor { username } => {
             Command::RemoveSecondFactor { user: address::rep(&site.codes, &username)? }
         }
@@ -240,6 +241,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::WithdrawNotice { .. }
         | Do::GetNext {}
         | Do::SetPassword { .. }
+        | Do::Unlock { .. }
         | Do::ResetSecondFactor { .. }
         | Do::MakeServiceKey { .. }
         | Do::Site {}

@@ -256,6 +256,8 @@ impl Broker {
         terms: PasswordTerms,
         from: Option<&Connection>,
     ) -> Result<(), Refused> {
+        // Nobody has a hash made who may not set it.
+        self.may_set_password(actor, username).await?;
         let (user, version) = self.credential_of(username).await?;
         let phc = self.hash_password(username, password).await?;
         let own = from.and_then(|connection| match &connection.proof {
@@ -269,7 +271,33 @@ impl Broker {
         if let (Some(proven), Err(_)) = (own, &set) {
             proven.store(version, Ordering::Release);
         }
-        set.map_err(port::refused_by).map(|_| ())
+        set.map_err(port::refused_by)?;
+        // What failed was tried against another password.
+        self.shared.attempts.unlock(&username.to_lowercase());
+        Ok(())
+    }
+
+    /// BU-034: an account that waits for failed sign-ins may try again at once.
+    pub(super) async fn unlock(&self, actor: Actor, username: &str) -> Result<(), Refused> {
+        let user = self.may_set_password(actor, username).await?;
+        self.command(actor, Command::Unlock { user }).await.map_err(port::refused_by)?;
+        self.shared.attempts.unlock(&username.to_lowercase());
+        Ok(())
+    }
+
+    /// Whose password this one may set by that name. Who may set none learns nothing of names.
+    async fn may_set_password(&self, actor: Actor, username: &str) -> Result<UserId, Refused> {
+        let name = username.to_lowercase();
+        let look = move |state: &State| {
+            let user = state.site.codes.users.get(&name).copied();
+            state.may_set_password(actor, user.unwrap_or_default()).map(|()| user)
+        };
+        let unknown = || refused("unknown_rep", &format!("nobody is called “{username}”"));
+        match self.look(look).await? {
+            Ok(user) => user.ok_or_else(unknown),
+            Err(refusal) if refusal.reason == Reason::UnknownRep => Err(unknown()),
+            Err(refusal) => Err(port::refused_by(refusal)),
+        }
     }
 
     /// Hashes a password for whoever needs a PHC string before there is a user (first run).

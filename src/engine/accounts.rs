@@ -101,8 +101,8 @@ impl Accounts {
 
 impl Engine {
     /// Sets a user's password hash in place of that of `version`, 0 for none yet; a stale one changes nothing (W5.7).
-    /// An administrator may for everybody, a rep for itself, a service account for nobody (I-A9). Who was connected or
-    /// could come back with a token has to sign in again, the requester excepted (I-A5).
+    /// Whose it may be says [`State::may_set_password`]. Who was connected or could come back with a token has to sign in
+    /// again, the requester excepted (I-A5).
     #[expect(clippy::too_many_arguments, reason = "the fields of one command")]
     pub(super) fn set_credential(
         &mut self,
@@ -114,13 +114,7 @@ impl Engine {
         terms: PasswordTerms,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
-        let own = actor == Actor::Party(Party::Rep(user));
-        if !own && !self.administers(actor) {
-            return Err(Refusal::new(Reason::NotPermitted, "P1.1", "only an administrator sets another's password"));
-        }
-        if !self.state.site.users.contains_key(&user) {
-            return Err(Refusal::new(Reason::UnknownRep, "", format!("there is no user {user}")));
-        }
+        self.state.may_set_password(actor, user)?;
         let current = self.credential_version(user);
         if version != current {
             let message =
@@ -128,9 +122,22 @@ impl Engine {
             return Err(Refusal::new(Reason::Stale, "W5.7", message));
         }
         self.emit(now, Event::CredentialSet { user, phc: phc.to_owned(), version: current + 1, terms }, out);
-        if !own {
+        if actor != Actor::Party(Party::Rep(user)) {
             self.revoke_tokens(now, Party::Rep(user), out);
         }
+        Ok(Outcome::Done)
+    }
+
+    /// BU-034: on record here; whoever counts failed sign-ins forgets those of this account.
+    pub(super) fn unlock(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        user: UserId,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        self.state.may_set_password(actor, user)?;
+        self.emit(now, Event::Unlocked { user }, out);
         Ok(Outcome::Done)
     }
 
@@ -245,11 +252,45 @@ impl Engine {
     }
 }
 
+fn no_passwords() -> Refusal {
+    Refusal::new(Reason::NotPermitted, "P1.1", "another's password is set by an administrator, or with set_passwords")
+}
+
 impl State {
     /// At this moment, whatever was true when somebody came in (I-A10).
     pub fn is_administrator(&self, user: UserId) -> bool {
         let found = self.site.users.get(&user);
         found.is_some_and(|user| user.enabled && user.permissions.contains(&UserPermission::Administrator))
+    }
+
+    /// Whose password an account may set, and whom let try again at once (I-A9, BU-034): an administrator everybody's,
+    /// `set_passwords` that of others who are no administrators. One's own is not among them: it is changed at a sign-in,
+    /// by who shows the one there is, and the code of a second factor.
+    pub fn may_set_password(&self, actor: Actor, user: UserId) -> Result<(), Refusal> {
+        let by = match actor {
+            Actor::System => None,
+            Actor::Admin(by) | Actor::Party(Party::Rep(by)) => Some(by),
+            Actor::Service(_) | Actor::Party(_) => return Err(no_passwords()),
+        };
+        if let Some(by) = by.filter(|by| !self.is_administrator(*by)) {
+            let found = self.site.users.get(&by).filter(|found| found.enabled);
+            if !found.is_some_and(|found| found.permissions.contains(&UserPermission::SetPasswords)) {
+                return Err(no_passwords());
+            }
+            if by == user {
+                let message = "your own password is changed at a sign-in: show the new one beside the one you have";
+                return Err(Refusal::new(Reason::NotPermitted, "P1.1", message));
+            }
+            let theirs = self.site.users.get(&user);
+            if theirs.is_some_and(|theirs| theirs.permissions.contains(&UserPermission::Administrator)) {
+                let message = "an administrator's password is set by administrators";
+                return Err(Refusal::new(Reason::NotPermitted, "P1.1", message));
+            }
+        }
+        match self.site.users.contains_key(&user) {
+            true => Ok(()),
+            false => Err(Refusal::new(Reason::UnknownRep, "", format!("there is no user {user}"))),
+        }
     }
 
     /// May edit some of the site, or set passwords.

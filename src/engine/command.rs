@@ -180,6 +180,10 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         second_factor: Option<Enrolled>,
     },
+    /// What failed at this account's sign-ins is forgotten (BU-034).
+    Unlock {
+        user: UserId,
+    },
     SetSecondFactor(Enrolled),
     RemoveSecondFactor {
         user: UserId,

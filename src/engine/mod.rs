@@ -195,6 +195,7 @@ impl Engine {
             Command::SetCredential { user, phc, version, terms } => {
                 self.set_credential(now, actor, *user, phc, *version, *terms, out)
             }
+            Command::Unlock { user } => self.unlock(now, actor, *user, out),
             Command::CreateFirstAdmin { username, phc, second_factor } => {
                 self.create_first_admin(now, actor, username, phc, second_factor.as_ref(), out)
             }

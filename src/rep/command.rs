@@ -101,6 +101,13 @@ pub enum Command {
     },
     Notices,
     Withdraw(u32),
+    /// A new password for this user, who keeps it or has to choose another at the next sign-in.
+    Password {
+        username: String,
+        keep: bool,
+    },
+    /// This user may try to sign in again at once.
+    Unlock(String),
     /// As it stands with its past, or one offer of it.
     Explain(Option<u32>),
     End,
@@ -163,6 +170,8 @@ extended on|off                 may be invited by mail while logged out
 switch ws|quic                  change the transport; nothing is lost
 notice [--for MINUTES] TEXT     tell every customer who waits; without a time until it is withdrawn
 notices | withdraw N            what they are told | end notice N
+password NAME [--keep]          a new password for a user, who has to choose another with it unless --keep
+unlock NAME                     a user who failed to sign in may try again at once
 status CODE                     available, away, busy or the site's own
 explain [OFFER]                 why the session waits or was offered as it was, or one past offer of it
 wait offer|end|SECONDS          for scripts
@@ -266,6 +275,11 @@ impl Command {
             "switch" => Self::Switch(words.need("ws or quic")?),
             "notices" => Self::Notices,
             "withdraw" => Self::Withdraw(words.number("a notice's number")?),
+            "password" => {
+                let keep = words.flag("--keep");
+                Self::Password { username: words.need("a username")?, keep }
+            }
+            "unlock" => Self::Unlock(words.need("a username")?),
             "status" => Self::Status(words.need("a status")?),
             "explain" => Self::Explain(words.maybe().map(|text| words.parse(&text)).transpose()?),
             "end" => Self::End,
@@ -371,6 +385,9 @@ mod tests {
         assert_eq!(parse("button team:net --portal main"), Command::Button(queue.clone(), portal));
         assert_eq!(parse("deploy team:net"), Command::Deploy(queue, None));
         assert_eq!(parse("portal 3"), Command::Portal(3, None));
+        let password = |keep| Command::Password { username: "ben".into(), keep };
+        assert_eq!((parse("password ben"), parse("password --keep ben")), (password(false), password(true)));
+        assert_eq!(parse("unlock ben"), Command::Unlock("ben".into()));
         assert_eq!(parse("external CASE-7"), Command::ExternalKey("CASE-7".into()));
         assert_eq!(parse(""), Command::Nothing);
     }

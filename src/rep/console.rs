@@ -8,7 +8,7 @@ use super::{
     fields, files,
     hub::Hub,
     keyboard::Keyboard,
-    notices,
+    notices, passwords,
     screen::Screen,
     shell::{Left, RemoteShell},
     show, view,
@@ -244,6 +244,11 @@ impl Console {
             Command::Notices => notices::list(self).await,
             Command::Withdraw(notice) => {
                 self.act(Do::WithdrawNotice { notice }, format!("notice {notice} is withdrawn")).await
+            }
+            Command::Password { username, keep } => passwords::give(self, username, keep).await,
+            Command::Unlock(username) => {
+                let said = format!("{username} may sign in again at once");
+                self.act(Do::Unlock { username }, said).await
             }
             Command::Switch(transport) => self.switch(&transport).await,
             Command::Status(code) => {

@@ -14,6 +14,7 @@ mod hub;
 mod keyboard;
 mod notices;
 mod output;
+mod passwords;
 mod screen;
 mod shell;
 mod show;

@@ -60,6 +60,7 @@ fn from_client() -> Vec<FromClient> {
         Do::TakeBack { session: 9, tool: None },
         Do::SetPassword { username: "ana".into(), password: "x".into(), must_reset: false, expires_at_ms: None },
         Do::SetPassword { username: "ana".into(), password: "x".into(), must_reset: true, expires_at_ms: Some(7) },
+        Do::Unlock { username: "ana".into() },
         Do::ResetSecondFactor { username: "ana".into() },
         Do::Site {},
         Do::SitePart { at: 7 },

@@ -7,12 +7,15 @@ use crate::{
     second_factor::{enrolled, post},
 };
 use equipoise::{
-    client::{self, Client, Happening, SignIn, Transport, sign_in, sign_in_with},
-    engine::Actor,
+    client::{self, ActError, Client, Happening, SignIn, Transport, sign_in, sign_in_with},
+    engine::{Actor, Command},
     framing::{SECOND_FACTOR_PATH, SIGN_IN_PATH},
-    wire::{Credential, Do, control::Role},
+    ids::Party,
+    journal, limits,
+    wire::{Credential, Do, Done, control::Role},
 };
 use serde_json::{Value, json};
+use std::path::Path;
 
 const NEW: &str = "eleven cold harbours under a brass moon";
 /// Long over, and never reached.
@@ -163,4 +166,153 @@ async fn h_52_being_told_to_choose_another_neither_counts_nor_clears_failures() 
     }
     assert_eq!(told, [401, 401, 401, 401, 401, 429]);
     ground.close().await;
+}
+
+/// Kim may set passwords.
+async fn may_set_passwords(ground: &Ground) {
+    let mut raw = ground.place.broker.look(|state| (*state.site.raw).clone()).await.unwrap();
+    for user in raw.user.iter_mut().filter(|user| user.username == "kim") {
+        user.permissions.push("set_passwords".to_owned());
+    }
+    in_time(ground.place.broker.command(Actor::System, Command::ApplySite(raw.into()))).await.unwrap();
+}
+
+fn set(username: &str, must_reset: bool) -> Do {
+    Do::SetPassword { username: username.into(), password: PASSWORD.into(), must_reset, expires_at_ms: None }
+}
+
+fn unlock(username: &str) -> Do {
+    Do::Unlock { username: username.into() }
+}
+
+fn code(answer: Result<Done, ActError>) -> String {
+    match answer {
+        Ok(Done::Yes {}) => String::new(),
+        Err(ActError::Refused(refused)) => refused.code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn bu_034_who_may_set_passwords_helps_a_colleague_in_and_the_journal_knows_who_did_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    may_set_passwords(&ground).await;
+    let kim = ground.rep("kim").await;
+    let mut before = ground.rep("ben").await;
+    assert_eq!(code(in_time(kim.client.act(set("BEN", true))).await), "");
+    let ended = in_time(async {
+        loop {
+            match before.happenings.recv().await {
+                Some(Happening::Ended { code, .. }) => break code,
+                Some(_) => {}
+                None => panic!("it says how it ends"),
+            }
+        }
+    });
+    assert_eq!(ended.await, 4510, "what was signed in as him signs in again");
+    assert_eq!(ben(&ground, PASSWORD, None).await, problem(401, "password_reset_required"));
+    // A crash leaves what stands in the folder: copied while the broker runs.
+    let crashed = tempfile::tempdir().unwrap();
+    copy(folder.path(), crashed.path());
+    let user = ground.place.broker.look(|state| (state.site.codes.users["kim"], state.site.codes.users["ben"]));
+    let (by, whom) = user.await.unwrap();
+    in_time(kim.client.close()).await;
+    ground.close().await;
+
+    let place = Place::open_at(crashed.path(), "127.0.0.1:0".parse().unwrap()).await;
+    let shown = SignIn { username: "ben", password: PASSWORD, code: None, new_password: Some(NEW) };
+    sign_in_with(&place.target(Transport::Ws), shown).await.unwrap();
+    in_time(place.close()).await;
+    let text = everything(&crashed.path().join("data"));
+    let said = |word: &str| text.windows(word.len()).any(|window| window == word.as_bytes());
+    assert!(!said(PASSWORD) && !said(NEW), "no password stands anywhere");
+    let turns = requests(&crashed.path().join("data"));
+    let set = turns.iter().filter(|turn| matches!(turn.1, Command::SetCredential { user, .. } if user == whom));
+    let actors: Vec<Actor> = set.map(|turn| turn.0).collect();
+    assert_eq!(
+        actors,
+        [Actor::Party(Party::Rep(by)), Actor::System],
+        "she did it, and then he himself as he signed in"
+    );
+}
+
+#[tokio::test]
+async fn bu_034_nobody_sets_what_is_not_theirs_to_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    may_set_passwords(&ground).await;
+    let (kim, ben) = (ground.rep("kim").await, ground.rep("ben").await);
+    let kim_admin = {
+        let token = ground.token("kim").await;
+        let target = ground.place.target(Transport::Ws);
+        in_time(Client::connect(target, hello(Role::Admin, Credential::Token(token)))).await.unwrap().0
+    };
+    for client in [&kim.client, &kim_admin] {
+        for whom in ["root", "kim"] {
+            assert_eq!(code(in_time(client.act(set(whom, false))).await), "not_permitted", "{whom}");
+            assert_eq!(code(in_time(client.act(unlock(whom))).await), "not_permitted", "{whom}");
+        }
+        assert_eq!(code(in_time(client.act(unlock("nobody"))).await), "unknown_rep");
+        assert_eq!(code(in_time(client.act(Do::Site {})).await), "not_permitted", "she edits nothing");
+    }
+    for whom in ["ben", "kim", "root", "nobody"] {
+        assert_eq!(code(in_time(ben.client.act(set(whom, false))).await), "not_permitted", "{whom}");
+        assert_eq!(code(in_time(ben.client.act(unlock(whom))).await), "not_permitted", "{whom}");
+    }
+    let weak = Do::SetPassword {
+        username: "ben".into(),
+        password: "password1234".into(),
+        must_reset: true,
+        expires_at_ms: None,
+    };
+    assert_eq!(code(in_time(kim.client.act(weak)).await), "malformed");
+    for client in [kim.client, kim_admin, ben.client] {
+        in_time(client.close()).await;
+    }
+    ground.close().await;
+}
+
+#[tokio::test]
+async fn bu_034_an_account_that_waits_is_unlocked_or_has_another_password_and_may_try_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let ground = Ground::open(folder.path()).await;
+    may_set_passwords(&ground).await;
+    ground.place.broker.set_password(Actor::System, "ben", PASSWORD.to_owned()).await.unwrap();
+    let kim = ground.rep("kim").await;
+    for help in [unlock("ben"), set("ben", false)] {
+        for _ in 0..limits::SIGN_IN_FAILURES {
+            assert_eq!(ben(&ground, "not his password at all", None).await.0, 401);
+        }
+        assert_eq!(ben(&ground, PASSWORD, None).await.0, 429);
+        assert_eq!(code(in_time(kim.client.act(help)).await), "");
+        assert_eq!(ben(&ground, PASSWORD, None).await.0, 200);
+    }
+    in_time(kim.client.close()).await;
+    ground.close().await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            std::fs::set_permissions(&to, entry.metadata().unwrap().permissions()).unwrap();
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), &to).unwrap();
+        }
+    }
+}
+
+/// Every byte that is kept.
+fn everything(folder: &Path) -> Vec<u8> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { everything(&path) } else { std::fs::read(path).unwrap() }).collect()
+}
+
+/// Who asked for what, as the journal has it.
+fn requests(data: &Path) -> Vec<(Actor, Command)> {
+    let turns = journal::read(data).unwrap().map(|row| row.unwrap().turn);
+    turns.flat_map(|turn| turn.requests).map(|(_, request)| (request.actor, request.command)).collect()
 }

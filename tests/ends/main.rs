@@ -8,6 +8,7 @@ mod desktop;
 mod manager;
 mod notices;
 mod outside;
+mod passwords;
 mod place;
 mod shows;
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use equipoise::{
     agent::{self, AgentError, Allow, Show, Terminal},
-    client::{Client, Congestion, Happenings, Target, Transport, parse_pin, sign_in},
+    client::{Client, ClientError, Congestion, Happenings, Target, Transport, parse_pin, sign_in},
     engine::Actor,
     rep::{self, Keyboard, Output, RepError},
     server::{Doors, Server, Settings, settings::Sources},
@@ -122,6 +122,15 @@ impl Place {
     pub async fn admit(&self, name: &str) {
         let (server, _) = self.server.as_ref().unwrap();
         server.broker.set_password(Actor::System, name, PASSWORD.to_owned()).await.unwrap();
+    }
+
+    /// Does this password let a user in? Or the code of the refusal.
+    pub async fn signs_in(&self, name: &str, password: &str) -> Result<(), String> {
+        match sign_in(&self.target, name, password).await {
+            Ok(_) => Ok(()),
+            Err(ClientError::Refused(refused)) => Err(refused.code),
+            Err(other) => panic!("it is answered: {other}"),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -31,8 +31,9 @@ fn w5_7_a_stale_version_changes_nothing() {
 fn i_a9_who_may_set_a_password() {
     let mut world = World::new();
     let (ana, bob, root) = (world.user("ana"), world.user("bob"), world.user("root"));
-    world.rep("ana", set(ana, 0)).unwrap();
+    assert_eq!(reason(&world.rep("ana", set(ana, 0))), Reason::NotPermitted, "one's own, as one signs in");
     world.act(Actor::Admin(root), None, set(bob, 0)).unwrap();
+    world.act(Actor::Admin(root), None, set(root, 0)).unwrap();
     assert_eq!(reason(&world.rep("ana", set(bob, 1))), Reason::NotPermitted);
     assert_eq!(reason(&world.act(Actor::Admin(ana), None, set(bob, 1))), Reason::NotPermitted);
     assert_eq!(reason(&world.act(Actor::Service(ServiceId(1)), None, set(bob, 1))), Reason::NotPermitted);
@@ -49,10 +50,54 @@ fn i_a5_a_changed_password_cuts_off_who_is_connected() {
     assert_eq!(world.words(), "tokens revoked\ndetached 1");
     let resume = world.secret();
     assert_eq!(reason(&world.system(Command::Reattach { presented: token, resume })), Reason::TokenGone);
-    world.log_in("ana");
+    world.log_in("root");
     world.words();
-    world.rep("ana", set(ana, 1)).unwrap();
+    world.rep("root", set(world.user("root"), 0)).unwrap();
     assert_eq!(world.words(), "", "who changes its own stays");
+}
+
+#[test]
+fn bu_034_who_may_set_passwords_sets_and_unlocks_those_of_others_who_are_no_administrators() {
+    let mut world = World::new();
+    let (ana, bob, root) = (world.user("ana"), world.user("bob"), world.user("root"));
+    let mut raw = (*world.engine.state().site.raw).clone();
+    for user in raw.user.iter_mut().filter(|user| user.username == "lea") {
+        user.permissions.push("set_passwords".to_owned());
+    }
+    world.system(Command::ApplySite(raw.into())).unwrap();
+    let lea = world.user("lea");
+    let both = |user: UserId, version: u32| [set(user, version), Command::Unlock { user }];
+    for actor in [Actor::Admin(lea), Actor::Party(Party::Rep(lea))] {
+        let version = world.engine.state().accounts.credential(bob).map_or(0, |credential| credential.version);
+        for command in both(bob, version) {
+            world.act(actor, None, command).unwrap();
+        }
+        for command in both(root, 0).into_iter().chain(both(lea, 0)) {
+            assert_eq!(reason(&world.act(actor, None, command.clone())), Reason::NotPermitted, "{command:?}");
+        }
+        assert_eq!(reason(&world.act(actor, None, set(UserId(99), 0))), Reason::UnknownRep);
+    }
+    let strangers = [
+        Actor::Party(Party::Rep(ana)),
+        Actor::Admin(ana),
+        Actor::Service(ServiceId(1)),
+        Actor::Party(Party::Customer(SessionId(1))),
+    ];
+    for actor in strangers {
+        for command in both(bob, 2) {
+            assert_eq!(reason(&world.act(actor, None, command)), Reason::NotPermitted, "{actor:?}");
+        }
+        let nobody = world.act(actor, None, set(UserId(99), 0));
+        assert_eq!(reason(&nobody), Reason::NotPermitted, "who may set none learns of nobody");
+    }
+    for command in both(root, 0).into_iter().chain(both(lea, 0)) {
+        world.act(Actor::Admin(root), None, command).unwrap();
+    }
+    // Nor once the account is disabled, or that of an administrator.
+    world.system(Command::DisableUser { user: root }).unwrap();
+    assert_eq!(reason(&world.act(Actor::Admin(lea), None, set(root, 1))), Reason::NotPermitted);
+    world.system(Command::DisableUser { user: lea }).unwrap();
+    assert_eq!(reason(&world.act(Actor::Admin(lea), None, Command::Unlock { user: bob })), Reason::NotPermitted);
 }
 
 #[test]

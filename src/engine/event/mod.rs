@@ -64,6 +64,10 @@ pub enum Event {
         #[serde(default)]
         terms: PasswordTerms,
     },
+    /// Somebody who may had its failed sign-ins forgotten.
+    Unlocked {
+        user: UserId,
+    },
     /// Enrolled, in place of an earlier one; the code that confirmed it was of this step.
     SecondFactorSet {
         user: UserId,

@@ -203,6 +203,13 @@ impl<C: Clock> Attempts<C> {
         }
     }
 
+    /// Somebody who may said so: the account starts afresh, whatever was tried.
+    pub fn unlock(&self, account: &str) {
+        if self.counted.lock().sign_ins.forget(SecretHash::of(account.as_bytes())) > 0 {
+            self.changed.notify_one();
+        }
+    }
+
     /// Nobody looked at the password, or it was right and more is asked for: as if it had not been tried.
     pub fn sign_in_unanswered(&self, account: &str) {
         self.counted.lock().sign_ins.give_back(SecretHash::of(account.as_bytes()));

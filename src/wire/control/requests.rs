@@ -211,6 +211,10 @@ pub enum Do {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at_ms: Option<u64>,
     },
+    /// What failed at this account's sign-ins is forgotten: it may try again at once.
+    Unlock {
+        username: String,
+    },
     /// For somebody who lost their authenticator and their recovery codes.
     ResetSecondFactor {
         username: String,
