@@ -117,7 +117,59 @@ tools = { shell = 1.5 }
             line 11: team[1].algorithm: is missing: choose one of `none`, `least_busy`, `skills_least_busy`
             line 13: team[1].algoritm: unknown key `algoritm`, expected one of `code`, `name`, `algorithm`, `alert_timeout_s`, `persistent`, `wrap_up_s`, `defer_after_login_s`, `relax_after_s`, `max_queue`, `overdue`, `greeting`, `hold_message`
             line 16: policy[0].tools.shell: must be a word, or a list of texts
-            line 17: extra: unknown key `extra`, expected one of `site`, `options`, `skill`, `team`, `issue`, `user`, `license_pool`, `portal`, `jump_item`, `policy`, `group_policy`, `technician_group`, `template`, `script`
+            line 17: extra: unknown key `extra`, expected one of `site`, `options`, `skill`, `team`, `issue`, `user`, `license_pool`, `portal`, `jump_item`, `jump_item_role`, `jump_group`, `policy`, `group_policy`, `technician_group`, `template`, `script`
+        "#]],
+    );
+}
+
+#[test]
+fn c1_p8_1_roles_groups_and_places_of_jump_items_name_what_there_is() {
+    bad(
+        r#"[site]
+name = "T"
+[[team]]
+code = "net"
+algorithm = "none"
+[[jump_item_role]]
+code = "default"
+[[jump_item_role]]
+code = "operator"
+allows = ["start_sessions", "fly", "start_sessions"]
+[[user]]
+username = "ana"
+[user.jump_roles]
+personal = "boss"
+sistem = "operator"
+[[jump_group]]
+code = "servers"
+members = { ana = "boss", ghost = "operator" }
+teams = { net = "" }
+[[jump_group]]
+code = "Servers"
+[[jump_item]]
+code = "a"
+group = "ghosts"
+[[jump_item]]
+code = "b"
+owner = "nobody"
+[[jump_item]]
+code = "c"
+group = "servers"
+owner = "ana"
+"#,
+        expect![[r#"
+            line 7: jump_item_role[0].code: `default` is how a jump group names the user's own default role: choose another code
+            line 10: jump_item_role[1].allows[1]: `fly` is unknown: choose one of `start_sessions`
+            line 10: jump_item_role[1].allows[2]: `start_sessions` stands twice
+            line 14: user[0].jump_roles.personal: there is no jump item role `boss`
+            line 15: user[0].jump_roles.sistem: unknown key `sistem`, expected one of `default`, `personal`, `teams`, `system`
+            line 18: jump_group[0].members.ana: there is no jump item role `boss`
+            line 18: jump_group[0].members.ghost: there is no user `ghost`
+            line 19: jump_group[0].teams.net: is missing: name a jump item role, or `default` for the user's own
+            line 21: jump_group[1].code: `Servers` stands twice
+            line 24: jump_item[0].group: there is no jump group `ghosts`
+            line 27: jump_item[1].owner: there is no user `nobody`
+            line 31: jump_item[2].owner: an item is in a jump group or on a user's own list, not both
         "#]],
     );
 }

@@ -6,12 +6,7 @@ use super::{
     event::AcceptedHow,
     refusal::refuse,
 };
-use crate::{
-    ids::*,
-    limits,
-    site::{JumpMethod, SessionKind, UserPermission},
-    time::Time,
-};
+use crate::{ids::*, limits, policy::jumps, site::SessionKind, time::Time};
 
 impl Engine {
     /// Makes a session and places it in its queue (R2.2). Refused whole: `no_rep_available`, `queue_full` and unknown
@@ -113,9 +108,10 @@ impl Engine {
         let Some(item) = self.state.site.jump_items.get(&item_id) else {
             return refuse(Reason::UnknownQueue, "R1.4", "no such jump item");
         };
-        if !self.may(rep, jump_permission(item.method)) {
+        if !self.may(rep, item.method.permission()) {
             return refuse(Reason::NotPermitted, "R1.4", "this jump method needs its permission");
         }
+        self.may_start_on(rep, item_id)?;
         self.below_hard_cap(rep)?;
         let ask = Ask {
             kind: SessionKind::Jump,
@@ -125,6 +121,20 @@ impl Engine {
             ..Ask::of(Entry::Queue(Queue::Personal(rep)))
         };
         Ok(Outcome::Session(self.start_with(now, rep, ask, AcceptedHow::Jump, out)))
+    }
+
+    /// P8: the role that the rep has on the item at this moment. What runs already goes on when it changes.
+    fn may_start_on(&self, rep: UserId, item: JumpItemId) -> Result<(), Refusal> {
+        let site = &self.state.site;
+        let held = jumps::held(site, rep, item);
+        if held.starts(site) {
+            return Ok(());
+        }
+        let role = held.role(site).map_or("no access".to_owned(), |role| format!("role {}", role.code));
+        let code = site.jump_items.get(&item).map_or("", |item| &item.code);
+        let message = format!("sessions on {code} are not yours to start ({}: {role})", held.by.name(site, rep));
+        let refusal = Refusal::new(Reason::NotPermitted, held.by.rule(), message);
+        Err(Refusal { source: Some(held.by.source(rep).name(site)), ..refusal })
     }
 
     /// A session that never waits: active with this rep at once.
@@ -140,19 +150,5 @@ impl Engine {
         self.emit(now, Event::Asked { session, ask: Box::new(ask) }, out);
         self.emit(now, Event::Accepted { session, rep, participant: ParticipantId(1), how }, out);
         session
-    }
-}
-
-fn jump_permission(method: JumpMethod) -> UserPermission {
-    match method {
-        JumpMethod::JumpClient => UserPermission::JumpClient,
-        JumpMethod::JumpLocal => UserPermission::JumpLocal,
-        JumpMethod::JumpLocalVnc => UserPermission::JumpLocalVnc,
-        JumpMethod::JumpLocalRdp => UserPermission::JumpLocalRdp,
-        JumpMethod::JumpRemote => UserPermission::JumpRemote,
-        JumpMethod::JumpRemoteVnc => UserPermission::JumpRemoteVnc,
-        JumpMethod::JumpRemoteRdp => UserPermission::JumpRemoteRdp,
-        JumpMethod::JumpShell => UserPermission::JumpShell,
-        JumpMethod::JumpVpro => UserPermission::JumpVpro,
     }
 }

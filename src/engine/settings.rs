@@ -254,6 +254,9 @@ impl State {
         for script in site.scripts.values_mut() {
             script.teams.remove(&id);
         }
+        for group in &mut site.jump_groups {
+            group.teams.remove(&id);
+        }
 
         let is_gone = |code: &str| code.eq_ignore_ascii_case(&gone.code);
         let raw = Arc::make_mut(&mut site.raw);
@@ -270,6 +273,9 @@ impl State {
         }
         for script in &mut raw.script {
             script.teams.retain(|team| !is_gone(team));
+        }
+        for group in &mut raw.jump_group {
+            group.teams.retain(|team, _| !is_gone(team));
         }
         for team in raw.team.iter_mut().filter(|team| is_gone(&team.overdue.to)) {
             team.overdue = Default::default();

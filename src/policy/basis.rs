@@ -1,7 +1,8 @@
 //! What permissions are made of: the few things of a situation that have a say in them (W2.4).
 
 use super::{
-    session::{Person, Situation},
+    jumps,
+    session::{Person, Situation, Source},
     shown,
 };
 use crate::{
@@ -18,6 +19,15 @@ pub struct Basis {
     jump_item: Option<JumpItemId>,
     kind: SessionKind,
     present: bool,
+    /// Who withholds scripts on a jump item (P8.6).
+    no_scripts: Option<Withholds>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Withholds {
+    Group(Source),
+    /// The account for which it is.
+    Account,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -54,7 +64,11 @@ impl Situation {
         let says = |portal: &PortalId| site.portals.get(portal).is_some_and(|portal| portal.policy.is_some());
         let Self { jump_item, kind, .. } = *self;
         let present = self.present || jump_item.is_none();
-        Basis { who, portal: self.portal.filter(says), jump_item, kind, present }
+        let no_scripts = jumps::scripts_barred(site, self).map(|source| match source {
+            Source::User(_) => Withholds::Account,
+            group => Withholds::Group(group),
+        });
+        Basis { who, portal: self.portal.filter(says), jump_item, kind, present, no_scripts }
     }
 }
 

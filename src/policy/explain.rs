@@ -2,9 +2,10 @@
 //! prompt, what it says of a path, and what another site file would change.
 
 use super::{
+    jumps::{self, By},
     paths::{self, Os},
-    prompt::Prompting,
-    session::{Permissions, Person, Situation, compile},
+    prompt::{Prompt, Prompting},
+    session::{Permissions, Person, Situation, Source, compile},
 };
 use crate::site::{
     SessionKind, Site,
@@ -50,6 +51,9 @@ pub struct Explanation {
     /// The options and scopes beside the tools.
     pub options: BTreeMap<&'static str, Said>,
     pub prompt: PromptAnswer,
+    /// Of a jump item: whether the user may start a session on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathAnswer>,
     /// What the other site file would change; left out where none was given.
@@ -99,7 +103,24 @@ pub struct PathAnswer {
     pub reason: String,
 }
 
-/// One tool that would be otherwise.
+/// Both the jump method's permission and the role on the item (R1.4, P8).
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Start {
+    pub allowed: bool,
+    /// The user permission of the item's method.
+    pub method: &'static str,
+    pub method_allowed: bool,
+    /// Left out: no access, or the item is in no group and on nobody's list, where roles have no say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Who withholds it, else who gave the role.
+    pub source: String,
+    /// The same for people.
+    #[serde(skip)]
+    said: String,
+}
+
+/// One tool that would be otherwise, or `start_sessions` of a jump item.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Change {
     pub tool: &'static str,
@@ -133,9 +154,36 @@ pub fn explain(site: &Site, query: &Query) -> Result<Explanation, Unknown> {
             answer: if allow { "allow" } else { "deny" },
             consent_s: lasts.map(|lasts| lasts.0 / 1000),
         },
+        start: start(site, query)?,
         path,
         changes: None,
     })
+}
+
+fn start(site: &Site, query: &Query) -> Result<Option<Start>, Unknown> {
+    let Some(code) = &query.jump_item else { return Ok(None) };
+    let item = find(&site.codes.jump_items, "jump item", code)?;
+    let user_id = find(&site.codes.users, "user", &query.user)?;
+    let (Some(user), Some(found)) = (site.users.get(&user_id), site.jump_items.get(&item)) else { return Ok(None) };
+    let permission = found.method.permission();
+    let method_allowed = user.enabled && user.permissions.contains(&permission);
+    let held = jumps::held(site, user_id, item);
+    let by = if method_allowed { held.by.source(user_id) } else { Source::of_permissions(user_id, user) };
+    let role = held.role(site).map(|role| role.code.clone());
+    let said = match (method_allowed, held.by, &role) {
+        (false, ..) => format!("the permission {} is missing", permission.name()),
+        (true, By::Nothing, _) => format!("by the permission {}", permission.name()),
+        (true, by, Some(role)) => format!("{}: role {role} [{}]", by.name(site, user_id), by.rule()),
+        (true, by, None) => format!("{}: no access [{}]", by.name(site, user_id), by.rule()),
+    };
+    Ok(Some(Start {
+        allowed: method_allowed && held.starts(site),
+        method: permission.name(),
+        method_allowed,
+        role,
+        source: by.name(site),
+        said,
+    }))
 }
 
 /// As [`explain`], with what `other` would change (`--against`).
@@ -150,7 +198,16 @@ pub fn changes(site: &Site, other: &Site, query: &Query) -> Result<Vec<Change>, 
     let (before, after) = (rows(site, &before), rows(other, &after));
     let pairs = before.0.into_iter().zip(after.0);
     let otherwise = pairs.filter(|((_, before), (_, after))| before != after);
-    Ok(otherwise.map(|((tool, before), (_, after))| Change { tool: tool.name(), before, after }).collect())
+    let otherwise = otherwise.map(|((tool, before), (_, after))| Change { tool: tool.name(), before, after });
+    let row = |start: Start| Row {
+        value: if start.allowed { ToolValue::YES } else { ToolValue::NO },
+        source: start.source,
+        prompt: Prompt::Never.name(),
+    };
+    let starts = start(site, query)?.map(row).zip(start(other, query)?.map(row));
+    let starts = starts.filter(|(before, after)| before.value != after.value);
+    let starts = starts.map(|(before, after)| Change { tool: "start_sessions", before, after });
+    Ok(otherwise.chain(starts).collect())
 }
 
 /// The question with its codes found.
@@ -195,6 +252,10 @@ impl fmt::Display for Explanation {
             writeln!(f, "{option:<28} {:<23} {}", said.value.to_string(), said.source)?;
         }
         writeln!(f, "\na prompt waits {} s, silence answers {}", self.prompt.timeout_s, self.prompt.answer)?;
+        if let Some(Start { allowed, said, .. }) = &self.start {
+            let verdict = if *allowed { "may be started" } else { "may not be started" };
+            writeln!(f, "a session on it {verdict}: {said}")?;
+        }
         if let Some(path) = &self.path {
             let verdict = if path.allowed { "allowed" } else { "refused" };
             write!(f, "path {}: {verdict}, {}", path.given, path.reason)?;

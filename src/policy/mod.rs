@@ -5,6 +5,7 @@ mod basis;
 pub mod domains;
 pub mod everybody;
 pub mod explain;
+pub mod jumps;
 pub mod paths;
 pub mod plan;
 pub mod prompt;

@@ -3,6 +3,7 @@
 
 use super::{
     basis::{USER_RIGHTS, policy_of},
+    jumps,
     prompt::{self, Prompt, Prompting},
     shown,
 };
@@ -57,6 +58,8 @@ pub enum Source {
     /// Place in the site's list; likewise the next.
     GroupPolicy(usize),
     TechnicianGroup(usize),
+    /// Of roles on jump items (P8).
+    JumpGroup(usize),
     /// The policy of an external rep's invite.
     Invite(PolicyId),
     Default,
@@ -97,6 +100,7 @@ impl Source {
             Self::User(id) => named!("user", site.users.get(&id), username),
             Self::GroupPolicy(at) => named!("group_policy", site.group_policies.get(at), code),
             Self::TechnicianGroup(at) => named!("technician_group", site.technician_groups.get(at), code),
+            Self::JumpGroup(at) => named!("jump_group", site.jump_groups.get(at), code),
             Self::Invite(id) => named!("invite", site.policies.get(&id), code),
             Self::Default => "default".to_owned(),
             Self::Builtin => "builtin".to_owned(),
@@ -174,7 +178,8 @@ pub fn compile(site: &Site, situation: &Situation) -> Permissions {
     }
 }
 
-/// What the stack gives to whom: as [`compile`], without what the user's own permissions withhold (P3.17, P3.29).
+/// What the stack gives to whom: as [`compile`], without what the user's own permissions withhold (P3.17, P3.29) and their role on a
+/// jump item (P8.6).
 pub fn grant(site: &Site, situation: &Situation) -> Permissions {
     let mut permissions = compile(site, situation);
     if let Person::User(user_id) = situation.person
@@ -184,6 +189,14 @@ pub fn grant(site: &Site, situation: &Situation) -> Permissions {
         for (tool, either) in USER_RIGHTS {
             let held = &mut permissions.tools[*tool as usize];
             if held.value == ToolValue::YES && !either.iter().any(|right| user.permissions.contains(right)) {
+                (held.value, held.source) = (ToolValue::NO, source);
+            }
+        }
+    }
+    if let Some(source) = jumps::scripts_barred(site, situation) {
+        for tool in [Tool::CannedScripts, Tool::ScriptDeploy, Tool::EmbeddedScripts] {
+            let held = &mut permissions.tools[tool as usize];
+            if held.value == ToolValue::YES {
                 (held.value, held.source) = (ToolValue::NO, source);
             }
         }

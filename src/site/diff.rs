@@ -40,6 +40,8 @@ pub fn between(before: &RawSite, after: &RawSite) -> Vec<Difference> {
         license_pool,
         portal,
         jump_item,
+        jump_item_role,
+        jump_group,
         policy,
         group_policy,
         technician_group,
@@ -55,6 +57,8 @@ pub fn between(before: &RawSite, after: &RawSite) -> Vec<Difference> {
     lists("license_pool", &before.license_pool, license_pool, |it| &it.code, &mut found);
     lists("portal", &before.portal, portal, |it| &it.code, &mut found);
     lists("jump_item", &before.jump_item, jump_item, |it| &it.code, &mut found);
+    lists("jump_item_role", &before.jump_item_role, jump_item_role, |it| &it.code, &mut found);
+    lists("jump_group", &before.jump_group, jump_group, |it| &it.code, &mut found);
     lists("policy", &before.policy, policy, |it| &it.code, &mut found);
     lists("group_policy", &before.group_policy, group_policy, |it| &it.code, &mut found);
     lists("technician_group", &before.technician_group, technician_group, |it| &it.code, &mut found);

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod diff;
+mod jumps;
 pub mod layers;
 pub mod raw;
 pub mod read;
@@ -13,6 +14,7 @@ pub mod tool;
 pub mod value;
 mod warn;
 
+pub use jumps::{JumpGroup, JumpHolder, JumpItem, JumpMethod, JumpPlace, JumpRole, JumpRoles};
 pub use policy::{GroupPolicy, Layer, Origin, Policy, PromptMode, PromptRule, TechnicianGroup};
 pub use read::Problem;
 
@@ -43,6 +45,11 @@ pub struct Site {
     pub pools: BTreeMap<PoolId, Pool>,
     pub portals: BTreeMap<PortalId, Portal>,
     pub jump_items: BTreeMap<JumpItemId, JumpItem>,
+    /// In the order of the file; whoever names one does it by its place, as with the next (P8).
+    #[serde(default)]
+    pub jump_roles: Vec<JumpRole>,
+    #[serde(default)]
+    pub jump_groups: Vec<JumpGroup>,
     pub policies: BTreeMap<PolicyId, Policy>,
     /// Highest priority first (P2.2).
     pub group_policies: Vec<GroupPolicy>,
@@ -295,13 +302,16 @@ pub struct User {
     pub enabled: bool,
     /// Milliseconds since 1970 UTC.
     pub expires_ms: Option<u64>,
+    #[serde(default)]
+    pub jump_roles: JumpRoles,
     pub schedule: Option<Schedule>,
 }
 
 impl User {
-    /// The same, whatever policies of sessions they have?
+    /// The same, whatever policies of sessions and roles on jump items they have?
     fn serves_like(&self, other: &Self) -> bool {
         let plain = |user: &Self| Self {
+            jump_roles: JumpRoles::default(),
             policy_attended: None,
             policy_unattended: None,
             policies_from: Origin::User,
@@ -356,28 +366,6 @@ impl Portal {
     }
 }
 
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct JumpItem {
-    pub code: String,
-    pub method: JumpMethod,
-    pub policy_present: Option<PolicyId>,
-    pub policy_absent: Option<PolicyId>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JumpMethod {
-    JumpClient,
-    JumpLocal,
-    JumpLocalVnc,
-    JumpLocalRdp,
-    JumpRemote,
-    JumpRemoteVnc,
-    JumpRemoteRdp,
-    JumpShell,
-    JumpVpro,
-}
-
 /// One name, one `@`, one host with something in it: what a mail server takes without quoting.
 pub fn is_mail_address(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '\\');
@@ -387,20 +375,6 @@ pub fn is_mail_address(text: &str) -> bool {
     text.len() <= limits::MAIL_ADDRESS_BYTES_MAX
         && text.chars().all(plain)
         && text.split_once('@').is_some_and(|(name, at)| !name.is_empty() && host(at))
-}
-
-impl JumpMethod {
-    pub const NAMES: &'static [(&'static str, Self)] = &[
-        ("jump_client", Self::JumpClient),
-        ("jump_local", Self::JumpLocal),
-        ("jump_local_vnc", Self::JumpLocalVnc),
-        ("jump_local_rdp", Self::JumpLocalRdp),
-        ("jump_remote", Self::JumpRemote),
-        ("jump_remote_vnc", Self::JumpRemoteVnc),
-        ("jump_remote_rdp", Self::JumpRemoteRdp),
-        ("jump_shell", Self::JumpShell),
-        ("jump_vpro", Self::JumpVpro),
-    ];
 }
 
 /// R1.4.

@@ -17,6 +17,8 @@ pub struct RawSite {
     pub license_pool: Vec<RawPool>,
     pub portal: Vec<RawPortal>,
     pub jump_item: Vec<RawJumpItem>,
+    pub jump_item_role: Vec<RawJumpItemRole>,
+    pub jump_group: Vec<RawJumpGroup>,
     pub policy: Vec<RawPolicy>,
     /// Highest priority first (P2.2).
     pub group_policy: Vec<RawGroupPolicy>,
@@ -231,6 +233,7 @@ pub struct RawUser {
     pub console_idle_s: i32,
     pub enabled: bool,
     pub expires: String,
+    pub jump_roles: RawJumpRoles,
     pub schedule: Option<RawSchedule>,
 }
 
@@ -255,6 +258,7 @@ impl Default for RawUser {
             console_idle_s: -1,
             enabled: true,
             expires: String::new(),
+            jump_roles: RawJumpRoles::default(),
             schedule: None,
         }
     }
@@ -303,6 +307,9 @@ pub struct RawJumpItem {
     pub method: String,
     pub policy_present: String,
     pub policy_absent: String,
+    /// The jump group it is in, or the user on whose own list it is; neither: roles have no say (P8).
+    pub group: String,
+    pub owner: String,
 }
 
 impl Default for RawJumpItem {
@@ -312,8 +319,37 @@ impl Default for RawJumpItem {
             method: "jump_client".to_owned(),
             policy_present: String::new(),
             policy_absent: String::new(),
+            group: String::new(),
+            owner: String::new(),
         }
     }
+}
+
+/// P8: what somebody may do with a jump item; nothing listed is no access.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawJumpItemRole {
+    pub code: String,
+    pub allows: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawJumpGroup {
+    pub code: String,
+    /// Each with a role, or `default`: the user's own.
+    pub members: BTreeMap<String, String>,
+    pub teams: BTreeMap<String, String>,
+}
+
+/// A user's own roles (P8); empty: no access.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawJumpRoles {
+    pub default: String,
+    pub personal: String,
+    pub teams: String,
+    pub system: String,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -233,9 +233,10 @@ fn locks(site: &Site, group: usize) -> BTreeMap<Tool, Option<&ToolValue>> {
     held
 }
 
-/// An entry that comes or goes without saying a policy.
+/// An entry that comes or goes without saying a policy, or whose roles decide about it (P8).
 fn has_no_policy(difference: &Difference) -> bool {
-    let says = |entry: &Value| ["policy", "policy_present", "policy_absent"].iter().any(|key| entry.get(key).is_some());
+    let keys = ["policy", "policy_present", "policy_absent", "group", "owner"];
+    let says = |entry: &Value| keys.iter().any(|key| entry.get(key).is_some());
     difference.key.is_empty() && ![&difference.before, &difference.after].into_iter().flatten().any(says)
 }
 

@@ -7,7 +7,10 @@ use equipoise::{
     limits,
     site::{
         Site, User,
-        raw::{RawIssue, RawJumpItem, RawPortal, RawScript, RawSite, RawSkill, RawTeam, RawTechnicianGroup, RawUser},
+        raw::{
+            RawIssue, RawJumpGroup, RawJumpItem, RawJumpItemRole, RawPortal, RawScript, RawSite, RawSkill, RawTeam,
+            RawTechnicianGroup, RawUser,
+        },
     },
     time::Span,
 };
@@ -411,6 +414,24 @@ fn bu_041_an_item_with_a_policy_and_the_way_into_one_are_an_administrators() {
             let item = RawJumpItem { code: "mine".into(), policy_absent: "full".into(), ..RawJumpItem::default() };
             raw.jump_item.push(item);
         },
+    ] {
+        refused("jo", edit);
+    }
+}
+
+#[test]
+fn p8_1_bu_041_who_starts_sessions_on_an_item_is_an_administrators_to_say() {
+    for edit in [
+        |raw: &mut RawSite| raw.jump_item[0].owner = "jo".into(),
+        |raw: &mut RawSite| {
+            let item = RawJumpItem { code: "mine".into(), owner: "jo".into(), ..RawJumpItem::default() };
+            raw.jump_item.push(item);
+        },
+        |raw: &mut RawSite| {
+            let allows = vec!["start_sessions".into()];
+            raw.jump_item_role.push(RawJumpItemRole { code: "all".into(), allows });
+        },
+        |raw: &mut RawSite| raw.jump_group.push(RawJumpGroup { code: "all".into(), ..RawJumpGroup::default() }),
     ] {
         refused("jo", edit);
     }

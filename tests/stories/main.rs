@@ -9,6 +9,7 @@ mod eligibility;
 mod explain;
 mod fallback;
 mod inactivity;
+mod jumps;
 mod logins;
 mod offers;
 mod orphans;

@@ -1,6 +1,7 @@
 //! A [`RawSite`] becomes a [`Site`], or a list of everything that is wrong with it. Nothing past here checks again.
 
 mod groups;
+mod jumps;
 mod policies;
 mod queues;
 mod users;
@@ -26,6 +27,8 @@ impl Site {
         check.skills();
         check.teams();
         check.issues();
+        check.jump_roles();
+        check.jump_groups();
         check.pools_and_items();
         check.policies();
         check.portals();
@@ -182,6 +185,8 @@ impl<'raw> Check<'raw> {
         self.site.next = next;
         self.plain_codes("group_policy", self.raw.group_policy.iter().map(|entry| &entry.code));
         self.plain_codes("technician_group", self.raw.technician_group.iter().map(|entry| &entry.code));
+        self.plain_codes("jump_item_role", self.raw.jump_item_role.iter().map(|entry| &entry.code));
+        self.plain_codes("jump_group", self.raw.jump_group.iter().map(|entry| &entry.code));
         self.plain_codes("template", self.raw.template.iter().map(|entry| &entry.code));
     }
 

@@ -37,6 +37,7 @@ impl Check<'_> {
                 method: method.unwrap_or(JumpMethod::JumpClient),
                 policy_present: self.reference(&policies, "policy", &raw.policy_present, &key("policy_present")),
                 policy_absent: self.reference(&policies, "policy", &raw.policy_absent, &key("policy_absent")),
+                place: self.jump_place(raw, key),
                 code: code.clone(),
             };
             if let Some(id) = self.site.codes.jump_items.get(&code) {
