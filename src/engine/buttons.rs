@@ -184,8 +184,7 @@ impl Engine {
         }
         // Without its portal it would open more than it was meant to.
         self.serves(button.queue, button.portal).map_err(|_| gone())?;
-        let waits = self.state.sessions.values().filter(|it| it.ask.button == Some(id) && it.waiting().is_some());
-        if waits.count() >= limits::BUTTON_WAITING {
+        if self.state.index.waiting_by(id) >= limits::BUTTON_WAITING {
             return refuse(Reason::LimitReached, "R6.4", "many wait who came by this button: try again later");
         }
         let entry = Entry::Queue(button.queue);

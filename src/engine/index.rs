@@ -23,6 +23,9 @@ pub(super) struct Index {
     /// Every waiting session by queue, in the order of age.
     queues: IdMap<Queue, BTreeSet<(Time, SessionId)>>,
     queue_of: IdMap<SessionId, (Queue, Time)>,
+    /// Those that wait and came by a support button.
+    by_button: IdMap<ButtonId, BTreeSet<SessionId>>,
+    button_of: IdMap<SessionId, ButtonId>,
     /// Sessions a rep is in, held ones too.
     in_sessions: IdMap<UserId, BTreeSet<SessionId>>,
     shapes: IdMap<UserId, Shape>,
@@ -91,6 +94,32 @@ impl Index {
     pub fn waiting_in(&self, queue: Queue) -> impl ExactSizeIterator<Item = SessionId> {
         static EMPTY: BTreeSet<(Time, SessionId)> = BTreeSet::new();
         self.queues.get(&queue).unwrap_or(&EMPTY).iter().map(|(_, session)| *session)
+    }
+
+    /// How many wait who came by this button.
+    pub fn waiting_by(&self, button: ButtonId) -> usize {
+        self.by_button.get(&button).map_or(0, BTreeSet::len)
+    }
+
+    fn came_by(&mut self, id: SessionId, button: Option<ButtonId>) {
+        let before = match button {
+            Some(button) => self.button_of.insert(id, button),
+            None => self.button_of.remove(&id),
+        };
+        if before == button {
+            return;
+        }
+        if let Some(before) = before
+            && let Some(waiting) = self.by_button.get_mut(&before)
+        {
+            waiting.remove(&id);
+            if waiting.is_empty() {
+                self.by_button.remove(&before);
+            }
+        }
+        if let Some(button) = button {
+            self.by_button.entry(button).or_default().insert(id);
+        }
     }
 
     pub fn logged_in(&self, team: TeamId) -> u32 {
@@ -272,8 +301,10 @@ impl State {
         self.index.refresh_reach(&self.site, id, session);
         let due = session.and_then(|session| self.session_deadlines(session).first());
         let waiting = session.and_then(|session| Some((session, session.placed()?)));
+        let button = session.filter(|session| session.waiting().is_some()).and_then(|session| session.ask.button);
         let index = &mut self.index;
         index.set_deadline(Subject::Session(id), due);
+        index.came_by(id, button);
 
         let queue = waiting.map(|(session, waiting)| (waiting.queue, session.first_queued));
         if index.queue_of.get(&id).copied() != queue {
