@@ -43,7 +43,13 @@ pub fn path(bytes: &[u8]) {
 }
 
 pub fn site_file(bytes: &[u8]) {
-    if let Ok(raw) = RawSite::parse(&String::from_utf8_lossy(bytes)) {
+    let text = String::from_utf8_lossy(bytes);
+    let parsed = RawSite::parse(&text);
+    // Read in one go it says what it says key by key.
+    if let Ok((_, at_once)) = Site::with_raw(&text, None) {
+        assert_eq!(parsed.as_ref(), Ok(&*at_once));
+    }
+    if let Ok(raw) = parsed {
         // Refused or taken, but never a panic.
         let _ = Site::check(raw.into(), None);
     }

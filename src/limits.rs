@@ -41,6 +41,9 @@ pub const WINDOW_BYTES_MOST: u64 = 16 * WINDOW_BYTES_MAX;
 /// What of it a QUIC stream takes, which has one line to fill where a channel has two. quinn ends a connection when over
 /// 1,024 pieces of one stream wait with gaps between them: 2 MiB in full packets have at most 874 gaps, whatever is lost.
 pub const QUIC_STREAM_WINDOW_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// What a QUIC connection takes before its hello, whatever it is sent in: a hello four times over (I-M3).
+pub const QUIC_STRANGER_WINDOW_BYTES: u32 = 16 * 1024;
+const _: () = assert!(QUIC_STRANGER_WINDOW_BYTES as usize >= 4 * HELLO_BYTES_MAX);
 const _: () = assert!(INTERACTIVE_WINDOW_BYTES >= FRAME_PAYLOAD_BYTES_MAX as u64);
 const _: () = assert!(FILE_WINDOW_BYTES >= 2 * FRAME_PAYLOAD_BYTES_MAX as u64);
 /// The least that a writer is told of once all that it wrote has left: more often is not worth a message (W1.5).
@@ -75,7 +78,7 @@ pub const REPEATS_MAX: u32 = 3;
 /// Gaps of dropped pictures a reader may not yet know of.
 pub const GAPS_MAX: usize = 256;
 /// Frames of one connection that may go nowhere at once, and in a second: a session's 64 channels may each have a
-/// window of 64 frames on its way when they end (H-74).
+/// window of 64 frames on its way when they end (H-74); more where a setting lets windows grow beyond 1 MiB.
 pub const DROPPED_FRAMES_BURST: u32 = 64 * CHANNELS_PER_SESSION as u32;
 pub const DROPPED_FRAMES_PER_S: u32 = 50;
 /// Who sends frames that no permission allows is answered, and put on record, this often: once a second (P6.3).

@@ -75,6 +75,15 @@ fn c1_json_has_the_same_keys() {
 }
 
 #[test]
+fn c1_a_list_where_keys_are_due_says_no_more_than_they_do() {
+    let team = |overdue: &str| {
+        let text = file(&format!("[[team]]\ncode = \"desk\"\nalgorithm = \"none\"\noverdue = {overdue}\n"));
+        (Site::from_text(&text, None).is_ok(), RawSite::parse(&text).is_ok())
+    };
+    assert_eq!(team("[\"none\", 60, \"\", 5]"), (false, false));
+}
+
+#[test]
 fn c1_an_export_reads_back_as_the_same_site() {
     let site = Site::from_text(EXAMPLE, None).unwrap();
     assert_eq!(Site::from_text(&site.raw.to_toml(), None).unwrap(), site);
@@ -445,7 +454,7 @@ fn p2_4_a_template_is_copied_onto_those_who_join_later_and_changing_it_changes_n
 fn r3_7_a_sites_own_status_has_a_code_of_its_own() {
     let statuses = |text: &str| Site::from_text(&file(&format!("[options]\nstatuses = {{ {text} }}\n")), None);
     assert_eq!(statuses("lunch = \"away\"").unwrap().options.statuses.len(), 1);
-    for text in ["available = \"away\"", "\"Out of office\" = \"busy\"", "lunch = \"gone\""] {
+    for text in ["available = \"away\"", "\"Out of office\" = \"busy\"", "lunch = \"gone\"", "lunch = { away = {} }"] {
         assert!(statuses(text).unwrap_err()[0].key.starts_with("options.statuses."), "{text}");
     }
 }

@@ -137,7 +137,7 @@ pub struct Settings {
     pub disk_reserve_bytes: u64,
     /// What people may send; [`Pace::PERSON`] but where a load test plays many of them on one console.
     pub person_pace: Pace,
-    /// What a channel's window may grow to, bytes (W1.5): at most what one reader who stops reading costs.
+    /// What a channel's window may grow to, bytes (W1.5): at most what one who stops reading costs, for each channel.
     pub window_max: u64,
     /// None: no mail is sent.
     pub post: Option<mail::Post>,
@@ -200,6 +200,11 @@ impl Broker {
         };
         let task = tokio::spawn(async move { tokio::join!(running, keeping).0 });
         Ok((Self { shared }, task))
+    }
+
+    /// What a channel's window may grow to, bytes (W1.5).
+    pub fn window_max(&self) -> u64 {
+        self.shared.window_max
     }
 
     /// Cancelled when the broker is about to go; connections then close with 1012.

@@ -241,7 +241,8 @@ impl Port {
             } else {
                 run.pop_front();
             }
-            if !self.dropped.allows(now, limits::DROPPED_FRAMES_PER_S, limits::DROPPED_FRAMES_BURST) {
+            let burst = limits::DROPPED_FRAMES_BURST * (self.broker.window_max() / limits::WINDOW_BYTES_MAX) as u32;
+            if !self.dropped.allows(now, limits::DROPPED_FRAMES_PER_S, burst) {
                 self.tell_denied();
                 return Err(CloseCode::RateLimited);
             }

@@ -69,6 +69,9 @@ impl Engine {
                 self.administrator(actor)?;
                 EndReason::ByAdmin
             }
+            Actor::Service(_) if session.is_show() => {
+                return refuse(Reason::NotOwner, "R7.5", "what a rep shows to another has no customer");
+            }
             Actor::System | Actor::Service(_) => of_customer,
         };
         self.end(now, id, reason, out);

@@ -188,7 +188,8 @@ impl Quic {
     }
 
     /// How many streams the peer may have open for its legs.
-    pub fn allow_legs(&self, legs: u32) {
+    pub fn allow_legs(&self, legs: u32, window: u64) {
+        self.connection.set_receive_window(windows(window).1);
         self.connection.set_max_concurrent_uni_streams(VarInt::from_u32(legs));
     }
 
@@ -501,9 +502,7 @@ fn ended<E: From<Fault>>(error: ConnectionError, take: &mut impl FnMut(Item) -> 
 /// What both ends set for a connection (7.6). QUIC's own windows only bound the hop, credit does the rest (W1.5): a stream
 /// takes what a channel's `window` may grow to, as far as quinn bears it, and a connection two of them.
 pub fn transport_config(congestion: Congestion, legs: u32, window: u64) -> quinn::TransportConfig {
-    let stream =
-        VarInt::from_u64(window.min(limits::QUIC_STREAM_WINDOW_BYTES_MAX)).expect("a window is far below 2^62");
-    let connection = VarInt::from_u64(2 * stream.into_inner()).expect("and so is twice of it");
+    let (stream, connection) = windows(window);
     let mut config = quinn::TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
@@ -523,6 +522,12 @@ pub fn transport_config(congestion: Congestion, legs: u32, window: u64) -> quinn
         }
     };
     config
+}
+
+/// Of a stream, and of a connection.
+fn windows(window: u64) -> (VarInt, VarInt) {
+    let stream = window.min(limits::QUIC_STREAM_WINDOW_BYTES_MAX) as u32;
+    (VarInt::from_u32(stream), VarInt::from_u32(2 * stream))
 }
 
 /// How a sender finds out how much the line carries.

@@ -1,7 +1,7 @@
 //! What another site file would change, for whom (P6.4): every user of both, tool by tool, those alike together.
 
 use super::explain::{Change, Query, Unknown, changes};
-use crate::site::Site;
+use crate::site::{SessionKind, Site};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
@@ -11,7 +11,7 @@ pub struct ForWhom {
     #[serde(flatten)]
     pub change: Change,
     pub users: Vec<String>,
-    /// `support`, `portal:main`, `jump_item:srv` (with `absent` where nobody sits there).
+    /// `support`, `rep_to_rep`, `portal:main`, `jump_item:srv` (with `absent` where nobody sits there).
     pub places: Vec<String>,
 }
 
@@ -33,9 +33,12 @@ pub fn against(site: &Site, other: &Site, query: &Query) -> Result<Everybody, Un
     Ok(gathered(site, other, &[(place, query.clone())])?.into_iter().collect())
 }
 
-/// In every situation that both sites know: without a portal, through each, on each jump item.
+/// In every situation that both sites know: without a portal, through each, on each jump item, and where a rep shows its
+/// screen to another.
 pub fn everywhere(site: &Site, other: &Site) -> Everybody {
-    let mut places = vec![("support".to_owned(), Query::default())];
+    let mut places: Vec<(String, Query)> = [SessionKind::Support, SessionKind::RepToRep]
+        .map(|kind| (kind.name().to_owned(), Query { kind: Some(kind), ..Query::default() }))
+        .into();
     let both = |code: &&String, known: &BTreeMap<String, _>| known.contains_key(*code);
     for portal in site.codes.portals.keys().filter(|code| both(code, &other.codes.portals)) {
         places.push((format!("portal:{portal}"), Query { portal: Some(portal.clone()), ..Query::default() }));

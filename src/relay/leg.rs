@@ -246,7 +246,8 @@ impl Leg {
         let waited_for = self.next.saturating_sub(self.acked);
         self.stage == Stage::Live
             && waited_for > 0
-            && 2 * waited_for >= self.limit.saturating_sub(self.acked)
+            // However much it says that it would take: what it may be offered is less.
+            && 2 * waited_for >= self.limit.saturating_sub(self.acked).min(window(self.shared.class))
             && now.saturating_duration_since(self.progress) >= Duration::from_millis(limits::LEG_STALL.0)
     }
 

@@ -159,7 +159,12 @@ impl Hub {
     }
 
     fn push(self: &Arc<Self>, ev: Ev) {
+        let showed = self.look(|view| view.shown_by(&self.me));
         let said = self.look(|view| view.take(&ev, self.now_ms()));
+        if showed.is_some() && self.look(|view| view.shown_by(&self.me)).is_none() {
+            // Shown no more, it is let go of: no later word of the broker's reaches it.
+            *self.screen.lock() = None;
+        }
         self.out.push(serde_json::to_value(&ev).unwrap_or_default(), said);
         match ev {
             Ev::Opened(opened) => self.opened(opened),

@@ -94,10 +94,12 @@ struct Read {
 
 /// A text with nothing wrong in its words, as it says it.
 fn sound(text: &str) -> Option<RawSite> {
-    match is_json(text) {
-        true => serde_json::from_str(text).ok(),
-        false => toml::from_str(text).ok(),
-    }
+    let value = if is_json(text) {
+        serde_json::from_str(text).ok()?
+    } else {
+        table(DeTable::parse(text).ok()?.get_ref(), None)
+    };
+    RawSite::deserialize(&value).ok()
 }
 
 fn is_json(text: &str) -> bool {
@@ -211,21 +213,33 @@ fn toml_value(text: &str, lines: &mut BTreeMap<String, u32>, problems: &mut Vec<
         let line = error.span().map(|span| line(span.start));
         problems.push(Problem { key: String::new(), line, message: error.message().to_owned() });
     }
-    table(document.get_ref(), "", &line, lines)
+    let mut note = |path: &str, offset| {
+        lines.insert(path.to_owned(), line(offset));
+    };
+    table(document.get_ref(), Some(("", &mut note)))
 }
 
-fn table(table: &DeTable<'_>, path: &str, line: &dyn Fn(usize) -> u32, lines: &mut BTreeMap<String, u32>) -> Value {
+/// The key around a value, and who is told on which byte each key in it stands; none: nobody asks.
+type Noted<'a> = Option<(&'a str, &'a mut dyn FnMut(&str, usize))>;
+
+fn table(table: &DeTable<'_>, mut noted: Noted<'_>) -> Value {
     let mut object = Map::new();
     for (key, value) in table {
         let name = key.get_ref().as_ref();
-        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        lines.insert(path.clone(), line(key.span().start));
-        object.insert(name.to_owned(), plain(value.get_ref(), &path, line, lines));
+        let value = match &mut noted {
+            None => plain(value.get_ref(), None),
+            Some((path, note)) => {
+                let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+                note(&path, key.span().start);
+                plain(value.get_ref(), Some((&path, *note)))
+            }
+        };
+        object.insert(name.to_owned(), value);
     }
     Value::Object(object)
 }
 
-fn plain(value: &DeValue<'_>, path: &str, line: &dyn Fn(usize) -> u32, lines: &mut BTreeMap<String, u32>) -> Value {
+fn plain(value: &DeValue<'_>, mut noted: Noted<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
@@ -239,13 +253,16 @@ fn plain(value: &DeValue<'_>, path: &str, line: &dyn Fn(usize) -> u32, lines: &m
         DeValue::Array(entries) => entries
             .iter()
             .enumerate()
-            .map(|(at, entry)| {
-                let path = format!("{path}[{at}]");
-                lines.insert(path.clone(), line(entry.span().start));
-                plain(entry.get_ref(), &path, line, lines)
+            .map(|(at, entry)| match &mut noted {
+                None => plain(entry.get_ref(), None),
+                Some((path, note)) => {
+                    let path = format!("{path}[{at}]");
+                    note(&path, entry.span().start);
+                    plain(entry.get_ref(), Some((&path, *note)))
+                }
             })
             .collect(),
-        DeValue::Table(entries) => table(entries, path, line, lines),
+        DeValue::Table(entries) => table(entries, noted),
     }
 }
 

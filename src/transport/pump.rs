@@ -113,7 +113,7 @@ async fn enter(link: &mut Link, broker: &Broker, origin: Origin, opened: Instant
     let port = broker.enter(hello, origin).await.map_err(|Denied { code, refused, work }| {
         Ended::Close(Farewell { code, reason: refused.message, retry_after_ms: refused.retry_after_ms, work })
     })?;
-    link.after_hello(legs);
+    link.after_hello(legs, broker.window_max());
     // On WebSocket the hello is the answer to what opened the connection; on QUIC it comes with what opens it.
     port.outbox().measured(link.round_trip().unwrap_or(heard - opened));
     Ok(port)

@@ -50,10 +50,11 @@ impl QuicListener {
         let bind = |error| ListenError::Bind(listen, error);
         let crypto = QuicServerConfig::try_from(settings.tls).map_err(|error| bind(std::io::Error::other(error)))?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-        config
-            // No legs before somebody has proved who they are: nothing else would bound what strangers send (I-M3).
-            .transport_config(Arc::new(transport_config(settings.congestion, 0, settings.window)))
-            .max_incoming(limits::UNAUTHENTICATED_MAX);
+        // No legs and next to no bytes before somebody has proved who they are: nothing else would bound what strangers
+        // send (I-M3).
+        let mut transport = transport_config(settings.congestion, 0, settings.window);
+        transport.receive_window(limits::QUIC_STRANGER_WINDOW_BYTES.into());
+        config.transport_config(Arc::new(transport)).max_incoming(limits::UNAUTHENTICATED_MAX);
         let socket = std::net::UdpSocket::bind(listen).map_err(bind)?;
         let endpoint = reset::endpoint_config(settings.reset_key);
         let endpoint = Endpoint::new(endpoint, Some(config), socket, Arc::new(TokioRuntime)).map_err(bind)?;

@@ -158,6 +158,9 @@ fn r1_4_bu_067_a_third_rep_gets_nothing_whatever_their_role() {
     ] {
         assert_eq!(reason(&world.rep("lea", command.clone())), why, "{command:?}");
     }
+    let service = Actor::Service(ServiceId(1));
+    let ended = world.act(service, None, Command::End { session });
+    assert_eq!(reason(&ended), Reason::NotOwner, "there is no customer to end it for");
     // Nor do those in it bring anybody in, or move it.
     for who in ["ana", "bob"] {
         for command in [

@@ -58,9 +58,10 @@ fn w5_6_a_turn_above_the_limit_is_refused_and_harms_nothing() {
             event: Event::StatusSet { user: equipoise::ids::UserId(1), code: "x".repeat(TURN_BYTES_MAX) },
         }],
     };
-    assert!(
-        matches!(wait(journal.append(Seq(1), 1, big.into())), Appended::TooLarge { bytes } if bytes > TURN_BYTES_MAX)
-    );
+    let large = journal.append(Seq(1), 1, big.into());
+    let after = journal.append(Seq(2), 1, turn(2).into());
+    assert!(matches!(wait(large), Appended::TooLarge { bytes } if bytes > TURN_BYTES_MAX));
+    assert_eq!(wait(after), Appended::Fenced, "its place is not the next one any more");
     append(&mut journal, 1..=1);
 }
 

@@ -5,7 +5,11 @@ use crate::{
     client::state::{Shared, State},
     ids::ChannelId,
     limits,
-    wire::{Flags, Frame, Header, Kind, control::ChannelView, frame::CloseReason},
+    wire::{
+        Flags, Frame, Header, Kind,
+        control::{ChannelView, Class},
+        frame::CloseReason,
+    },
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -96,6 +100,11 @@ impl Reader {
     pub async fn read(&mut self) -> Result<Option<Chunk>, ChannelEnd> {
         loop {
             let taken = self.0.with(|channel| {
+                // What was typed with a right that is gone is not typed any more, though it came in time.
+                let gone = |ended: &Ended| ended.reason == CloseReason::Revoked && channel.class == Class::Input;
+                if let Some(Ended { reason, at }) = channel.ended.filter(gone) {
+                    return Some(Err(ChannelEnd { reason, at }));
+                }
                 if let Some(chunk) = channel.reading.chunks.pop_front() {
                     channel.reading.taken = chunk.offset + chunk.bytes.len() as u64;
                     channel.reading.finish_taken |= chunk.flags.has(Flags::FIN);

@@ -210,6 +210,17 @@ fn w1_7_a_reader_that_took_everything_and_owes_no_word_is_not_the_stalled_one() 
 }
 
 #[test]
+fn w1_7_who_grants_more_than_it_is_ever_offered_is_stalled_all_the_same() {
+    let mut room = Room::with_windows(Class::Shell, &[ANA, BEN], limits::WINDOW_BYTES_MOST);
+    room.credit(BEN, 0, limits::WINDOW_BYTES_MOST);
+    room.send(0, WINDOW as usize).unwrap();
+    take(&room.ana);
+    room.credit(ANA, WINDOW, 2 * WINDOW);
+    room.pass(Duration::from_millis(5_000));
+    assert_eq!(room.heard(), [Notice::Lagged { channel: CHANNEL, reader: BEN }]);
+}
+
+#[test]
 fn w1_7_a_leg_stalled_beside_others_is_left_behind_and_comes_back_with_a_refresh() {
     let mut room = Room::new(Class::Shell, &[ANA, BEN]);
     room.send(0, WINDOW as usize).unwrap();

@@ -273,7 +273,7 @@ impl Settings {
         if self.window_max > limits::WINDOW_BYTES_MAX {
             weak.push((
                 "limits.window_kib",
-                "a reader who stops reading may take more of the broker's memory".to_owned(),
+                "each channel of one who stops reading may take more of the broker's memory".to_owned(),
             ));
         }
         if logs_people(&self.log_level) {
