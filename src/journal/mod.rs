@@ -26,8 +26,9 @@ use std::{pin::Pin, sync::Arc};
 /// What every journal offers, on one node or many (W5.6).
 pub trait Journal: Send {
     /// Appends one turn at `expected`, which is one past the last; it is encoded on the writer's thread. `epoch` is the
-    /// owner's: a turn of an older owner, at a place already taken, or behind one that was not written, is fenced. Turns are written in the order of these calls, whoever is awaited first;
-    /// at most [`crate::limits::JOURNAL_TURNS_WAITING`] may be under way, one more is `Unknown`.
+    /// owner's: a turn of an older owner, at a place already taken, or behind one that was not written, is fenced. Turns
+    /// are written in the order of these calls, whoever is awaited first; at most
+    /// [`crate::limits::JOURNAL_TURNS_WAITING`] may be under way, one more is `Unknown`.
     fn append(&mut self, expected: Seq, epoch: u64, turn: Arc<Turn>) -> Pending;
 
     /// The turns from this place to the present end, each checked against the chain; blocks while it reads.
