@@ -41,7 +41,7 @@ pub struct Lean {
 impl Lean {
     pub async fn connect(at: &Target, hello: Hello) -> Result<Self, Failure> {
         let mut link = client::open(at).await.map_err(failed)?;
-        link.after_hello(limits::LEGS_OF_CONSOLE);
+        link.after_hello(limits::LEGS_OF_CONSOLE, limits::WINDOW_BYTES_MOST);
         link.queue_control(&FromClient::Hello(Box::new(hello)).encode());
         let mut first = VecDeque::new();
         while first.is_empty() {
