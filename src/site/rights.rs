@@ -5,7 +5,7 @@
 use super::{
     Site, TeamRole, UserPermission,
     diff::{self, Difference},
-    raw::RawSite,
+    raw::{RawJumpGroup, RawSite},
     tool::Tool,
     value::ToolValue,
 };
@@ -129,7 +129,8 @@ impl Scope<'_> {
     }
 
     /// A membership that is taken away or lessened, or given to somebody else as a plain member: a role decides whose
-    /// sessions one may look into (R1.3).
+    /// sessions one may look into (R1.3). Who comes to a team that has a role in a jump group gets that role, which only an
+    /// administrator gives (P8.2).
     fn is_modest(&self, username: &str, difference: &Difference) -> bool {
         let role = |value: &Option<Value>| match value.as_ref().and_then(Value::as_str) {
             None => None,
@@ -138,8 +139,11 @@ impl Scope<'_> {
             Some(_) => Some(TeamRole::Manager),
         };
         let (was, is) = (role(&difference.before), role(&difference.after));
+        let team = difference.key.strip_prefix("teams.").unwrap_or_default();
+        let named = |group: &RawJumpGroup| group.teams.keys().any(|known| known.eq_ignore_ascii_case(team));
+        let opens = was.is_none() && self.before.raw.jump_group.iter().any(named);
         let own = self.before.codes.users.get(username) == Some(&self.editor);
-        is <= was || (is == Some(TeamRole::Member) && !own)
+        is <= was || (is == Some(TeamRole::Member) && !own && !opens)
     }
 
     /// A portal is a layer of what reps may do in its sessions (P2.1): its policy is an administrator's, and so is which

@@ -419,6 +419,23 @@ fn bu_041_an_item_with_a_policy_and_the_way_into_one_are_an_administrators() {
     }
 }
 
+/// The membership is the role: `desk` has one, `net` has none.
+#[test]
+fn p8_2_bu_040_nobody_comes_to_a_team_with_a_role_in_a_jump_group_but_by_an_administrator() {
+    let site = format!(
+        "{SITE}\n[[jump_item_role]]\ncode = \"starts\"\nallows = [\"start_sessions\"]\n\
+         [[jump_group]]\ncode = \"servers\"\nteams = {{ Desk = \"starts\" }}\n"
+    );
+    let mut world = World::of(&site);
+    let join =
+        |team: &'static str| move |raw: &mut RawSite| drop(user(raw, "bob").teams.insert(team.into(), "member".into()));
+    let refusal = apply(&mut world, "terry", join("desk")).expect_err("the team has a role");
+    assert!(refusal.message.contains("user bob teams.desk (an administrator)"), "{refusal}");
+    apply(&mut world, "terry", join("net")).expect("this one has none");
+    apply(&mut world, "root", join("desk")).expect("an administrator may");
+    apply(&mut world, "terry", |raw| drop(user(raw, "bob").teams.remove("desk"))).expect("it is taken away");
+}
+
 #[test]
 fn p8_1_bu_041_who_starts_sessions_on_an_item_is_an_administrators_to_say() {
     for edit in [
