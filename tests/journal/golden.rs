@@ -74,3 +74,21 @@ fn w5_5_i_j7_journals_of_every_released_version_replay() {
     }
     assert!(versions >= 1);
 }
+
+/// What an event is called as serde knows it, of all there are.
+fn every_event() -> Vec<String> {
+    let unknown = serde_json::from_value::<equipoise::engine::Event>("nothing of ours".into()).unwrap_err().to_string();
+    let names = unknown.split('`').skip(3).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    assert!(names.len() > 80, "{unknown}");
+    names
+}
+
+#[test]
+fn w5_5_every_event_stands_in_a_golden_turn() {
+    let turns = golden_turns();
+    let events = turns.iter().flat_map(|turn| turn["events"].as_array().unwrap());
+    let known: Vec<&Value> = events.map(|stamped| &stamped["event"]).collect();
+    let stands = |name: &str| known.iter().any(|event| event.get(name).is_some() || event.as_str() == Some(name));
+    let missing: Vec<String> = every_event().into_iter().filter(|name| !stands(name)).collect();
+    assert!(missing.is_empty(), "give them a turn in tests/golden/turns.json: {missing:?}");
+}
