@@ -148,7 +148,7 @@ pub async fn serve(options: Options) -> Result<(), Failure> {
         listen,
         tls,
         congestion: if options.cubic { Congestion::Cubic } else { Congestion::Bbr },
-        window: options.window_kib * 1024,
+        window_max: options.window_kib * 1024,
         reset_key,
         per_address: per_address.clone(),
     });

@@ -183,9 +183,9 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         }
         // It is gathered and read before it comes to the owner, as an edit.
         Do::ApplySite { .. } => return Err(malformed("apply_site", "the text was not read")),
-        // A password is hashed before it comes to the owner, as `SetCredential`.
+        // A password is hashed before it comes to the owner, as `SetCredential`; with it the wait of an account may end.
         Do::SetPassword { .. } => return Err(malformed("set_password", "the password was not hashed")),
-        Do::Unlock { username } => Command::Unlock { user: address::rep(&site.codes, &username)? },
+        Do::Unlock { .. } => return Err(malformed("unlock", "the attempts were not looked at")),
         Do::ResetSecondFactor { username } => {
             Command::RemoveSecondFactor { user: address::rep(&site.codes, &username)? }
         }

@@ -171,10 +171,13 @@ impl State {
         let mut news = true;
         match ev {
             Ev::Opened(opened) => {
-                let known = |view: &ChannelView| self.channels.contains_key(&ChannelId(view.channel));
                 // Said again after a reconnect; what has no channels is said once.
-                news = opened.channels.is_empty() || !opened.channels.iter().all(known);
-                self.opened(opened);
+                news = self.opened(opened) || opened.channels.is_empty();
+            }
+            Ev::Noted { channel, facts, .. } => {
+                if let Some(channel) = self.channels.get_mut(&ChannelId(*channel)) {
+                    channel.noted(facts);
+                }
             }
             Ev::Closed { channel, reason, at, .. } => {
                 let reason = reason_named(reason);
@@ -206,11 +209,17 @@ impl State {
         }
     }
 
-    fn opened(&mut self, opened: &Opened) {
+    /// Follows an `opened`; true if it tells of a channel, or of something noted, that was not heard before.
+    fn opened(&mut self, opened: &Opened) -> bool {
         let link = self.link;
+        let mut news = false;
         for view in &opened.channels {
-            self.channel(view, opened.session).confirmed(opened.session, link);
+            news |= !self.channels.contains_key(&ChannelId(view.channel));
+            let channel = self.channel(view, opened.session);
+            channel.confirmed(opened.session, link);
+            news |= channel.noted(&opened.facts);
         }
+        news
     }
 
     /// The channel of this view, made where it is met first; what came early is its first data.

@@ -130,13 +130,13 @@ impl Link {
     }
 
     /// `legs`: how many the peer may send at once; `window`: what one of them may grow to.
-    pub fn after_hello(&mut self, legs: u32, window: u64) {
+    pub fn after_hello(&mut self, legs: u32, window_max: u64) {
         match self {
             Self::Ws(socket) => socket
                 .limit(limits::MESSAGE_BYTES_MAX.max(limits::FRAME_HEADER_BYTES + limits::FRAME_PAYLOAD_BYTES_MAX)),
             Self::Quic(quic) => {
                 quic.limit(limits::MESSAGE_BYTES_MAX);
-                quic.allow_legs(legs, window);
+                quic.allow_legs(legs, window_max);
             }
         }
     }

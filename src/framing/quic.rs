@@ -188,8 +188,8 @@ impl Quic {
     }
 
     /// How many streams the peer may have open for its legs.
-    pub fn allow_legs(&self, legs: u32, window: u64) {
-        self.connection.set_receive_window(windows(window).1);
+    pub fn allow_legs(&self, legs: u32, window_max: u64) {
+        self.connection.set_receive_window(windows(window_max).1);
         self.connection.set_max_concurrent_uni_streams(VarInt::from_u32(legs));
     }
 
@@ -500,9 +500,9 @@ fn ended<E: From<Fault>>(error: ConnectionError, take: &mut impl FnMut(Item) -> 
 }
 
 /// What both ends set for a connection (7.6). QUIC's own windows only bound the hop, credit does the rest (W1.5): a stream
-/// takes what a channel's `window` may grow to, as far as quinn bears it, and a connection two of them.
-pub fn transport_config(congestion: Congestion, legs: u32, window: u64) -> quinn::TransportConfig {
-    let (stream, connection) = windows(window);
+/// takes what a channel's window may grow to, as far as quinn bears it, and a connection two of them.
+pub fn transport_config(congestion: Congestion, legs: u32, window_max: u64) -> quinn::TransportConfig {
+    let (stream, connection) = windows(window_max);
     let mut config = quinn::TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
@@ -525,8 +525,8 @@ pub fn transport_config(congestion: Congestion, legs: u32, window: u64) -> quinn
 }
 
 /// Of a stream, and of a connection.
-fn windows(window: u64) -> (VarInt, VarInt) {
-    let stream = window.min(limits::QUIC_STREAM_WINDOW_BYTES_MAX) as u32;
+fn windows(window_max: u64) -> (VarInt, VarInt) {
+    let stream = window_max.min(limits::QUIC_STREAM_WINDOW_BYTES_MAX) as u32;
     (VarInt::from_u32(stream), VarInt::from_u32(2 * stream))
 }
 

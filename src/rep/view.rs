@@ -112,9 +112,7 @@ impl View {
                 (reason == "revoked").then(|| format!("channel {channel} was taken away{by}"))
             }
             Ev::Noted { channel, facts, .. } => {
-                let mut all = self.notes.remove(channel).unwrap_or_default();
-                all.extend(facts.clone());
-                keep(&mut self.notes, *channel, all);
+                self.noted(*channel, facts);
                 None
             }
             Ev::Draining { retry_after_ms } => {
@@ -125,8 +123,18 @@ impl View {
         }
     }
 
+    /// Told again on a new connection, with what was noted of its channels meanwhile.
     pub fn opened(&mut self, opened: Opened) {
+        for channel in &opened.channels {
+            self.noted(channel.channel, &opened.facts);
+        }
         keep(&mut self.opens, (opened.session, opened.open), Ok(opened));
+    }
+
+    fn noted(&mut self, channel: u32, facts: &Facts) {
+        let mut all = self.notes.remove(&channel).unwrap_or_default();
+        all.extend(facts.clone());
+        keep(&mut self.notes, channel, all);
     }
 
     /// A fresh snapshot follows; what was seen before may have gone meanwhile.

@@ -226,7 +226,7 @@ impl Server {
             listen,
             tls,
             congestion,
-            window: self.settings.window_max,
+            window_max: self.settings.window_max,
             reset_key,
             per_address,
         })?)
@@ -321,6 +321,6 @@ fn read_site(settings: &Settings) -> Result<RawSite, ServerError> {
         path: path.clone(),
         problems: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     };
-    Site::from_text(&text, None).map_err(problems)?;
-    RawSite::parse(&text).map_err(problems)
+    let (_, raw) = Site::with_raw(&text, None).map_err(problems)?;
+    Ok(Arc::unwrap_or_clone(raw))
 }

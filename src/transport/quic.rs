@@ -29,7 +29,7 @@ pub struct QuicSettings {
     pub tls: Arc<rustls::ServerConfig>,
     pub congestion: Congestion,
     /// What a channel's window may grow to, bytes (W1.5).
-    pub window: u64,
+    pub window_max: u64,
     /// The same after a restart, so that clients of the broker that died learn at once that it did.
     pub reset_key: [u8; 32],
     pub per_address: PerAddress,
@@ -52,7 +52,7 @@ impl QuicListener {
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         // No legs and next to no bytes before somebody has proved who they are: nothing else would bound what strangers
         // send (I-M3).
-        let mut transport = transport_config(settings.congestion, 0, settings.window);
+        let mut transport = transport_config(settings.congestion, 0, settings.window_max);
         transport.receive_window(limits::QUIC_STRANGER_WINDOW_BYTES.into());
         config.transport_config(Arc::new(transport)).max_incoming(limits::UNAUTHENTICATED_MAX);
         let socket = std::net::UdpSocket::bind(listen).map_err(bind)?;

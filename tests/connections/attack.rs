@@ -104,7 +104,7 @@ impl Ground {
             listen,
             tls: Arc::new(config),
             congestion: Congestion::Bbr,
-            window: equipoise::limits::WINDOW_BYTES_MAX,
+            window_max: equipoise::limits::WINDOW_BYTES_MAX,
             reset_key: certificate.reset_key(),
             per_address,
         })

@@ -58,7 +58,7 @@ async fn i_m2_one_address_has_so_many_connections_over_both_transports_and_other
         listen,
         tls: config,
         congestion,
-        window: limits::WINDOW_BYTES_MAX,
+        window_max: limits::WINDOW_BYTES_MAX,
         reset_key,
         per_address,
     })

@@ -166,7 +166,7 @@ impl Place {
                 listen,
                 tls: quic.clone(),
                 congestion: Congestion::Bbr,
-                window: limits::WINDOW_BYTES_MAX,
+                window_max: limits::WINDOW_BYTES_MAX,
                 reset_key: certificate.reset_key(),
                 per_address: per_address.clone(),
             }) {

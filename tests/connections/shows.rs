@@ -328,7 +328,7 @@ async fn r1_4_bu_067_whoever_goes_for_good_ends_it_and_a_short_loss_does_not() {
             loop {
                 writer.write(Kind::Picture, flags, bytes.clone()).await.unwrap();
                 while !writer.refresh_wanted() {
-                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                    tokio::task::yield_now().await;
                 }
             }
         };
@@ -343,7 +343,7 @@ async fn r1_4_bu_067_whoever_goes_for_good_ends_it_and_a_short_loss_does_not() {
         let over = async {
             if !ana_goes {
                 while writer.ended().is_none() {
-                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                    tokio::task::yield_now().await;
                 }
                 return true;
             }

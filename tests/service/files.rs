@@ -3,17 +3,26 @@
 use crate::{
     people::{Person, text, with_agent, with_customer},
     place::Place,
-    process::{DEADLINE, assert_same, document},
+    process::{DEADLINE, Process, assert_same, document},
 };
 use bytes::Bytes;
 use equipoise::{
-    client::Transport::{Quic, Ws},
-    wire::{Do, Ev, Flags, Kind},
+    client::{
+        Transport::{Quic, Ws},
+        file::Source,
+    },
+    wire::{
+        Do, Ev, Flags, Kind,
+        control::{ChannelView, Value},
+    },
 };
 use tokio::time::timeout;
 
 /// More than a broker may keep of what a reader does not take.
 const KEPT: u64 = 24 * 1024 * 1024;
+
+/// Of a file that is written before its reader has taken any of it.
+const SMALL: usize = 200_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w1_8_files_of_64_mib_pass_both_ways_with_their_checksums() {
@@ -72,6 +81,92 @@ async fn w3_5_a_file_passes_whole_while_its_ends_change_their_transport() {
     writing.await.unwrap();
     assert!(changes.next().is_none(), "all changes happened in mid-transfer");
     assert!(got == document(SIZE));
+}
+
+/// A process at one end of a file; what the other end notes comes to the broker while it is away.
+struct Away<'a> {
+    process: &'a Process,
+    other: &'a mut Person,
+    session: u64,
+}
+
+impl Away<'_> {
+    /// Writes the file, and says what it is while its reader is away.
+    async fn writes(&mut self, place: &mut Place, channel: &ChannelView) {
+        let here = place.path("here");
+        let mut writer = self.other.client.writer(channel);
+        writer.write(Kind::File, Flags::FIN, std::fs::read(&here).unwrap().into()).await.unwrap();
+        let mut source = Source::open(&here).unwrap();
+        while !source.read().unwrap().is_empty() {}
+        self.is_noted(place, channel, ("sha256", text(&source.sha256()))).await;
+        self.hears_noted(channel, "stored").await;
+        writer.finish().await.unwrap();
+    }
+
+    /// Reads the file, and says that it is stored while its writer is away.
+    async fn reads(&mut self, place: &mut Place, channel: &ChannelView) {
+        let mut reader = self.other.client.reader(channel);
+        self.hears_noted(channel, "sha256").await;
+        self.is_noted(place, channel, ("stored", Value::Bool(true))).await;
+        while reader.read().await.unwrap().is_some() {}
+    }
+
+    async fn is_noted(&mut self, place: &mut Place, channel: &ChannelView, (name, value): (&str, Value)) {
+        self.process.signal("STOP");
+        place.kill();
+        place.start_again();
+        let facts = [(name.to_owned(), value)].into();
+        self.other.client.act(Do::Note { session: self.session, channel: channel.channel, facts }).await.unwrap();
+        self.process.signal("CONT");
+    }
+
+    async fn hears_noted(&mut self, channel: &ChannelView, name: &str) {
+        let noted = |ev: &Ev| match ev {
+            Ev::Noted { channel: of, facts, .. } if *of == channel.channel => facts.contains_key(name).then_some(()),
+            _ => None,
+        };
+        self.other.told(name, noted).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w1_8_w3_3_an_agent_knows_what_was_noted_while_it_was_away() {
+    let (mut place, far) = (Place::open().await, tempfile::tempdir().unwrap());
+    std::fs::write(place.path("here"), document(SMALL)).unwrap();
+    let there = far.path().join("there");
+    let path = ("path", text(there.to_str().unwrap()));
+    let (mut ana, agent, session) = with_agent(&place, Ws, Ws, "ana", far.path()).await;
+    let args = [("direction", text("upload")), path.clone(), ("size", Value::Int(SMALL as i64))];
+    let up = ana.opens(session, "file_transfer", &args).await;
+    let mut away = Away { process: &agent, other: &mut ana, session };
+    away.writes(&mut place, &up.channels[0]).await;
+    assert_same(&place.path("here"), &there);
+    let down = away.other.opens(session, "file_transfer", &[("direction", text("download")), path]).await;
+    away.reads(&mut place, &down.channels[0]).await;
+    agent.out.has("bytes was sent, SHA-256");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w1_8_w3_3_a_console_knows_what_was_noted_while_it_was_away() {
+    let mut place = Place::open().await;
+    let (here, back) = (place.path("here"), place.path("back"));
+    std::fs::write(&here, document(SMALL)).unwrap();
+    let script = format!("accept; put {} /srv/there; get /srv/there {}; end", here.display(), back.display());
+    let key = {
+        let dora = Person::rep(&place, Ws, "dora").await;
+        crate::place::key(&dora.client).await
+    };
+    let mut customer = Person::customer(&place, Ws, key).await;
+    let mut rep = place.rep(Ws, "dora", &script);
+    let served = |ev: &Ev| if let Ev::Serving { session, .. } = ev { Some(*session) } else { None };
+    let session = customer.told("who serves", served).await;
+    let up = customer.takes_up(session).await;
+    let mut away = Away { process: &rep, other: &mut customer, session };
+    away.reads(&mut place, &up.channels[0]).await;
+    let down = away.other.takes_up_with(session, &[("size", Value::Int(SMALL as i64))]).await;
+    away.writes(&mut place, &down.channels[0]).await;
+    rep.done();
+    assert_same(&here, &back);
 }
 
 /// Dora comes into Ana's session.

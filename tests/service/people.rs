@@ -78,9 +78,7 @@ impl Person {
 
     /// Opens a tool at somebody's endpoint and waits until it runs.
     pub async fn opens(&mut self, session: u64, tool: &str, args: &[(&str, Value)]) -> Opened {
-        let args: BTreeMap<String, Value> =
-            args.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        self.client.act(Do::Open(Open { session, tool: tool.into(), args })).await.unwrap();
+        self.client.act(Do::Open(Open { session, tool: tool.into(), args: named(args) })).await.unwrap();
         self.told("an opened tool", |ev| match ev {
             Ev::Opened(opened) if opened.tool == tool => Some(Ok(opened.clone())),
             Ev::RefusedOpen { refused, .. } => Some(Err(refused.clone())),
@@ -92,6 +90,11 @@ impl Person {
 
     /// Takes up what a rep asks for, with a yes where that is asked first.
     pub async fn takes_up(&mut self, session: u64) -> Opened {
+        self.takes_up_with(session, &[]).await
+    }
+
+    /// The same, saying this of what is opened.
+    pub async fn takes_up_with(&mut self, session: u64, facts: &[(&str, Value)]) -> Opened {
         let open = loop {
             let asked = |ev: &Ev| match ev {
                 Ev::Prompt { prompt, .. } => Some(Err(*prompt)),
@@ -105,7 +108,7 @@ impl Person {
                 }
             }
         };
-        self.client.act(Do::AcceptOpen { session, open, facts: BTreeMap::new() }).await.unwrap();
+        self.client.act(Do::AcceptOpen { session, open, facts: named(facts) }).await.unwrap();
         self.told("an opened tool", |ev| match ev {
             Ev::Opened(opened) if opened.open == open => Some(opened.clone()),
             _ => None,
@@ -205,6 +208,10 @@ pub async fn with_customer(place: &Place, rep: Transport, customer: Transport, l
     let session = rep.offered().await;
     rep.client.act(Do::Accept { session }).await.unwrap();
     (rep, customer, session)
+}
+
+fn named(values: &[(&str, Value)]) -> BTreeMap<String, Value> {
+    values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 pub fn text(text: &str) -> Value {

@@ -337,22 +337,25 @@ impl Tool {
     async fn fact(&mut self, channel: u32, name: &str) -> Result<String, TransferError> {
         let wait = async {
             loop {
-                match self.news.recv().await {
-                    Some(News::Noted(noted, facts)) if noted == channel => {
-                        if let Some(why) = transfer::text(&facts, "failed") {
-                            return Err(TransferError::Other(plain(why)));
-                        }
-                        match facts.get(name) {
-                            Some(Value::Text(text)) => return Ok(text.clone()),
-                            Some(Value::Bool(true)) => return Ok(String::new()),
-                            _ => {}
-                        }
+                let facts = match self.news.recv().await {
+                    Some(News::Noted(noted, facts)) if noted == channel => facts,
+                    // Told again on a new connection, with what was noted meanwhile.
+                    Some(News::Opened(again)) if again.channels.iter().any(|known| known.channel == channel) => {
+                        again.facts
                     }
                     Some(News::Closed(closed, why)) if closed == channel => {
                         return Err(TransferError::Other(format!("the channel was closed: {}", plain(&why))));
                     }
-                    Some(_) => {}
+                    Some(_) => continue,
                     None => return Err(TransferError::Silent),
+                };
+                if let Some(why) = transfer::text(&facts, "failed") {
+                    return Err(TransferError::Other(plain(why)));
+                }
+                match facts.get(name) {
+                    Some(Value::Text(text)) => return Ok(text.clone()),
+                    Some(Value::Bool(true)) => return Ok(String::new()),
+                    _ => {}
                 }
             }
         };

@@ -216,7 +216,8 @@ impl Performer {
         }
         for (open, opened) in by_open {
             let Some(first) = opened.first() else { continue };
-            let (tool, facts) = (first.tool, first.facts.clone());
+            let tool = first.tool;
+            let facts = opened.iter().flat_map(|channel| channel.facts.clone()).collect();
             let specs = opened.iter().map(|channel| &channel.spec);
             self.tell_opened(connection, participant, session, open, tool, specs, facts, head);
         }

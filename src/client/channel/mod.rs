@@ -11,13 +11,13 @@ use crate::{
     relay,
     wire::{
         Flags, Frame, Header, Kind,
-        control::{ChannelView, Class},
+        control::{ChannelView, Class, Value},
         frame::CloseReason,
     },
 };
 use bytes::Bytes;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -59,6 +59,8 @@ pub(super) struct Channel {
     id: ChannelId,
     pub(super) session: u64,
     pub(super) class: Class,
+    /// What the ends noted of it, as far as this end has heard.
+    facts: BTreeMap<String, Value>,
     part: Part,
     reading: Reading,
     writing: Writing,
@@ -122,6 +124,7 @@ impl Channel {
             id: ChannelId(view.channel),
             session,
             class: view.class,
+            facts: BTreeMap::new(),
             part: Part::Unclaimed,
             reading: Reading {
                 next: start,
@@ -170,6 +173,15 @@ impl Channel {
     }
 
     // ---- what arrives ----
+
+    /// Takes what was noted of it; false if all of it was heard before.
+    pub(super) fn noted(&mut self, facts: &BTreeMap<String, Value>) -> bool {
+        let news = facts.iter().any(|(name, value)| self.facts.get(name) != Some(value));
+        if news {
+            self.facts.extend(facts.clone());
+        }
+        news
+    }
 
     pub(super) fn data(&mut self, frame: Frame) {
         let reading = &mut self.reading;

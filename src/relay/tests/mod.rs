@@ -3,6 +3,7 @@
 mod back;
 mod credit;
 mod exactly_once;
+mod hold;
 #[cfg(feature = "model")]
 mod model;
 mod order;
