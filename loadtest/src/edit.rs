@@ -23,6 +23,7 @@ use equipoise::{
 use futures_util::future::try_join_all;
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -67,7 +68,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let pause = Duration::from_millis(options.asks_every_ms);
     let consoles = options.sessions.div_ceil(options.per_console.max(1));
     let reps = consoles + PROBES;
-    let stage = Stage::start(reps, reps.div_ceil(REPS_OF_TEAM), options.transport).await?;
+    let stage = Arc::new(Stage::start(reps, reps.div_ceil(REPS_OF_TEAM), options.transport).await?);
     let mut desks = fill(&stage, &options, consoles).await?;
 
     let probes = Probes::start(&stage, consoles, pause).await?;

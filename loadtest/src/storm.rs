@@ -21,6 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
+    runtime::{Builder, Runtime},
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
 };
@@ -163,8 +164,10 @@ pub fn note(report: &mut Report, name: &str, answered: &Histogram<u64>) {
     report.round(&format!("{name}_sessions"), answered.len() as f64);
 }
 
-/// Consoles and services that are connected, and new sessions between them.
+/// Consoles and services that are connected, and new sessions between them. They have a thread of their own: people at
+/// other desks do not wait for what the rest of the load is doing.
 pub struct Probes {
+    runtime: Option<Runtime>,
     over: watch::Sender<bool>,
     asking: JoinSet<Result<Histogram<u64>, Failure>>,
     _consoles: JoinSet<Result<(), Failure>>,
@@ -172,18 +175,21 @@ pub struct Probes {
 
 impl Probes {
     /// At the consoles from this one on, with so long a pause between two sessions.
-    pub async fn start(stage: &Stage, first: usize, pause: Duration) -> Result<Self, Failure> {
+    pub async fn start(stage: &Arc<Stage>, first: usize, pause: Duration) -> Result<Self, Failure> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let (over, told) = watch::channel(false);
         let (mut consoles, mut asking) = (JoinSet::new(), JoinSet::new());
         for number in first..first + PROBES {
-            let mut rep = stage.rep(number).await?;
+            let queue = stage.queue_of(number);
+            let stage = stage.clone();
+            let connected = runtime.spawn(async move { tokio::try_join!(stage.rep(number), stage.service()) });
+            let (mut rep, mut service) = connected.await.map_err(failed)??;
             rep.only = &["offer"];
-            consoles.spawn(console(rep));
-            let mut service = stage.service().await?;
+            consoles.spawn_on(console(rep), runtime.handle());
             service.only = &["session", "session_gone"];
-            asking.spawn(ask(service, stage.queue_of(number), told.clone(), pause));
+            asking.spawn_on(ask(service, queue, told.clone(), pause), runtime.handle());
         }
-        Ok(Self { over, asking, _consoles: consoles })
+        Ok(Self { runtime: Some(runtime), over, asking, _consoles: consoles })
     }
 
     /// How long each session took to be served, in microseconds.
@@ -197,8 +203,16 @@ impl Probes {
     }
 }
 
+impl Drop for Probes {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// The same while nobody else does anything.
-async fn probe(stage: &Stage, first: usize) -> Result<Histogram<u64>, Failure> {
+async fn probe(stage: &Arc<Stage>, first: usize) -> Result<Histogram<u64>, Failure> {
     let probes = Probes::start(stage, first, PROBE_EVERY).await?;
     tokio::time::sleep(QUIET).await;
     probes.end().await
