@@ -69,13 +69,14 @@ pub fn compare(before: &std::path::Path, after: &std::path::Path) -> Result<(), 
         Ok(serde_json::from_str(std::fs::read_to_string(path)?.trim())?)
     };
     let (before, after) = (read(before)?, read(after)?);
-    println!("{:<44} {:>14} {:>14} {:>8}", "figure", "before", "after", "after/b.");
+    let wide = after.figures.keys().map(String::len).max().unwrap_or(0);
+    println!("{:<wide$} {:>14} {:>14} {:>8}", "figure", "before", "after", "after/b.");
     for (name, value) in &after.figures {
         match before.figures.get(name) {
             Some(old) if *old != 0.0 => {
-                println!("{name:<44} {:>14} {:>14} {:>8.2}", shown(*old), shown(*value), value / old);
+                println!("{name:<wide$} {:>14} {:>14} {:>8.2}", shown(*old), shown(*value), value / old);
             }
-            _ => println!("{name:<44} {:>14} {:>14} {:>8}", "-", shown(*value), "-"),
+            _ => println!("{name:<wide$} {:>14} {:>14} {:>8}", "-", shown(*value), "-"),
         }
     }
     Ok(())

@@ -176,8 +176,10 @@ impl State {
 
     /// What the permissions of `rep` in `session` are made of.
     fn situation(&self, session: &Session, rep: Party) -> Situation {
-        let customer = self.parties.get(Party::Customer(session.id));
-        let present = customer.map_or(session.ask.customer.client.present, |customer| customer.first_present);
+        let first_present = || {
+            let customer = self.parties.get(Party::Customer(session.id));
+            customer.map_or(session.ask.customer.client.present, |customer| customer.first_present)
+        };
         let person = match rep {
             Party::Rep(user) => Person::User(user),
             // Never more than who invited has (I-P11).
@@ -193,6 +195,8 @@ impl State {
             None => person,
         };
         let (portal, jump_item, kind) = (session.ask.portal, session.ask.item, session.ask.kind);
+        // Only the policies of an item ask for it.
+        let present = jump_item.is_none() || first_present();
         Situation { person, portal, jump_item, kind, present }
     }
 
