@@ -129,4 +129,6 @@ pub enum Party {
     Customer(SessionId),
     /// An external rep: one session only (R7.5).
     External(SessionId, ParticipantId),
+    /// The endpoint that stands by for an item; in a session that runs there it is the customer as well, by another connection.
+    JumpClient(JumpItemId),
 }

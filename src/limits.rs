@@ -238,6 +238,10 @@ pub const BUTTONS_MAX: usize = 20_000;
 pub const BUTTON_WAITING: usize = JOIN_CODES_LIVE;
 /// Buttons in one answer: with codes and names of 64 bytes two thirds of a message.
 pub const BUTTONS_LISTED: usize = 150;
+/// Jump items in one answer: with codes and names of 64 bytes half a message.
+pub const JUMP_ITEMS_LISTED: usize = 100;
+/// Jump items looked through for one answer, shown or not: under a millisecond of the owner's time.
+pub const JUMP_ITEMS_LOOKED_AT: usize = 2_000;
 /// Used and expired codes remembered, so that none is given out again soon (I-K2): five hours at the cap of 200 in 15 min.
 pub const JOIN_CODES_REMEMBERED: usize = 4_096;
 /// Used resume tokens remembered for one party, so that a replay is known for what it is (H-56).

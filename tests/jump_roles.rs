@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use equipoise::{
-    ids::{JumpItemId, UserId},
+    engine::{Actor, Command, Engine, Outcome, Reason, Request},
+    ids::{JumpItemId, Party, SecretHash, UserId},
     policy::{
         Situation, Tool,
         explain::{Query, explain, explain_against, situation},
@@ -11,6 +12,8 @@ use equipoise::{
         jumps::{By, held},
     },
     site::{Site, diff, raw::RawSite},
+    time::Time,
+    wire::control::ClientInfo,
 };
 use std::collections::BTreeMap;
 
@@ -185,6 +188,66 @@ fn p8_1_p8_2_p8_3_p8_4_p8_5_every_role_on_every_item_is_what_the_rules_read_alou
         }
     }
     assert_eq!(seen.len(), 11, "each rule lets in and refuses: {seen:?}");
+}
+
+/// P8 in the engine: who may start, who sees, and what becomes of a jump, for each user and item of a drawn site, with an
+/// endpoint at some of the items.
+#[test]
+fn p8_1_r2_3_what_may_be_started_is_seen_and_is_what_a_jump_does_where_an_endpoint_stands_by() {
+    let mut met: BTreeMap<&str, usize> = BTreeMap::new();
+    for seed in 0..60 {
+        let mut dice = Random(seed);
+        let plain = Plain::draw(&mut dice);
+        let mut engine = Engine::new(Site::from_text(&plain.file(), None).unwrap());
+        let (mut events, mut tokens) = (Vec::new(), 0u32);
+        let mut token = || {
+            tokens += 1;
+            SecretHash::of(&tokens.to_be_bytes())
+        };
+        let mut act = |engine: &mut Engine, actor, command| {
+            engine.handle(Time(1), &Request { actor, id: None, command }, &mut events)
+        };
+        let codes = engine.state().site.codes.clone();
+        for item in codes.jump_items.values().copied() {
+            let key = token();
+            act(&mut engine, Actor::System, Command::MakeItemKey { item, key }).unwrap();
+            if dice.once_in(2) {
+                let stand_by = Command::StandBy { key, client: ClientInfo::default(), resume: token() };
+                act(&mut engine, Actor::System, stand_by).unwrap();
+            }
+        }
+        for user in codes.users.values().copied() {
+            let login = Command::Login { user, version: 0, resume: token(), client: ClientInfo::default() };
+            act(&mut engine, Actor::System, login).unwrap();
+        }
+        for (user_code, user) in &codes.users {
+            let rep = Actor::Party(Party::Rep(*user));
+            for (code, item) in &codes.jump_items {
+                let may = engine.state().may_jump(*user, *item);
+                assert_eq!(may.is_ok(), plain.says(user_code, code).0, "seed {seed}: {user_code} on {code}");
+                assert!(may.is_err() || engine.state().sees_item(*user, *item), "seed {seed}: {user_code} on {code}");
+                let stands = engine.state().stands_by(*item);
+                let jump = Command::Jump { item: *item, join: None, by_endpoint: true };
+                let name = match (act(&mut engine, rep, jump), may) {
+                    (Ok(Outcome::Session(session)), Ok(())) if stands => {
+                        act(&mut engine, rep, Command::End { session }).unwrap();
+                        "started"
+                    }
+                    (Err(refusal), Ok(())) if !stands => {
+                        assert_eq!(refusal.reason, Reason::NotStandingBy, "seed {seed}: {user_code} on {code}");
+                        "away"
+                    }
+                    (Err(refusal), Err(said)) => {
+                        assert_eq!(refusal, said, "seed {seed}: {user_code} on {code}");
+                        "refused"
+                    }
+                    (done, may) => panic!("seed {seed}: {user_code} on {code}: {may:?}, and it came to {done:?}"),
+                };
+                *met.entry(name).or_default() += 1;
+            }
+        }
+    }
+    assert_eq!(met.len(), 3, "{met:?}");
 }
 
 const SITE: &str = r#"

@@ -1,8 +1,9 @@
-//! How the endpoint comes into a session: back into the one that its state file knows, or with a key.
+//! How the endpoint comes into a session: back into the one that its state file knows, or with a key; and how it stands by
+//! for one.
 
 use super::{AgentError, Allow, Options, state::StateFile};
 use crate::{
-    client::{Client, Happenings},
+    client::{Client, ClientError, Happenings},
     wire::{
         Hello,
         control::{ClientInfo, Credential, Role},
@@ -30,9 +31,21 @@ pub(super) async fn join(
             Ok(connected) => return Ok(connected),
         }
     }
-    let key = options.key.rsplit('#').next().unwrap_or_default().trim().to_owned();
-    let connected = Client::connect(options.target.clone(), hello(options, present, Credential::Key(key))).await;
+    let hello = hello(options, present, Credential::Key(key(options)));
+    // Whoever is told what an earlier run had open reads it from where it is.
+    let requests = u64::from(options.stand_by);
+    let connected = Client::connect_after(options.target.clone(), hello, requests).await;
     connected.map_err(|error| AgentError::Join(Box::new(error)))
+}
+
+/// To stand by for the item whose key this is.
+pub(super) async fn stand_by(options: &Options, present: bool) -> Result<(Client, Happenings), ClientError> {
+    let hello = hello(options, present, Credential::Key(key(options)));
+    Client::connect(options.target.clone(), Hello { role: Role::JumpClient, ..hello }).await
+}
+
+fn key(options: &Options) -> String {
+    options.key.rsplit('#').next().unwrap_or_default().trim().to_owned()
 }
 
 fn hello(options: &Options, present: bool, credential: Credential) -> Hello {
@@ -41,7 +54,7 @@ fn hello(options: &Options, present: bool, credential: Credential) -> Hello {
         version: env!("CARGO_PKG_VERSION").into(),
         os: std::env::consts::OS.into(),
         display_name: options.name.clone(),
-        present: !options.unattended && (present || options.allow != Allow::Ask),
+        present: !options.unattended && (present || (options.allow != Allow::Ask && !options.stand_by)),
         ..ClientInfo::default()
     };
     Hello { role: Role::Customer, site: None, credential, client, features: Vec::new(), seen: None }

@@ -14,6 +14,7 @@ mod prompt;
 mod screen;
 mod shell;
 mod showing;
+mod standing;
 mod state;
 mod system;
 mod terminal;
@@ -23,6 +24,7 @@ pub use endpoint::serve;
 pub use prompt::Allow;
 pub use screen::{Screen, ScreenError, Show};
 pub use showing::show;
+pub use standing::stand_by;
 pub use terminal::Terminal;
 
 use crate::client::{ClientError, Target};
@@ -34,8 +36,10 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub target: Target,
-    /// A session key as read out, a join token, or a whole join link.
+    /// A session key as read out, a join token, or a whole join link; with `stand_by` the key of a jump item.
     pub key: String,
+    /// Takes up every session that reps start on the item whose key this is, until it is stopped.
+    pub stand_by: bool,
     pub allow: Allow,
     /// Directories whose files may be reached; the whole machine if none is given.
     pub roots: Vec<PathBuf>,
@@ -70,6 +74,8 @@ pub enum AgentError {
     Terminal(io::Error),
     #[error("the broker ended the connection ({code}): {reason}")]
     Ended { code: u16, reason: String },
+    #[error("another endpoint stands by with this key")]
+    Replaced,
 }
 
 /// Runs the endpoint on this process's terminal until the session ends. Ctrl-C ends it cleanly.
@@ -82,7 +88,10 @@ pub async fn run(options: Options) -> Result<(), AgentError> {
             interrupt.cancel();
         }
     });
-    serve(options, terminal, stop).await
+    match options.stand_by {
+        true => stand_by(options, terminal, stop).await,
+        false => serve(options, terminal, stop).await,
+    }
 }
 
 /// One line of text from elsewhere, without control and bidirectional characters.

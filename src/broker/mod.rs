@@ -306,11 +306,11 @@ impl Broker {
             || denied(CloseCode::Unauthenticated, "unauthenticated", "this credential is not good here");
         let way = match (&hello.credential, hello.role) {
             (Credential::Resume(token), _) => Way::Resume(SecretHash::of(token.as_bytes())),
-            (Credential::Key(key), Role::Customer | Role::External) => {
+            (Credential::Key(key), Role::Customer | Role::External | Role::JumpClient) => {
                 let (hash, tried) = self.try_key(key, None, origin).await?;
                 return Ok((Way::Key(hash), Some(tried)));
             }
-            (Credential::WorkedKey { key, challenge, answer }, Role::Customer | Role::External) => {
+            (Credential::WorkedKey { key, challenge, answer }, Role::Customer | Role::External | Role::JumpClient) => {
                 let (hash, tried) = self.try_key(key, Some((challenge, *answer)), origin).await?;
                 return Ok((Way::Key(hash), Some(tried)));
             }

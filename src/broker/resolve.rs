@@ -27,6 +27,8 @@ pub enum Look {
     /// Whom a portal shows (R2.1).
     RepList(PortalId),
     Notices,
+    /// The jump items that this one sees, after one.
+    JumpItems(UserId, JumpItemId),
     /// The buttons that this one may manage, after one.
     Buttons(Actor, ButtonId),
     Site(u64),
@@ -36,6 +38,9 @@ pub enum Look {
 pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash) -> Result<Resolved, Refusal> {
     let site = &state.site;
     let session = |session: u64| SessionId(session);
+    if let Actor::Party(Party::JumpClient(_)) = actor {
+        return Err(Refusal::new(Reason::NotPermitted, "", "an endpoint that stands by asks for nothing"));
+    }
     // Who belongs to one session is told nothing of any other, ended ones included (H-42).
     if let Actor::Party(Party::Customer(own) | Party::External(own, _)) = actor
         && names(&act).is_some_and(|named| named != own.0)
@@ -81,6 +86,25 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::SetButtonPortal { button, portal } => {
             Command::SetButtonPortal { button: ButtonId(button), portal: portal_of(site, portal)? }
         }
+        Do::JumpItems { after } => match actor {
+            Actor::Party(Party::Rep(user)) | Actor::Admin(user) => {
+                return Ok(Resolved::Look(Look::JumpItems(user, JumpItemId(after))));
+            }
+            _ => return Err(Refusal::new(Reason::NotPermitted, "P8", "jump items are for reps")),
+        },
+        Do::Jump { item } => {
+            let item = seen_item(state, rep(actor)?, &item)?;
+            Command::Jump { item, join: None, by_endpoint: true }
+        }
+        Do::MakeItemKey { item } => match actor {
+            Actor::Party(Party::Rep(user)) | Actor::Admin(user) if state.is_administrator(user) => {
+                Command::MakeItemKey { item: seen_item(state, user, &item)?, key: hash }
+            }
+            _ => {
+                let message = "only an administrator makes the key of a jump item";
+                return Err(Refusal::new(Reason::NotPermitted, "P1.1", message));
+            }
+        },
         Do::Accept { session: s } => Command::Accept { session: session(s) },
         Do::Reject { session: s } => Command::Reject { session: session(s) },
         Do::Take { session: s } => Command::Take { session: session(s) },
@@ -236,6 +260,9 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Buttons { .. }
         | Do::RevokeButton { .. }
         | Do::SetButtonPortal { .. }
+        | Do::JumpItems { .. }
+        | Do::Jump { .. }
+        | Do::MakeItemKey { .. }
         | Do::ShowScreen { .. }
         | Do::PublishNotice { .. }
         | Do::WithdrawNotice { .. }
@@ -358,6 +385,14 @@ fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, 
         join: Some(join),
         ..command::Ask::of(address::entry(&site.codes, &ask.queue)?)
     })
+}
+
+/// The item of this code, if this one sees it: one that may not be seen answers as one that does not exist.
+fn seen_item(state: &State, user: UserId, code: &str) -> Result<JumpItemId, Refusal> {
+    let known = state.site.codes.jump_items.get(&code.to_lowercase()).copied();
+    known
+        .filter(|item| state.sees_item(user, *item))
+        .ok_or_else(|| Refusal::new(Reason::UnknownItem, "P8", format!("you have no jump item with the code “{code}”")))
 }
 
 fn portal_of(site: &Site, code: Option<String>) -> Result<Option<PortalId>, Refusal> {

@@ -15,16 +15,19 @@ use crate::{
     ids::*,
     limits,
     policy::{Tool, ToolOption, ToolValue, plan::Rights},
-    site::{SessionKind, Site},
+    site::{JumpPlace, SessionKind, Site},
     wire::{
         EncodedRights, Kind,
         control::{
-            ButtonView, ChannelView, Done, Ev, ListedRep, NoticeView, ParticipantView, RepView, SessionView, TeamView,
-            ToolView, Value,
+            ButtonView, ChannelView, Done, Ev, JumpItemView, ListedRep, NoticeView, ParticipantView, RepView,
+            SessionView, TeamView, ToolView, Value,
         },
     },
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 /// A session as reps see it.
 pub fn session(state: &State, session: &Session, attached: impl Fn(Party) -> bool) -> SessionView {
@@ -45,7 +48,7 @@ pub fn session(state: &State, session: &Session, attached: impl Fn(Party) -> boo
         participant: participant.id.0,
         name: match participant.party {
             Party::Rep(user) => site.users.get(&user).map(|user| user.private_name.clone()).unwrap_or_default(),
-            Party::Customer(_) => customer_name(session),
+            Party::Customer(_) | Party::JumpClient(_) => customer_name(session),
             Party::External(..) => guest_name(session, participant.id),
         },
         role: role_name(participant.role).to_owned(),
@@ -116,7 +119,7 @@ fn participants_in_public(state: &State, session: &Session, attached: impl Fn(Pa
         participant: participant.id.0,
         name: match participant.party {
             Party::Rep(user) => public_name(site, user),
-            Party::Customer(_) => customer_name(session),
+            Party::Customer(_) | Party::JumpClient(_) => customer_name(session),
             Party::External(..) => site.options.rep_alias.clone(),
         },
         role: role_name(participant.role).to_owned(),
@@ -156,6 +159,41 @@ pub fn buttons(state: &State, actor: Actor, after: ButtonId) -> Done {
     let more = buttons.len() > limits::BUTTONS_LISTED;
     buttons.truncate(limits::BUTTONS_LISTED);
     Done::Buttons { buttons, more }
+}
+
+/// The jump items that this one sees, after one, as many as fit a message and as are looked through at a time.
+pub fn jump_items(state: &State, viewer: UserId, after: JumpItemId) -> Done {
+    let site = &state.site;
+    let (mut items, mut next) = (Vec::new(), None);
+    let rest = site.jump_items.range((Bound::Excluded(after), Bound::Unbounded));
+    for (looked_at, (id, item)) in rest.enumerate() {
+        if items.len() == limits::JUMP_ITEMS_LISTED || looked_at == limits::JUMP_ITEMS_LOOKED_AT {
+            next = Some(id.0 - 1);
+            break;
+        }
+        if !state.sees_item(viewer, *id) {
+            continue;
+        }
+        let (group, owner) = match item.place {
+            JumpPlace::Nowhere => (None, None),
+            JumpPlace::Group(at) => (site.jump_groups.get(at).map(|group| group.code.clone()), None),
+            JumpPlace::ListOf(owner) => (None, Some(username(site, owner))),
+        };
+        items.push(JumpItemView {
+            item: item.code.clone(),
+            method: name_of(&item.method),
+            group,
+            owner,
+            stands_by: state.stands_by(*id),
+            session: state.sessions_on(*id).next_back().map(|session| session.0),
+            may_start: state.may_jump(viewer, *id).is_ok(),
+        });
+    }
+    Done::JumpItems { items, next }
+}
+
+pub fn item_code(site: &Site, item: JumpItemId) -> String {
+    site.jump_items.get(&item).map_or_else(String::new, |item| item.code.clone())
 }
 
 /// R2.1: whom this portal shows, as many as fit a message.

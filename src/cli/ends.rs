@@ -65,16 +65,20 @@ impl Reach {
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  equipoise agent --server https://help.example.org --key KR7W-M2PQ\n  \
-                  equipoise agent --server https://localhost:8443 --pin sha256:… --key KR7W-M2PQ --allow chat,system_info\n\n\
+                  equipoise agent --server https://localhost:8443 --pin sha256:… --key KR7W-M2PQ --allow chat,system_info\n  \
+                  EQUIPOISE_KEY=… equipoise agent --server https://help.example.org --stand-by --unattended\n\n\
                   While it runs, `stop` takes back everything that was allowed and `stop TOOL` one tool, `who` says who can do what, Ctrl-C \
                   ends the session, `clip TEXT` copies a text for the rep to fetch, and any other line is a chat message.")]
 pub(super) struct AgentArgs {
     #[command(flatten)]
     broker: Broker,
-    /// The session key a rep read out, or a whole join link
+    /// The session key a rep read out, or a whole join link; with --stand-by the key of a jump item
     #[arg(long, value_name = "KEY", env = "EQUIPOISE_KEY", hide_env_values = true)]
     #[arg(required_unless_present = "state", default_value = "", hide_default_value = true)]
     key: String,
+    /// Stand by for the jump item whose key this is: take up each session that a rep starts there, until this is stopped
+    #[arg(long, conflicts_with = "state")]
+    stand_by: bool,
     /// Allow these tools without asking, such as shell,file_transfer
     #[arg(long, value_name = "TOOL,…", conflicts_with = "allow_all")]
     allow: Option<String>,
@@ -170,6 +174,7 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
     let options = agent::Options {
         target: args.broker.target(),
         key: args.key,
+        stand_by: args.stand_by,
         allow,
         roots: args.roots,
         name: args.name,

@@ -108,7 +108,7 @@ impl Task {
         let Entered { mut link, welcome, rest } = entered;
         let resumed = welcome.resumed;
         // Accounts that have no sessions of their own have nothing to resume: they show their token again.
-        if matches!(self.hello.role, Role::Rep | Role::Customer | Role::External) {
+        if !matches!(self.hello.role, Role::Service | Role::Admin) {
             self.hello.credential = Credential::Resume(welcome.resume.clone().into());
         }
         self.shared.state().attached(welcome);

@@ -1,12 +1,12 @@
-//! How a session begins: asked by a customer, an integrator or a key (R2), or started by a rep (R2.3).
+//! How a session begins: asked by a customer, an integrator or a key (R2), or with a rep at once.
 
 use super::{
-    Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped,
+    Actor, Engine, Entry, Event, Queue, Reason, Refusal, Stamped,
     command::{Ask, Customer},
     event::AcceptedHow,
     refusal::refuse,
 };
-use crate::{ids::*, limits, policy::jumps, site::SessionKind, time::Time};
+use crate::{ids::*, limits, time::Time};
 
 impl Engine {
     /// Makes a session and places it in its queue (R2.2). Refused whole: `no_rep_available`, `queue_full` and unknown
@@ -92,49 +92,6 @@ impl Engine {
             return refuse(Reason::QueueFull, "R6.4", "this queue is full");
         }
         Ok(queue)
-    }
-
-    /// R2.3: starts active with the rep who started it.
-    pub(super) fn jump(
-        &mut self,
-        now: Time,
-        actor: Actor,
-        item: JumpItemId,
-        join: Option<SecretHash>,
-        out: &mut Vec<Stamped>,
-    ) -> Result<Outcome, Refusal> {
-        let rep = self.console_of(actor)?;
-        let item_id = item;
-        let Some(item) = self.state.site.jump_items.get(&item_id) else {
-            return refuse(Reason::UnknownQueue, "R1.4", "no such jump item");
-        };
-        if !self.may(rep, item.method.permission()) {
-            return refuse(Reason::NotPermitted, "R1.4", "this jump method needs its permission");
-        }
-        self.may_start_on(rep, item_id)?;
-        self.below_hard_cap(rep)?;
-        let ask = Ask {
-            kind: SessionKind::Jump,
-            item: Some(item_id),
-            customer: Customer { name: item.code.clone(), ..Customer::default() },
-            join,
-            ..Ask::of(Entry::Queue(Queue::Personal(rep)))
-        };
-        Ok(Outcome::Session(self.start_with(now, rep, ask, AcceptedHow::Jump, out)))
-    }
-
-    /// P8: the role that the rep has on the item at this moment. What runs already goes on when it changes.
-    fn may_start_on(&self, rep: UserId, item: JumpItemId) -> Result<(), Refusal> {
-        let site = &self.state.site;
-        let held = jumps::held(site, rep, item);
-        if held.starts(site) {
-            return Ok(());
-        }
-        let role = held.role(site).map_or("no access".to_owned(), |role| format!("role {}", role.code));
-        let code = site.jump_items.get(&item).map_or("", |item| &item.code);
-        let message = format!("sessions on {code} are not yours to start ({}: {role})", held.by.name(site, rep));
-        let refusal = Refusal::new(Reason::NotPermitted, held.by.rule(), message);
-        Err(Refusal { source: Some(held.by.source(rep).name(site)), ..refusal })
     }
 
     /// A session that never waits: active with this rep at once.

@@ -197,6 +197,11 @@ pub enum Command {
         name: String,
         token: SecretHash,
     },
+    /// For the endpoint that stands by for this item, in place of an earlier one.
+    MakeItemKey {
+        item: JumpItemId,
+        key: SecretHash,
+    },
     /// Closes the account's connections and runs the fallback rules (R8.1).
     DisableUser {
         user: UserId,
@@ -289,6 +294,12 @@ pub enum Command {
         client: ClientInfo,
         resume: SecretHash,
     },
+    /// An endpoint came with an item's key, to take sessions on it up.
+    StandBy {
+        key: SecretHash,
+        client: ClientInfo,
+        resume: SecretHash,
+    },
     /// The link of a mailed invitation was followed (R7.4).
     AnswerInvitation {
         token: SecretHash,
@@ -310,6 +321,9 @@ pub enum Command {
     Jump {
         item: JumpItemId,
         join: Option<SecretHash>,
+        /// The one that stands by takes it up; a scenario has none.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_endpoint: bool,
     },
     Accept {
         session: SessionId,

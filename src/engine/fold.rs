@@ -252,6 +252,7 @@ impl State {
                 it.customer_came |= came;
                 it.customer_lost = lost;
             }),
+            Party::JumpClient(_) => {}
             Party::External(session, participant) => self.change_session(session, |it| {
                 if let Some(guest) = it.guests.get_mut(&participant) {
                     guest.lost = lost;
@@ -266,6 +267,11 @@ impl State {
         // Who is in it already needs no request to join it.
         if let Some(helped) = ask.helps.and_then(|helped| self.sessions.get(&helped)) {
             session.rejected_by.extend(helped.reps());
+        }
+        // Its end is asked to come at this moment, and is not waited for longer than one that was lost.
+        if ask.item.is_some_and(|item| self.stands_by(item)) {
+            session.customer_attached = false;
+            session.customer_lost = Some(at);
         }
         self.sessions.insert(id, session);
         self.index.touch_session(id);

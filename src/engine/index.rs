@@ -1,7 +1,7 @@
 //! What is derived from the state so that no decision scans: rosters, backlog, deadlines, who is where. Never stored;
 //! two states are equal whatever their indices.
 
-use super::{Queue, Session, State, deadlines::stay_time, reach::Reached, session::Waiting};
+use super::{Queue, Session, State, deadlines::stay_time, reach::Reached, session::Waiting, tied::Tied};
 use crate::{
     ids::*,
     routing::{
@@ -24,8 +24,9 @@ pub(super) struct Index {
     queues: IdMap<Queue, BTreeSet<(Time, SessionId)>>,
     queue_of: IdMap<SessionId, (Queue, Time)>,
     /// Those that wait and came by a support button.
-    by_button: IdMap<ButtonId, BTreeSet<SessionId>>,
-    button_of: IdMap<SessionId, ButtonId>,
+    by_button: Tied<ButtonId>,
+    /// By the jump item that they run on, as long as they live.
+    pub on_item: Tied<JumpItemId>,
     /// Sessions a rep is in, held ones too.
     in_sessions: IdMap<UserId, BTreeSet<SessionId>>,
     shapes: IdMap<UserId, Shape>,
@@ -98,28 +99,7 @@ impl Index {
 
     /// How many wait who came by this button.
     pub fn waiting_by(&self, button: ButtonId) -> usize {
-        self.by_button.get(&button).map_or(0, BTreeSet::len)
-    }
-
-    fn came_by(&mut self, id: SessionId, button: Option<ButtonId>) {
-        let before = match button {
-            Some(button) => self.button_of.insert(id, button),
-            None => self.button_of.remove(&id),
-        };
-        if before == button {
-            return;
-        }
-        if let Some(before) = before
-            && let Some(waiting) = self.by_button.get_mut(&before)
-        {
-            waiting.remove(&id);
-            if waiting.is_empty() {
-                self.by_button.remove(&before);
-            }
-        }
-        if let Some(button) = button {
-            self.by_button.entry(button).or_default().insert(id);
-        }
+        self.by_button.count(button)
     }
 
     pub fn logged_in(&self, team: TeamId) -> u32 {
@@ -302,9 +282,11 @@ impl State {
         let due = session.and_then(|session| self.session_deadlines(session).first());
         let waiting = session.and_then(|session| Some((session, session.placed()?)));
         let button = session.filter(|session| session.waiting().is_some()).and_then(|session| session.ask.button);
+        let item = session.and_then(|session| session.ask.item);
         let index = &mut self.index;
         index.set_deadline(Subject::Session(id), due);
-        index.came_by(id, button);
+        index.by_button.set(id, button);
+        index.on_item.set(id, item);
 
         let queue = waiting.map(|(session, waiting)| (waiting.queue, session.first_queued));
         if index.queue_of.get(&id).copied() != queue {

@@ -148,7 +148,8 @@ impl Engine {
         if expires <= now {
             return Err(Refusal::new(Reason::Malformed, "I-K1", "a key has to live for some time"));
         }
-        if keys.known(key) || self.state.buttons.of_token(key).is_some() {
+        let lasting = self.state.buttons.of_token(key).is_some() || self.state.item_keys.item(key).is_some();
+        if keys.known(key) || lasting {
             return Err(Refusal::new(Reason::Stale, "I-K2", "this key was given out already: draw another"));
         }
         let expires = expires.min(now + life);
@@ -156,8 +157,8 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
-    /// A customer came with a key or a button, which make a session, or with the join token of a session asked for it. But
-    /// for the button they work once; the portal is bound here, where the customer really came in (R2.4). Unknown, used and expired look alike.
+    /// A customer came with a key or a button, which make a session, with the join token of a session asked for it, or with
+    /// the key of the jump item that one runs on. But for the button and the item's they work once; the portal is bound here, where the customer really came in (R2.4). Unknown, used and expired look alike.
     pub(super) fn redeem(
         &mut self,
         now: Time,
@@ -167,6 +168,9 @@ impl Engine {
         resume: SecretHash,
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
+        if let Some(item) = self.state.item_keys.item(key) {
+            return self.take_up(now, item, customer, resume, out);
+        }
         if let Some((session, _)) = self.state.keys.joins.get(&key).copied() {
             self.state.sessions.get(&session).ok_or_else(gone)?;
             self.emit(now, Event::KeyUsed { key }, out);

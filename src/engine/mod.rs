@@ -12,6 +12,7 @@ pub mod estimate;
 pub mod event;
 pub mod explain;
 pub mod externals;
+pub mod jumps;
 pub mod keys;
 pub mod notices;
 pub mod parties;
@@ -43,6 +44,7 @@ mod settings;
 mod sharing;
 mod showing;
 mod taking;
+mod tied;
 
 pub use accounts::PasswordTerms;
 pub use command::{Actor, Command, Entry, Queue, Request, Turn};
@@ -125,6 +127,8 @@ impl Engine {
     fn may_repeat(&self, party: Party) -> bool {
         match party {
             Party::Rep(_) => true,
+            // It asks for nothing.
+            Party::JumpClient(_) => false,
             Party::Customer(session) => self.state.sessions.contains_key(&session),
             Party::External(session, guest) => {
                 self.state.session(session).is_some_and(|session| session.guests.contains_key(&guest))
@@ -203,6 +207,8 @@ impl Engine {
             Command::RemoveSecondFactor { user } => self.remove_second_factor(now, actor, *user, out),
             Command::UseSecondFactor { user, proof } => self.use_second_factor(now, actor, *user, *proof, out),
             Command::MakeServiceKey { name, token } => self.make_service_key(now, actor, name, *token, out),
+            Command::MakeItemKey { item, key } => self.make_item_key(now, actor, *item, *key, out),
+            Command::StandBy { key, client, resume } => self.stand_by(now, *key, client, *resume, out),
 
             Command::MakeKey { entry, key, code, expires } => {
                 self.make_key(now, actor, *entry, *key, *code, *expires, out)
@@ -260,7 +266,7 @@ impl Engine {
             Command::Idle { since } => self.go_idle(now, actor, *since, out),
             Command::Active => self.go_active(now, actor, out),
 
-            Command::Jump { item, join } => self.jump(now, actor, *item, *join, out),
+            Command::Jump { item, join, by_endpoint } => self.jump(now, actor, *item, *join, *by_endpoint, out),
             Command::Accept { session } => self.accept(now, actor, *session, out),
             Command::Reject { session } => self.reject(now, actor, *session, out),
             Command::Take { session } => self.take(now, actor, *session, out),

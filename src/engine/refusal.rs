@@ -45,11 +45,14 @@ reasons! {
     UnknownSkill "unknown_skill",
     UnknownIssue "unknown_issue",
     UnknownQueue "unknown_queue",
+    UnknownItem "unknown_item",
     UnknownTool "unknown_tool",
     UnknownRequest "unknown_request",
     SessionEnded "session_ended",
     /// The act does not fit the session's state: hold of a waiting one, accept of an active one.
     WrongState "wrong_state",
+    /// No endpoint takes sessions on this jump item up at the moment.
+    NotStandingBy "not_standing_by",
     RepBusy "rep_busy",
     RepLimit "rep_limit",
     /// A bound of `limits` is reached: channels, keys, participants.

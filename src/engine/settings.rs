@@ -64,6 +64,7 @@ impl Engine {
         if !serves_like {
             self.after_site(now, out);
         }
+        self.end_item_keys(now, out);
         self.rights_touched(now, out);
         Ok(Outcome::Done)
     }

@@ -6,6 +6,7 @@ use super::{
     buttons::Buttons,
     estimate::Paces,
     index::Index,
+    jumps::ItemKeys,
     keys::Keys,
     notices::Notices,
     parties::Parties,
@@ -48,6 +49,8 @@ pub struct State {
     pub keys: Keys,
     #[serde(default)]
     pub buttons: Buttons,
+    #[serde(default)]
+    pub item_keys: ItemKeys,
     pub parties: Parties,
     pub accounts: Accounts,
     #[serde(default)]
@@ -123,6 +126,7 @@ impl State {
         self.parties.apply(at, event);
         self.keys.apply(at, event);
         self.buttons.apply(at, event);
+        self.item_keys.apply(event);
         self.accounts.apply(at, event);
         self.notices.apply(at, event);
         self.tools.apply(at, event);

@@ -2,7 +2,7 @@
 
 use super::{
     Event, Refusal, Stamped, State,
-    event::name_of,
+    event::{AcceptedHow, name_of},
     explain::Explanation,
     past::{Decided, Past},
 };
@@ -71,9 +71,13 @@ impl Decided<'_> {
                 told.rule = rule.as_ref().map(name_of).unwrap_or_default();
                 "offered"
             }
-            Event::Accepted { rep: by, how, .. } => {
+            Event::Accepted { session, rep: by, how, .. } => {
                 told.rep = rep(by);
                 told.reason = name_of(how);
+                if *how == AcceptedHow::Jump {
+                    let item = self.state.session(*session).and_then(|found| site.jump_items.get(&found.ask.item?));
+                    told.to = item.map(|item| format!("jump_item:{}", item.code));
+                }
                 "accepted"
             }
             Event::Rejected { rep: by, .. } => {

@@ -33,7 +33,7 @@ pub struct Metric {
 const TRANSPORTS: (&str, &[&str]) = ("transport", &["ws", "wss", "quic"]);
 /// Of a leg's reader; `none` while it has no connection.
 const LEGS: (&str, &[&str]) = ("transport", &["ws", "wss", "quic", "none"]);
-const ROLES: (&str, &[&str]) = ("role", &["rep", "customer", "service", "admin"]);
+const ROLES: (&str, &[&str]) = ("role", &["rep", "customer", "jump_client", "service", "admin"]);
 /// Those whose channels count apart (`broker::meter`).
 const TOOLS: (&str, &[&str]) = (
     "tool",

@@ -20,6 +20,11 @@ pub enum Command {
     Deploy(Option<String>, Option<String>),
     Buttons,
     Revoke(u32),
+    /// The jump items there are, or those with this in their code, group or owner.
+    Items(Option<String>),
+    Jump(String),
+    /// The key of a jump item, for the endpoint that stands by for it.
+    ItemKey(String),
     /// Another portal for a button; none: that of the customer's own connection.
     Portal(u32, Option<String>),
     /// The session that tools work in.
@@ -135,6 +140,9 @@ button [QUEUE] [--portal P]     a link into a queue that does not wear out
 deploy [QUEUE] [--portal P]     the same, for the customer's end to keep
 buttons | revoke N              what buttons there are | end button N
 portal N [P]                    its sessions come through portal P from here on
+items [TEXT]                    what jump items there are, or those that TEXT is in
+jump CODE                       a session on the endpoint that stands by for the item CODE
+itemkey CODE                    a new key for the endpoint of item CODE, in place of an earlier one
 use N                           work in session N
 shell                           a terminal on the customer's machine; Ctrl-] comes back here
 shell: LINE                     one line in a shell of its own
@@ -224,6 +232,9 @@ impl Command {
             "buttons" => Self::Buttons,
             "revoke" => Self::Revoke(words.number("a button's number")?),
             "portal" => Self::Portal(words.number("a button's number")?, words.maybe()),
+            "items" => Self::Items(words.maybe()),
+            "jump" => Self::Jump(words.need("the code of a jump item")?),
+            "itemkey" => Self::ItemKey(words.need("the code of a jump item")?),
             "use" => Self::Use(words.number("a session's number")?),
             "shell" => Self::Shell(None),
             "put" => {
@@ -385,6 +396,8 @@ mod tests {
         assert_eq!(parse("button team:net --portal main"), Command::Button(queue.clone(), portal));
         assert_eq!(parse("deploy team:net"), Command::Deploy(queue, None));
         assert_eq!(parse("portal 3"), Command::Portal(3, None));
+        assert_eq!((parse("items"), parse("items db")), (Command::Items(None), Command::Items(Some("db".into()))));
+        assert_eq!(parse("jump srv-1"), Command::Jump("srv-1".into()));
         let password = |keep| Command::Password { username: "ben".into(), keep };
         assert_eq!((parse("password ben"), parse("password --keep ben")), (password(false), password(true)));
         assert_eq!(parse("unlock ben"), Command::Unlock("ben".into()));

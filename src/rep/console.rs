@@ -7,6 +7,7 @@ use super::{
     explain::explanation,
     fields, files,
     hub::Hub,
+    jumps,
     keyboard::Keyboard,
     notices, passwords,
     screen::Screen,
@@ -161,6 +162,9 @@ impl Console {
                 self.act(Do::RevokeButton { button }, format!("button {button} is revoked")).await
             }
             Command::Portal(button, portal) => buttons::move_to(self, button, portal).await,
+            Command::Items(text) => jumps::list(self, text).await,
+            Command::Jump(item) => jumps::jump(self, item).await,
+            Command::ItemKey(item) => jumps::key(self, item).await,
             Command::Use(session) => {
                 self.hub.look(|view| view.current = Some(session));
                 Ok(Answer::new(format!("working in s{session}"), json!({"session": session})))
@@ -334,7 +338,7 @@ impl Console {
         }
     }
 
-    fn serving(&self, session: &SessionView) -> Answer {
+    pub fn serving(&self, session: &SessionView) -> Answer {
         self.hub.look(|view| {
             view.offers.remove(&session.session);
             view.sessions.insert(session.session, session.clone());
@@ -347,7 +351,7 @@ impl Console {
         self.key_for(Do::MakeKey { queue, kind: KeyKind::Code, lives_s: None }, "one customer").await
     }
 
-    async fn key_for(&self, act: Do, whom: &str) -> Result<Answer, Fault> {
+    pub async fn key_for(&self, act: Do, whom: &str) -> Result<Answer, Fault> {
         match self.hub.client.act(act).await? {
             Done::Key { key, expires_at_ms } => {
                 let json = json!({"key": key, "expires_at_ms": expires_at_ms});

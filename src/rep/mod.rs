@@ -11,6 +11,7 @@ mod fields;
 mod files;
 mod filter;
 mod hub;
+mod jumps;
 mod keyboard;
 mod notices;
 mod output;

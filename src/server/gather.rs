@@ -10,8 +10,13 @@ use crate::{
 };
 use metrics::{counter, gauge};
 
-const ROLES: [(Role, &str); 4] =
-    [(Role::Rep, "rep"), (Role::Customer, "customer"), (Role::Service, "service"), (Role::Admin, "admin")];
+const ROLES: [(Role, &str); 5] = [
+    (Role::Rep, "rep"),
+    (Role::Customer, "customer"),
+    (Role::JumpClient, "jump_client"),
+    (Role::Service, "service"),
+    (Role::Admin, "admin"),
+];
 
 pub(super) fn from(broker: Broker, health: Health, settings: &Settings) -> impl Fn() + Send + Sync + 'static {
     let started_s = clock::wall_ms() as f64 / 1000.0;

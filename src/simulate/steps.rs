@@ -122,7 +122,7 @@ fn jump(run: &mut Run, user: UserId, item: JumpItemId, name: String) -> Result<(
     }
     let session = SessionId(run.engine.state().next_session);
     run.names.label(session, name);
-    let done = run.ask_engine(rep(user), Command::Jump { item, join: None });
+    let done = run.ask_engine(rep(user), Command::Jump { item, join: None, by_endpoint: false });
     if done.is_err() {
         run.names.forget(session);
     }

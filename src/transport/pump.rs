@@ -105,7 +105,7 @@ async fn enter(link: &mut Link, broker: &Broker, origin: Origin, opened: Instant
         () = broker.shutdown().cancelled() => return Err(Ended::close(CloseCode::Restart, "the broker is about to restart")),
     };
     let heard = Instant::now();
-    let legs = if matches!(hello.role, Role::Customer | Role::External) {
+    let legs = if matches!(hello.role, Role::Customer | Role::External | Role::JumpClient) {
         limits::LEGS_OF_SESSION
     } else {
         limits::LEGS_OF_CONSOLE

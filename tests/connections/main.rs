@@ -20,6 +20,7 @@ mod fields;
 mod frames;
 mod half;
 mod http;
+mod jumps;
 mod live;
 mod mail;
 mod messages;

@@ -197,7 +197,7 @@ impl Full {
         let link = Secret::link();
         let join = Some(link.hash());
         let (actor, command) = match kind {
-            "shell_jump" => (Actor::Party(Party::Rep(ana)), Command::Jump { item: router, join }),
+            "shell_jump" => (Actor::Party(Party::Rep(ana)), Command::Jump { item: router, join, by_endpoint: false }),
             kind => {
                 let (entry, kind) = (Entry::Queue(Queue::Team(desk)), SessionKind::from_name(kind).expect("a kind"));
                 let ask = Ask { kind, join, ..Ask::of(entry) };

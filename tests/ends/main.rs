@@ -5,6 +5,7 @@
 mod acts;
 #[cfg(feature = "desktop")]
 mod desktop;
+mod jumps;
 mod manager;
 mod notices;
 mod outside;

@@ -166,6 +166,7 @@ impl Place {
             shell: Some("/bin/sh".into()),
             screen: Show::Demo,
             unattended: false,
+            stand_by: false,
             state: None,
             restart: None,
             button: None,
@@ -181,6 +182,17 @@ impl Place {
         let task = tokio::spawn(agent::serve(options, terminal, stop.clone()));
         let mut customer = Customer { lines, end: End { seen, at: 0, task: Some(task) }, stop };
         customer.until("Joined.").await;
+        customer
+    }
+
+    /// An endpoint that stands by for a jump item, at a terminal where nobody sits.
+    pub async fn standing_with(&self, options: agent::Options) -> Customer {
+        let (lines, typed) = mpsc::channel(16);
+        let (seen, stop) = (Seen::default(), CancellationToken::new());
+        let terminal = Terminal::new(typed, Box::new(seen.clone()), false);
+        let task = tokio::spawn(agent::stand_by(options, terminal, stop.clone()));
+        let mut customer = Customer { lines, end: End { seen, at: 0, task: Some(task) }, stop };
+        customer.until("Standing by for").await;
         customer
     }
 

@@ -173,7 +173,7 @@ fn p1_1_p1_2_what_a_user_may_do_in_the_product_and_in_a_session_are_two_things()
     let mut world = World::of(&SITE.replace(", \"jump_shell\"]", "]"));
     world.log_in("ana");
     let item = world.engine.state().site.codes.jump_items["srv"];
-    let jump = world.rep("ana", Command::Jump { item, join: None });
+    let jump = world.rep("ana", Command::Jump { item, join: None, by_endpoint: false });
     assert_eq!(reason(&jump), Reason::NotPermitted, "no jump without its user permission, whatever the policies say");
     let (mut world, session) = World::serving(Some("strict"));
     assert_eq!(reason(&world.open("ana", session, Tool::Shell, &[])), Reason::NotPermitted, "the session says no");

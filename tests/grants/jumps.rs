@@ -19,7 +19,7 @@ fn site(ana: &str, bob: &str) -> String {
 
 fn jumped(world: &mut World) -> Result<SessionId, equipoise::engine::Refusal> {
     let (item, join) = (world.engine.state().site.codes.jump_items["srv"], world.secret());
-    match world.rep("ana", Command::Jump { item, join: Some(join) })? {
+    match world.rep("ana", Command::Jump { item, join: Some(join), by_endpoint: false })? {
         Outcome::Session(session) => {
             world.redeem(join, None, present()).expect("the item's own way in");
             Ok(session)

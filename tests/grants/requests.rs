@@ -202,7 +202,7 @@ fn p3_10_p2_5_a_shell_jump_is_always_a_shell_and_its_presence_is_of_its_start() 
         let mut world = World::new();
         world.log_in("ana");
         let (item, join) = (world.engine.state().site.codes.jump_items["srv"], world.secret());
-        let started = world.rep("ana", Command::Jump { item, join: Some(join) }).unwrap();
+        let started = world.rep("ana", Command::Jump { item, join: Some(join), by_endpoint: false }).unwrap();
         let Outcome::Session(session) = started else { panic!("{started:?}") };
         world.redeem(join, None, client).unwrap();
         world.words();

@@ -8,6 +8,7 @@ mod crash;
 mod ends;
 mod explain;
 mod files;
+mod jumps;
 mod people;
 mod place;
 mod process;

@@ -52,7 +52,7 @@ algorithm = "least_busy"
 username = "ana"
 public_name = "Ana"
 teams = { ana = "member" }
-permissions = ["support", "accept_from_queue", "get_next", "generate_keys", "opt_out", "share_outside"]
+permissions = ["support", "accept_from_queue", "get_next", "generate_keys", "opt_out", "share_outside", "jump_client"]
 
 [[user]]
 username = "ben"
@@ -79,6 +79,9 @@ public_name = "Eli"
 teams = { eli = "member" }
 permissions = ["support", "accept_from_queue", "get_next", "generate_keys", "opt_out"]
 policy_attended = "looking"
+
+[[jump_item]]
+code = "srv"
 
 [[policy]]
 code = "open"
@@ -177,8 +180,17 @@ impl Place {
 
     /// A key for a service account.
     pub async fn service_key(&self) -> String {
+        self.key_by_root(Do::MakeServiceKey { name: "till".into() }).await
+    }
+
+    /// A key for the endpoint that stands by for the jump item.
+    pub async fn item_key(&self) -> String {
+        self.key_by_root(Do::MakeItemKey { item: "srv".into() }).await
+    }
+
+    async fn key_by_root(&self, make: Do) -> String {
         let root = self.client(Transport::Ws, Role::Admin, "root").await;
-        let made = root.act(Do::MakeServiceKey { name: "till".into() }).await.unwrap();
+        let made = root.act(make).await.unwrap();
         root.close().await;
         let Done::Key { key, .. } = made else { panic!("a key was made: {made:?}") };
         key.into()
@@ -186,10 +198,22 @@ impl Place {
 
     /// A customer's endpoint that allows everything below a folder, in a process of its own.
     pub fn agent(&self, transport: Transport, key: &str, root: &Path) -> Process {
+        self.agent_with(transport, key, root, &[])
+    }
+
+    /// The same, which stands by for a jump item.
+    pub fn jump_client(&self, transport: Transport, key: &str, root: &Path) -> Process {
+        let agent = self.agent_with(transport, key, root, &["--stand-by"]);
+        agent.out.has("Standing by for srv.");
+        agent
+    }
+
+    fn agent_with(&self, transport: Transport, key: &str, root: &Path, more: &[&str]) -> Process {
         let url = format!("https://{}", self.address);
         let root = root.to_str().unwrap();
         let mut args = vec!["agent", "--server", &url, "--pin", &self.pin, "--transport", name(transport)];
         args.extend(["--key", key, "--allow-all", "--root", root, "--shell", "/bin/sh"]);
+        args.extend(more);
         Process::start(&args)
     }
 

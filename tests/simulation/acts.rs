@@ -174,7 +174,7 @@ fn asked(history: &mut History<'_>, step: &Step) -> Option<(Actor, Command)> {
 
 fn jump(history: &History<'_>, rep: Actor) -> Option<(Actor, Command)> {
     let item = *history.state().site.codes.jump_items.get("j0")?;
-    Some((rep, Command::Jump { item, join: None }))
+    Some((rep, Command::Jump { item, join: None, by_endpoint: false }))
 }
 
 fn needs_service(act: Act) -> bool {

@@ -233,6 +233,20 @@ impl Story {
                     self.sessions.remove(name);
                 }
             }
+            ["item_key", key, item] => {
+                let (item, key) = (self.item(item), SecretHash::of(key.as_bytes()));
+                self.request(act, Actor::System, Command::MakeItemKey { item, key });
+            }
+            ["stand_by", item, "with", key] => {
+                let (key, resume) = (SecretHash::of(key.as_bytes()), self.token(Party::JumpClient(self.item(item))));
+                let client = ClientInfo { os: "linux".into(), ..ClientInfo::default() };
+                self.request(act, Actor::System, Command::StandBy { key, client, resume });
+            }
+            ["take_up", name, "with", key] => {
+                let (key, resume) = (SecretHash::of(key.as_bytes()), self.token(self.party(name)));
+                let (portal, customer) = (None, Customer::default());
+                self.request(act, Actor::System, Command::Redeem { key, portal, customer, resume });
+            }
             ["lost", who] => {
                 let party = self.party(who);
                 let epoch = self.engine.state().parties.get(party).expect("attached").epoch;
@@ -357,12 +371,12 @@ impl Story {
             "hold" => Command::Hold { session: session() },
             "resume" => Command::Resume { session: session() },
             "end" => Command::End { session: session() },
-            "jump" => {
-                let items = &self.engine.state().site.codes.jump_items;
-                let item = items.get(more[1]).copied().unwrap_or(JumpItemId(999));
+            // To the endpoint that stands by, or as in a scenario, which has none.
+            "jump" | "jump_to" => {
+                let item = self.item(more[1]);
                 let next = SessionId(self.engine.state().next_session);
                 self.sessions.insert(more[0].to_owned(), next);
-                Command::Jump { item, join: None }
+                Command::Jump { item, join: None, by_endpoint: verb == "jump_to" }
             }
             _ => panic!("not an act: {act}"),
         };
@@ -488,10 +502,17 @@ impl Story {
         if let Some(external) = self.externals.get(name) {
             return *external;
         }
+        if let Some(item) = name.strip_prefix("item:") {
+            return Party::JumpClient(self.item(item));
+        }
         match self.sessions.get(name) {
             Some(session) => Party::Customer(*session),
             None => Party::Rep(self.user(name)),
         }
+    }
+
+    fn item(&self, code: &str) -> JumpItemId {
+        self.engine.state().site.codes.jump_items.get(code).copied().unwrap_or(JumpItemId(999))
     }
 
     fn queue(&self, name: &str) -> Queue {
@@ -586,6 +607,11 @@ impl Story {
                 format!("button_portal {button} {}", portal(through))
             }
             Event::ButtonGone { button, .. } => format!("button_gone {button}"),
+            Event::ItemKeyMade { item, .. } => {
+                format!("item_key {}", site.jump_items.get(item).map_or("gone", |item| item.code.as_str()))
+            }
+            Event::ItemKeyGone { .. } => "item_key_gone".to_owned(),
+            Event::TokensRevoked { party: Party::JumpClient(_) } => "cut_off".to_owned(),
             Event::KeyExpired { .. } => "key_expired".to_owned(),
             Event::Departed { session, rep: by, .. } => format!("departed {} {}", name(session), rep(by)),
             Event::OwnerChanged { session, to, rule, .. } => {

@@ -23,14 +23,24 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Runs the endpoint until the session ends or `stop` is cancelled.
-pub async fn serve(options: Options, terminal: Terminal, stop: CancellationToken) -> Result<(), AgentError> {
+pub async fn serve(options: Options, mut terminal: Terminal, stop: CancellationToken) -> Result<(), AgentError> {
+    serve_at(options, &mut terminal, stop).await
+}
+
+/// The same where the terminal is needed afterwards.
+pub(super) async fn serve_at(
+    options: Options,
+    terminal: &mut Terminal,
+    stop: CancellationToken,
+) -> Result<(), AgentError> {
     let roots = Arc::new(files::Roots::open(&options.roots).map_err(AgentError::Root)?);
     let (screen, clipboard) = screen::open(&options.screen)?;
     let (state, token) = match &options.state {
         Some(path) => StateFile::open(path, &options.target.url).map(|(file, token)| (Some(file), token))?,
         None => (None, None),
     };
-    let came_back = token.is_some();
+    // Of a jump item's session a run of this endpoint before may have been the end.
+    let came_back = token.is_some() || options.stand_by;
     let (client, happenings) = join(&options, terminal.present(), state.as_ref(), token).await?;
     let session = client.welcome().session.unwrap_or(0);
     let clock = Clock::new(client.welcome().now_ms);
@@ -68,11 +78,11 @@ pub async fn serve(options: Options, terminal: Terminal, stop: CancellationToken
     ended
 }
 
-struct Endpoint {
+struct Endpoint<'a> {
     means: Means,
     session: u64,
     allow: Allow,
-    terminal: Terminal,
+    terminal: &'a mut Terminal,
     questions: Questions,
     /// By the number of the request to open.
     running: BTreeMap<u32, Running>,
@@ -128,7 +138,7 @@ enum Outcome {
     },
 }
 
-impl Endpoint {
+impl Endpoint<'_> {
     async fn live(
         &mut self,
         mut happenings: Happenings,

@@ -16,7 +16,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-impl Endpoint {
+impl Endpoint<'_> {
     pub(super) fn serving(&mut self, participants: &[ParticipantView]) {
         let reps = participants.iter().filter(|one| one.participant != 0);
         self.who.send_replace(reps.map(|one| (one.participant, plain(&one.name))).collect());

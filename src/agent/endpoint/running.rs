@@ -8,7 +8,7 @@ use crate::{
 };
 use tokio::sync::mpsc;
 
-impl Endpoint {
+impl Endpoint<'_> {
     pub(super) fn is_of_another_run(&self, open: u32) -> bool {
         self.came_back && !self.running.contains_key(&open) && self.first.is_none_or(|first| open < first)
     }

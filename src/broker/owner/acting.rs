@@ -52,7 +52,11 @@ impl Owner {
         let is_kept = kept.is_some();
         let secret = kept.or_else(|| match act {
             Do::MakeKey { kind: KeyKind::Code, .. } => Some(Secret::code()),
-            Do::MakeKey { .. } | Do::MakeButton { .. } | Do::Ask(_) | Do::InviteExternal { .. } => Some(Secret::link()),
+            Do::MakeKey { .. }
+            | Do::MakeButton { .. }
+            | Do::MakeItemKey { .. }
+            | Do::Ask(_)
+            | Do::InviteExternal { .. } => Some(Secret::link()),
             Do::MakeServiceKey { .. } => Some(Secret::token()),
             _ => None,
         });

@@ -33,6 +33,7 @@ impl Owner {
                 });
             }
             Way::Key(key) if enter.hello.role == Role::External => Command::RedeemInvite { key: *key, client, resume },
+            Way::Key(key) if enter.hello.role == Role::JumpClient => Command::StandBy { key: *key, client, resume },
             Way::Key(key) => {
                 let host = enter.origin.host.as_deref();
                 let customer = Customer { client, ..Customer::default() };
@@ -81,5 +82,6 @@ fn role_of(party: Party) -> Role {
         Party::Rep(_) => Role::Rep,
         Party::Customer(_) => Role::Customer,
         Party::External(..) => Role::External,
+        Party::JumpClient(_) => Role::JumpClient,
     }
 }

@@ -113,6 +113,7 @@ pub(super) fn is_a_look(mail: &Mail) -> bool {
         **act,
         Do::Notices {}
             | Do::Buttons { .. }
+            | Do::JumpItems { .. }
             | Do::RepList { .. }
             | Do::Explain { .. }
             | Do::ExplainAsk(_)

@@ -117,6 +117,7 @@ impl Owner {
             }
             Answer::Look(resolve::Look::ExplainAsk(ask)) => Done::Explained(Box::new(self.dry_run(&ask))),
             Answer::Look(resolve::Look::Notices) => view::notices(state),
+            Answer::Look(resolve::Look::JumpItems(viewer, after)) => view::jump_items(state, viewer, after),
             Answer::Look(resolve::Look::Buttons(actor, after)) => view::buttons(state, actor, after),
             Answer::Look(resolve::Look::RepList(portal)) => view::rep_list(state, portal),
             Answer::Look(resolve::Look::Site(at)) => edits::site_from(state, at),

@@ -49,6 +49,7 @@ impl Performer {
             Actor::Party(Party::Rep(user)) | Actor::Admin(user) => resolve::username(&state.site, user),
             Actor::Party(Party::Customer(_)) => "customer".to_owned(),
             Actor::Party(Party::External(..)) => "external".to_owned(),
+            Actor::Party(Party::JumpClient(item)) => view::item_code(&state.site, item),
             Actor::Service(_) | Actor::System => "service".to_owned(),
         };
         let seat = connection.party().and_then(|party| {
@@ -74,6 +75,11 @@ impl Performer {
         if let Actor::Party(Party::Customer(session)) = actor {
             self.views.customer_came(session);
         }
+        if let Actor::Party(Party::JumpClient(item)) = actor {
+            for session in state.sessions_on(item) {
+                push(&connection, head, Ev::Jumped { session: session.0 });
+            }
+        }
         if let Actor::Party(Party::Rep(user)) = actor {
             if resumed {
                 self.views.replay(&connection, user, seen.unwrap_or_default());
@@ -90,6 +96,7 @@ impl Performer {
         let sessions: Vec<&Session> = match party {
             Party::Customer(session) | Party::External(session, _) => state.session(session).into_iter().collect(),
             Party::Rep(user) => state.sessions_of(user).filter_map(|session| state.session(session)).collect(),
+            Party::JumpClient(_) => Vec::new(),
         };
         for session in sessions {
             let Some(participant) = session.participant_of(party).map(|participant| participant.id) else { continue };

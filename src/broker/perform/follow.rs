@@ -61,6 +61,11 @@ impl Performer {
                     connection.close(CloseCode::Gone, "no token of this party is good any more: sign in or join again");
                 }
             }
+            Event::ItemKeyGone { item } => {
+                if let Some(connection) = self.shared.directory.connection(Party::JumpClient(*item)) {
+                    connection.close(CloseCode::Gone, "the jump item is gone");
+                }
+            }
             Event::UserDisabled { user } => self.shared.tokens.revoke_user(*user),
             Event::CredentialSet { user, .. }
             | Event::SecondFactorSet { user, .. }
@@ -74,6 +79,11 @@ impl Performer {
                     self.members.insert(*session, members(found));
                 }
                 self.views.session_changed(*session);
+                if let Event::Asked { ask, .. } = event
+                    && let Some(item) = ask.item
+                {
+                    self.tell(Party::JumpClient(item), head, || Ev::Jumped { session: session.0 });
+                }
             }
             Event::Offered { session, rep, team, expires_at, .. } => {
                 self.views.session_changed(*session);

@@ -85,7 +85,7 @@ impl Performer {
                     self.views.rep_changed(user);
                     push(&connection, head, gone.clone());
                 }
-                Party::Customer(_) | Party::External(..) => {
+                Party::Customer(_) | Party::External(..) | Party::JumpClient(_) => {
                     push(&connection, head, Ev::Ended { session: session.0, reason: reason.clone() });
                     connection.close(CloseCode::SessionEnded, "the session ended");
                 }
@@ -125,6 +125,7 @@ impl Performer {
         match party {
             Party::Customer(session) | Party::External(session, _) => vec![session],
             Party::Rep(user) => state.sessions_of(user).collect(),
+            Party::JumpClient(_) => Vec::new(),
         }
     }
 

@@ -87,6 +87,16 @@ pub enum Event {
         name: String,
         token: SecretHash,
     },
+    /// Whoever has it stands by for this item; an earlier one is good no more.
+    ItemKeyMade {
+        item: JumpItemId,
+        by: Actor,
+        key: SecretHash,
+    },
+    /// The item is gone, and its key with it.
+    ItemKeyGone {
+        item: JumpItemId,
+    },
     UserDisabled {
         user: UserId,
     },

@@ -187,7 +187,7 @@ impl State {
                 .guests
                 .get(&seat)
                 .map_or(Person::Nobody, |guest| Person::External { invite: Some(guest.policy), inviter: guest.by }),
-            Party::Customer(_) => Person::Nobody,
+            Party::Customer(_) | Party::JumpClient(_) => Person::Nobody,
         };
         // Whoever looks at a rep's screen may what that rep gives.
         let person = match session.ask.shown_by {

@@ -31,6 +31,13 @@ pub enum Done {
         #[serde(default, skip_serializing_if = "is_false")]
         more: bool,
     },
+    JumpItems {
+        /// In the order of the site file.
+        items: Vec<JumpItemView>,
+        /// There may be more: ask again with this as `after`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<u32>,
+    },
     Session(Box<SessionView>),
     /// The request waits for the other end, or first for the customer's answer; `opened` or `refused_open` follows.
     Opening {
@@ -91,6 +98,26 @@ pub struct ButtonView {
     /// Who made it.
     pub by: String,
     pub made_at_ms: u64,
+}
+
+/// A jump item, as somebody may see it at this moment.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JumpItemView {
+    /// Its code, which `jump` takes.
+    pub item: String,
+    pub method: String,
+    /// The jump group that it is in, or whose own list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// An endpoint is there that takes a session up.
+    pub stands_by: bool,
+    /// What runs on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<u64>,
+    /// Its method's permission and the role on it allow it.
+    pub may_start: bool,
 }
 
 /// A notice to the customers who wait (R10.1).

@@ -31,6 +31,8 @@ pub enum Role {
     Customer,
     /// Somebody from outside who was invited into one session (R7.5).
     External,
+    /// An endpoint that stands by for a jump item, and takes up the sessions that reps start there.
+    JumpClient,
     /// An integrator's or the load test's account: asks for sessions and watches them.
     Service,
     Admin,
@@ -44,7 +46,8 @@ pub enum Credential {
     Ticket(String),
     /// An access token from `POST /v1/sign-in`.
     Token(String),
-    /// A session key as read out or typed, or the token of a join link; what a customer or an external rep has.
+    /// A session key as read out or typed, or the token of a join link; what a customer or an external rep has. Of a jump
+    /// item what its endpoint has, to stand by and as the customer's end of a session there.
     Key(String),
     /// The same, with the answer to what the broker asked for in its `bye` (I-K3).
     WorkedKey { key: String, challenge: String, answer: u64 },

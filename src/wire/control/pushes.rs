@@ -106,6 +106,10 @@ pub enum Ev {
         session: u64,
         participants: Vec<ParticipantView>,
     },
+    /// To the endpoint that stands by: a rep started a session on its item. It says hello again, as its customer.
+    Jumped {
+        session: u64,
+    },
     Prompt {
         session: u64,
         prompt: u32,

@@ -61,6 +61,20 @@ pub enum Do {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         portal: Option<String>,
     },
+    /// The jump items that this one sees. Answer: `jump_items`.
+    JumpItems {
+        /// Those after the one of this number.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        after: u32,
+    },
+    /// Starts a session on the endpoint that stands by for this item (R2.3). Answer: `session`.
+    Jump {
+        item: String,
+    },
+    /// For the endpoint that stands by for this item, in place of an earlier one. Answer: `key`.
+    MakeItemKey {
+        item: String,
+    },
     Accept {
         session: u64,
     },

@@ -145,7 +145,8 @@ fn session_of(row: &Row) -> (World, SessionId) {
     let session = match row.session {
         "shell_jump" => {
             let (item, join) = (world.engine.state().site.codes.jump_items["router"], world.secret());
-            let started = world.rep("ana", Command::Jump { item, join: Some(join) }).expect("she may");
+            let started =
+                world.rep("ana", Command::Jump { item, join: Some(join), by_endpoint: false }).expect("she may");
             world.redeem(join, None, present()).expect("its customer comes");
             let Outcome::Session(session) = started else { panic!("{started:?}") };
             session

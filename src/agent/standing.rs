@@ -1,0 +1,144 @@
+//! An endpoint that stands by for a jump item: connected without a session, and the customer's end of each that a rep
+//! starts there. It asks nobody before: what a session may do the policies say (P4.5).
+
+use super::{AgentError, Options, Terminal, endpoint::serve_at, join, plain};
+use crate::{
+    client::{Client, Happening, Happenings},
+    clock::spread,
+    limits,
+    wire::{CloseCode, control::Ev},
+};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Stands by until `stop` is cancelled, or its key is good no more, or another endpoint came with it.
+pub async fn stand_by(options: Options, mut terminal: Terminal, stop: CancellationToken) -> Result<(), AgentError> {
+    // What may go wrong with the machine's own files is said at once, and not when somebody jumps.
+    super::files::Roots::open(&options.roots).map_err(AgentError::Root)?;
+    // A session is come back into by the item's key, so nothing of one is kept.
+    let options = Options { state: None, ..options };
+    loop {
+        let connected = tokio::select! {
+            connected = connect(&options, &mut terminal) => connected?,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let (client, happenings) = connected;
+        terminal.say(&format!("Standing by for {}. Ctrl-C leaves.", plain(&client.welcome().you)));
+        let ended = wait(&options, &mut terminal, happenings, &stop).await;
+        client.close().await;
+        match ended {
+            None => return Ok(()),
+            Some((code, _)) if code == CloseCode::Replaced.number() => return Err(AgentError::Replaced),
+            // The way back of this connection is gone; the key may be good still.
+            Some((code, reason)) => terminal.say(&format!("No longer connected ({code}): {}.", plain(&reason))),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause()) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// A machine may be up before its network is.
+async fn connect(options: &Options, terminal: &mut Terminal) -> Result<(Client, Happenings), AgentError> {
+    loop {
+        match join::stand_by(options, terminal.present()).await {
+            Err(error) if error.come_back() => {
+                terminal.say(&format!("Not standing by yet: {}.", plain(&error.to_string())));
+                tokio::time::sleep(pause()).await;
+            }
+            connected => return connected.map_err(|error| AgentError::Join(Box::new(error))),
+        }
+    }
+}
+
+/// Takes up one session after another. Code and reason where the connection ended for good; none: it was stopped.
+async fn wait(
+    options: &Options,
+    terminal: &mut Terminal,
+    happenings: Happenings,
+    stop: &CancellationToken,
+) -> Option<(u16, String)> {
+    let mut line = Line { happenings, connected: true, next: None, ended: None };
+    loop {
+        let Some(session) = line.next.take() else {
+            if line.ended.is_some() {
+                return line.ended;
+            }
+            let before = line.connected;
+            tokio::select! {
+                () = line.hear() => {}
+                // What is typed while nobody is there is said to nobody.
+                _ = terminal.line() => {}
+                () = stop.cancelled() => return None,
+            }
+            match (before, line.connected) {
+                (true, false) => terminal.say("Connection lost; it is tried again."),
+                (false, true) => terminal.say("Standing by."),
+                _ => {}
+            }
+            continue;
+        };
+        terminal.say(&format!("Session {session} begins."));
+        let served = {
+            let serving = serve_at(options.clone(), terminal, stop.clone());
+            tokio::pin!(serving);
+            loop {
+                tokio::select! {
+                    served = &mut serving => break served,
+                    () = line.hear(), if line.ended.is_none() => {}
+                }
+            }
+        };
+        if stop.is_cancelled() {
+            return None;
+        }
+        // Told again after a connection that broke, of what was served already.
+        line.next.take_if(|next| *next == session);
+        match served {
+            Ok(()) => {}
+            Err(AgentError::Ended { code, reason }) if code == CloseCode::Replaced.number() => {
+                return Some((code, reason));
+            }
+            Err(AgentError::Join(error)) if error.come_back() && line.ended.is_none() => {
+                terminal.say(&format!("Not in the session yet: {}.", plain(&error.to_string())));
+                line.next.get_or_insert(session);
+                tokio::select! {
+                    () = tokio::time::sleep(pause()) => {}
+                    () = stop.cancelled() => return None,
+                }
+            }
+            Err(error) => terminal.say(&format!("Not in the session: {}.", plain(&error.to_string()))),
+        }
+        if line.next.is_none() && line.connected {
+            terminal.say("Standing by.");
+        }
+    }
+}
+
+/// What the connection that stands by has said so far.
+struct Line {
+    happenings: Happenings,
+    connected: bool,
+    /// The session to take up.
+    next: Option<u64>,
+    /// Code and reason, where it ended for good.
+    ended: Option<(u16, String)>,
+}
+
+impl Line {
+    async fn hear(&mut self) {
+        match self.happenings.recv().await {
+            Some(Happening::Ev { ev: Ev::Jumped { session }, .. }) => self.next = Some(session),
+            Some(Happening::Ev { .. }) => {}
+            Some(Happening::Connected { .. }) => self.connected = true,
+            Some(Happening::Lost { .. }) => self.connected = false,
+            Some(Happening::Ended { code, reason }) => self.ended = Some((code, reason)),
+            None => self.ended = Some((CloseCode::Normal.number(), "closed".to_owned())),
+        }
+    }
+}
+
+fn pause() -> Duration {
+    spread(Duration::from_millis(limits::RECONNECT_CAP.0))
+}

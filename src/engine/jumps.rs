@@ -1,0 +1,207 @@
+//! Jump items: the endpoint that stands by for one with a key of its own, and the reps who start sessions there (R2.3, P8).
+//! Of a key only the hash is known here.
+
+use super::{
+    Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped, State,
+    command::{Ask, Customer},
+    event::AcceptedHow,
+    keys::gone,
+    refusal::refuse,
+};
+use crate::{
+    ids::*,
+    policy::{
+        Source,
+        jumps::{self, By},
+    },
+    site::SessionKind,
+    time::Time,
+    wire::control::ClientInfo,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The keys that endpoints stand by with, one for each item at most.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ItemKeys {
+    of_item: BTreeMap<JumpItemId, SecretHash>,
+    of_key: BTreeMap<SecretHash, JumpItemId>,
+}
+
+impl ItemKeys {
+    pub(super) fn item(&self, key: SecretHash) -> Option<JumpItemId> {
+        self.of_key.get(&key).copied()
+    }
+
+    pub(super) fn apply(&mut self, event: &Event) {
+        match event {
+            Event::ItemKeyMade { item, key, .. } => {
+                if let Some(before) = self.of_item.insert(*item, *key) {
+                    self.of_key.remove(&before);
+                }
+                self.of_key.insert(*key, *item);
+            }
+            Event::ItemKeyGone { item } => {
+                if let Some(gone) = self.of_item.remove(item) {
+                    self.of_key.remove(&gone);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl State {
+    /// An endpoint is connected that takes sessions on this item up.
+    pub fn stands_by(&self, item: JumpItemId) -> bool {
+        self.parties.connected(Party::JumpClient(item))
+    }
+
+    /// What runs on this item; where endpoints stand by, one session at most.
+    pub fn sessions_on(&self, item: JumpItemId) -> impl DoubleEndedIterator<Item = SessionId> {
+        self.index.on_item.of(item)
+    }
+
+    /// The permission of the item's method, and the role that the rep has on it at this moment (P8). What runs already goes
+    /// on when they change.
+    pub fn may_jump(&self, rep: UserId, item: JumpItemId) -> Result<(), Refusal> {
+        let site = &self.site;
+        let Some(found) = site.jump_items.get(&item) else {
+            return refuse(Reason::UnknownQueue, "R1.4", "no such jump item");
+        };
+        let user = site.users.get(&rep).filter(|user| user.enabled);
+        let permission = found.method.permission();
+        if !user.is_some_and(|user| user.permissions.contains(&permission)) {
+            let message = format!("sessions on {} need the permission {}", found.code, permission.name());
+            let source = user.map(|user| Source::of_permissions(rep, user).name(site));
+            return Err(Refusal { source, ..Refusal::new(Reason::NotPermitted, "R1.4", message) });
+        }
+        let held = jumps::held(site, rep, item);
+        if held.starts(site) {
+            return Ok(());
+        }
+        let role = held.role(site).map_or("no access".to_owned(), |role| format!("role {}", role.code));
+        let code = &found.code;
+        let message = format!("sessions on {code} are not yours to start ({}: {role})", held.by.name(site, rep));
+        let refusal = Refusal::new(Reason::NotPermitted, held.by.rule(), message);
+        Err(Refusal { source: Some(held.by.source(rep).name(site)), ..refusal })
+    }
+
+    /// Who has a role on it, or the permission of its method where it has no roles; administrators see every item.
+    pub fn sees_item(&self, user: UserId, item: JumpItemId) -> bool {
+        let held = jumps::held(&self.site, user, item);
+        let sees = match held.by {
+            By::Nothing => self.may_jump(user, item).is_ok(),
+            _ => held.role.is_some(),
+        };
+        sees || self.is_administrator(user)
+    }
+}
+
+impl Engine {
+    /// Replaces the one there is: whoever came by that is cut off, and comes by it no more.
+    pub(super) fn make_item_key(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        item: JumpItemId,
+        key: SecretHash,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        self.administrator(actor)?;
+        let state = &self.state;
+        if !state.site.jump_items.contains_key(&item) {
+            return refuse(Reason::UnknownItem, "R1.4", "no such jump item");
+        }
+        let known = state.item_keys.item(key).is_some() || state.keys.known(key);
+        if known || state.buttons.of_token(key).is_some() {
+            return refuse(Reason::Stale, "I-K2", "this key was given out already: draw another");
+        }
+        self.emit(now, Event::ItemKeyMade { item, by: actor, key }, out);
+        let ends = self.state.sessions_on(item).map(Party::Customer);
+        let came: Vec<Party> = ends.chain([Party::JumpClient(item)]).collect();
+        came.into_iter().for_each(|party| self.revoke_tokens(now, party, out));
+        Ok(Outcome::Done)
+    }
+
+    /// Items that the site has no more take their keys with them.
+    pub(super) fn end_item_keys(&mut self, at: Time, out: &mut Vec<Stamped>) {
+        let State { item_keys, site, .. } = &self.state;
+        let gone: Vec<JumpItemId> =
+            item_keys.of_item.keys().filter(|item| !site.jump_items.contains_key(item)).copied().collect();
+        gone.into_iter().for_each(|item| self.emit(at, Event::ItemKeyGone { item }, out));
+    }
+
+    /// An endpoint came with an item's key. One that stood by before is replaced: it may be the same machine, started anew.
+    pub(super) fn stand_by(
+        &mut self,
+        now: Time,
+        key: SecretHash,
+        client: &ClientInfo,
+        resume: SecretHash,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        let party = self.state.item_keys.item(key).map(Party::JumpClient).ok_or_else(gone)?;
+        let epoch = self.attach(now, party, resume, client.clone(), out);
+        Ok(Outcome::Attached { party, epoch })
+    }
+
+    /// It comes as the customer's end of the session that runs on its item, again if it was started anew.
+    pub(super) fn take_up(
+        &mut self,
+        now: Time,
+        item: JumpItemId,
+        customer: &Customer,
+        resume: SecretHash,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        let session = self.state.sessions_on(item).next_back();
+        match session {
+            Some(session) => Ok(self.let_in(now, session, customer, resume, out)),
+            None => refuse(Reason::SessionEnded, "R2.3", "no session runs on this item"),
+        }
+    }
+
+    /// R2.3: starts active with the rep who started it. `by_endpoint`: the one that stands by takes it up; else there is no
+    /// connection but what `join` brings.
+    pub(super) fn jump(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        item_id: JumpItemId,
+        join: Option<SecretHash>,
+        by_endpoint: bool,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        let rep = self.console_of(actor)?;
+        self.state.may_jump(rep, item_id)?;
+        self.below_hard_cap(rep)?;
+        let client = if by_endpoint { self.free_endpoint(item_id)? } else { ClientInfo::default() };
+        let name = self.state.site.jump_items.get(&item_id).map_or_else(String::new, |item| item.code.clone());
+        let ask = Ask {
+            kind: SessionKind::Jump,
+            item: Some(item_id),
+            customer: Customer { name, client, ..Customer::default() },
+            join,
+            ..Ask::of(Entry::Queue(Queue::Personal(rep)))
+        };
+        Ok(Outcome::Session(self.start_with(now, rep, ask, AcceptedHow::Jump, out)))
+    }
+
+    /// What the endpoint says of itself, if one stands by and serves nobody.
+    fn free_endpoint(&self, item: JumpItemId) -> Result<ClientInfo, Refusal> {
+        let state = &self.state;
+        let code = state.site.jump_items.get(&item).map_or("", |item| &item.code);
+        if let Some(session) = state.sessions_on(item).next() {
+            let message = format!("a session runs on {code} already: {session}");
+            return Err(Refusal::new(Reason::WrongState, "R2.3", message));
+        }
+        match state.parties.get(Party::JumpClient(item)).filter(|endpoint| endpoint.connected) {
+            Some(endpoint) => Ok(endpoint.client.clone()),
+            None => {
+                let message = format!("no endpoint stands by for {code} at the moment");
+                Err(Refusal::new(Reason::NotStandingBy, "R2.3", message))
+            }
+        }
+    }
+}
