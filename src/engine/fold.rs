@@ -234,7 +234,7 @@ impl State {
             if !session.guests.is_empty() {
                 self.index.touch_session(*id);
             }
-            if session.customer_came {
+            if session.customer_came || session.customer_lost.is_some() {
                 session.customer_attached = false;
                 session.customer_lost = Some(at);
             }

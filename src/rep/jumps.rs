@@ -61,7 +61,7 @@ pub async fn jump(console: &Console, item: String) -> Result<Answer, Fault> {
     let came = |who: &[ParticipantView]| who.iter().any(|one| one.participant == 0 && one.attached);
     let came = console.hub.until(COMES_WITHIN, |view| match view.sessions.get(&session.session) {
         None => Some(Err(Fault::Wrong(format!("s{} ended before its endpoint came", session.session)))),
-        Some(now) => came(&now.participants).then(|| Ok(())),
+        Some(now) => came(&now.participants).then_some(Ok(())),
     });
     match came.await {
         Ok(came) => came.map(|()| answer),

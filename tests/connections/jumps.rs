@@ -202,6 +202,12 @@ async fn r2_3_p4_5_bu_093_the_endpoint_takes_a_session_up_by_itself_and_stands_b
         // The policy of unattended sessions, and nobody is asked: the answer is the policy's at once.
         ana.session = session;
         open(&mut ana, &mut customer, "shell", &[]).await;
+        let past = Do::Explain { session, past: true, offer: None };
+        let Ok(Done::Explained(why)) = in_time(ana.client.act(past)).await else { panic!("it is explained") };
+        let [decision] = &why.decisions[..] else { panic!("one decision: {why:?}") };
+        let said = [&decision.event, &decision.reason].map(String::as_str);
+        assert_eq!((said, decision.rep.as_deref()), (["accepted", "jump"], Some("ana")));
+        assert_eq!(decision.to.as_deref(), Some("jump_item:srv"));
         let screen = Open { session, tool: "screen".into(), args: BTreeMap::new() };
         match in_time(ana.client.act(Do::Open(screen))).await {
             Err(ActError::Refused(refused)) => {
@@ -211,7 +217,6 @@ async fn r2_3_p4_5_bu_093_the_endpoint_takes_a_session_up_by_itself_and_stands_b
         }
         in_time(ana.client.act(Do::End { session })).await.unwrap();
         customer.until(|ev| matches!(ev, Ev::Ended { .. }).then_some(())).await;
-        assert_eq!(ended(&mut customer).await, CloseCode::SessionEnded.number());
     }
     // What nobody runs is no key gone, so that no endpoint that came late is taken for one who guesses.
     assert_eq!(code(as_customer(&place, &key).await), CloseCode::SessionEnded.number());

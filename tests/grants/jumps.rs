@@ -1,11 +1,14 @@
-//! Scripts in sessions on jump items (P8.6, BU-090): the role of each participant, and an edit while one runs.
+//! Sessions on jump items: the endpoint that stands by and its key (R2.3), and scripts there (P8.6, BU-090), by the role of
+//! each participant, and an edit while one runs.
 
-use crate::world::*;
+use crate::{random::Random, world::*};
 use equipoise::{
     engine::{Command, Outcome, Queue, Reason},
-    ids::SessionId,
+    ids::*,
     policy::Tool,
+    time::{Span, Time},
 };
+use std::collections::BTreeMap;
 
 /// Ana and bob may jump; the item is in a group in which bob only looks.
 fn site(ana: &str, bob: &str) -> String {
@@ -75,4 +78,160 @@ fn p6_2_p8_6_an_edit_of_a_role_ends_the_script_that_runs_and_not_the_session() {
     assert_eq!(world.words(), said);
     assert_eq!(world.channels(session), 1, "what is no script goes on, and so does the session");
     assert_eq!(jumped(&mut world).unwrap_err().reason, Reason::NotPermitted, "and the next jump is refused");
+}
+
+/// What the rules of keys, endpoints and sessions come to for one item, as one reads them.
+#[derive(Default)]
+struct Plain {
+    /// Every key it ever had, the good one last.
+    keys: Vec<SecretHash>,
+    /// The way back of the endpoint that stood by last, until it is cut off.
+    way_back: Option<SecretHash>,
+    connected: bool,
+    /// What runs, and since when it has no end.
+    runs: Option<(SessionId, Option<Time>)>,
+}
+
+impl Plain {
+    fn is_good(&self, key: SecretHash) -> bool {
+        self.keys.last() == Some(&key)
+    }
+}
+
+/// R2.3 beside a plain model: keys made anew, endpoints that come, go, come back and take over, jumps, ends, restarts.
+#[test]
+fn r2_3_i_k1_keys_endpoints_and_sessions_of_items_are_what_a_plain_model_says() {
+    let mut met: BTreeMap<String, usize> = BTreeMap::new();
+    for seed in 0..150 {
+        let mut dice = Random(seed);
+        let mut world = World::of(&format!("{SITE}[[jump_item]]\ncode = \"other\"\nmethod = \"jump_shell\"\n"));
+        world.log_in("ana");
+        let items = ["srv", "other"].map(|code| world.engine.state().site.codes.jump_items[code]);
+        let mut plain = [Plain::default(), Plain::default()];
+        for _ in 0..60 {
+            let at = dice.below(2);
+            let (item, now) = (items[at], world.now);
+            let drawn = (!plain[at].keys.is_empty()).then(|| plain[at].keys[dice.below(plain[at].keys.len())]);
+            let key = drawn.unwrap_or_else(|| world.secret());
+            let known = &mut plain[at];
+            let (name, done, expected) = match dice.below(10) {
+                0 => {
+                    let key = world.secret();
+                    let done = world.system(Command::MakeItemKey { item, key });
+                    known.keys.push(key);
+                    (known.way_back, known.connected) = (None, false);
+                    if let Some((_, lost)) = &mut known.runs {
+                        *lost = lost.or(Some(now));
+                    }
+                    ("key", done, None)
+                }
+                1 | 2 => {
+                    let resume = world.secret();
+                    let done = world.system(Command::StandBy { key, client: absent(), resume });
+                    let good = known.is_good(key);
+                    if good {
+                        (known.way_back, known.connected) = (Some(resume), true);
+                    }
+                    ("stand_by", done, (!good).then_some(Reason::KeyGone))
+                }
+                3 => {
+                    let party = Party::JumpClient(item);
+                    let epoch = world.engine.state().parties.get(party).map_or(AttachEpoch(0), |there| there.epoch);
+                    known.connected = false;
+                    ("lost", world.system(Command::Lost { party, epoch }), None)
+                }
+                4 => {
+                    let (presented, resume) = (known.way_back.unwrap_or_else(|| world.secret()), world.secret());
+                    let good = known.way_back.is_some();
+                    if good {
+                        (known.way_back, known.connected) = (Some(resume), true);
+                    }
+                    let done = world.system(Command::Reattach { presented, resume });
+                    ("back", done, (!good).then_some(Reason::TokenGone))
+                }
+                5 | 6 => {
+                    let done = world.rep("ana", Command::Jump { item, join: None, by_endpoint: true });
+                    let expected = match (known.runs, known.connected) {
+                        (Some(_), _) => Some(Reason::WrongState),
+                        (None, false) => Some(Reason::NotStandingBy),
+                        (None, true) => None,
+                    };
+                    if let Ok(Outcome::Session(session)) = &done {
+                        known.runs = Some((*session, Some(now)));
+                    }
+                    ("jump", done, expected)
+                }
+                7 => {
+                    let done = world.redeem(key, None, absent());
+                    let expected = match (known.is_good(key), &mut known.runs) {
+                        (false, _) => Some(Reason::KeyGone),
+                        (true, None) => Some(Reason::SessionEnded),
+                        (true, Some((session, lost))) => {
+                            assert_eq!(done.as_ref().ok(), Some(&*session), "seed {seed}");
+                            *lost = None;
+                            None
+                        }
+                    };
+                    ("take_up", done.map(Outcome::Session), expected)
+                }
+                8 => match known.runs.take() {
+                    Some((session, _)) => ("end", world.rep("ana", Command::End { session }), None),
+                    None => continue,
+                },
+                _ if dice.once_in(3) => {
+                    let done = world.system(Command::LoseConnections);
+                    world.log_in("ana");
+                    for known in &mut plain {
+                        known.connected = false;
+                        if let Some((_, lost)) = &mut known.runs {
+                            *lost = Some(now);
+                        }
+                    }
+                    ("restart", done, None)
+                }
+                _ => {
+                    world.wait(100);
+                    for known in &mut plain {
+                        known.runs.take_if(|(_, lost)| lost.is_some_and(|lost| lost + Span::seconds(300) <= world.now));
+                    }
+                    ("wait", Ok(Outcome::Done), None)
+                }
+            };
+            assert_eq!(done.as_ref().err().map(|refusal| refusal.reason), expected, "seed {seed}: {name}");
+            *met.entry(format!("{name} {}", expected.map_or("done", Reason::name))).or_default() += 1;
+            for (item, known) in items.iter().zip(&plain) {
+                let state = world.engine.state();
+                assert_eq!(state.stands_by(*item), known.connected, "seed {seed}: after {name}");
+                let runs: Vec<SessionId> = state.sessions_on(*item).collect();
+                let expected: Vec<SessionId> = known.runs.iter().map(|(session, _)| *session).collect();
+                assert_eq!(runs, expected, "seed {seed}: after {name}");
+            }
+        }
+    }
+    assert_eq!(met.len(), 15, "{met:?}");
+}
+
+#[test]
+fn p2_1_bu_093_whether_somebody_sits_there_is_as_the_endpoint_says() {
+    for (client, source) in [(absent(), "jump_item:srv"), (present(), "jump_item:srv")] {
+        let mut world = World::new();
+        world.log_in("ana");
+        let item = world.engine.state().site.codes.jump_items["srv"];
+        let (key, resume) = (world.secret(), world.secret());
+        world.system(Command::MakeItemKey { item, key }).unwrap();
+        world.system(Command::StandBy { key, client: client.clone(), resume }).unwrap();
+        let jump = Command::Jump { item, join: None, by_endpoint: true };
+        let Ok(Outcome::Session(session)) = world.rep("ana", jump) else { panic!("it stands by") };
+        for _ in 0..2 {
+            let state = world.engine.state();
+            let granted = state.granted(&state.sessions[&session], Party::Rep(world.user("ana")));
+            assert_eq!(granted.source(Tool::Screen), source);
+            // Where nobody sits a prompt has its answer at once, which this policy says allows.
+            let prompts = granted.prompting();
+            assert_eq!(prompts.allow, !client.present, "{client:?}");
+            // Before its end came, and after.
+            let came = world.redeem(key, None, client.clone());
+            assert_eq!(came, Ok(session));
+        }
+    }
 }

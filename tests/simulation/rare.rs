@@ -173,6 +173,8 @@ impl Seen {
                     let external = moment.shadow.people.externals.get(&(*session, *participant));
                     self.when("an external rep came back", external.is_some_and(|it| it.lost.is_some()));
                 }
+                // No endpoint stands by in these histories: a jump's customer is there as in a scenario.
+                Party::JumpClient(_) => {}
             },
             Event::KeyUsed { key } => self.when("a key led to a session", state.keys.get(*key).is_some()),
             Event::KeyExpired { .. } => self.sometimes("a key ran out"),
