@@ -100,8 +100,9 @@ async fn wait(
             Err(AgentError::Ended { code, reason }) if code == CloseCode::Replaced.number() => {
                 return Some((code, reason));
             }
-            Err(AgentError::Join(error)) if error.come_back() && line.ended.is_none() => {
-                terminal.say(&format!("Not in the session yet: {}.", plain(&error.to_string())));
+            // A session that is over says so at the next try.
+            Err(error) if line.ended.is_none() && tries_again(&error) => {
+                terminal.say(&format!("Not in the session at the moment: {}.", plain(&error.to_string())));
                 line.next.get_or_insert(session);
                 tokio::select! {
                     () = tokio::time::sleep(pause()) => {}
@@ -136,6 +137,13 @@ impl Line {
             Some(Happening::Ended { code, reason }) => self.ended = Some((code, reason)),
             None => self.ended = Some((CloseCode::Normal.number(), "closed".to_owned())),
         }
+    }
+}
+
+fn tries_again(error: &AgentError) -> bool {
+    match error {
+        AgentError::Join(error) => error.come_back(),
+        error => matches!(error, AgentError::Ended { .. }),
     }
 }
 

@@ -86,25 +86,11 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::SetButtonPortal { button, portal } => {
             Command::SetButtonPortal { button: ButtonId(button), portal: portal_of(site, portal)? }
         }
-        Do::JumpItems { after } => match actor {
-            Actor::Party(Party::Rep(user)) | Actor::Admin(user) => {
-                return Ok(Resolved::Look(Look::JumpItems(user, JumpItemId(after))));
-            }
-            _ => return Err(Refusal::new(Reason::NotPermitted, "P8", "jump items are for reps")),
-        },
-        Do::Jump { item } => {
-            let item = seen_item(state, rep(actor)?, &item)?;
-            Command::Jump { item, join: None, by_endpoint: true }
+        Do::JumpItems { after } => {
+            return Ok(Resolved::Look(Look::JumpItems(viewer(actor)?, JumpItemId(after))));
         }
-        Do::MakeItemKey { item } => match actor {
-            Actor::Party(Party::Rep(user)) | Actor::Admin(user) if state.is_administrator(user) => {
-                Command::MakeItemKey { item: seen_item(state, user, &item)?, key: hash }
-            }
-            _ => {
-                let message = "only an administrator makes the key of a jump item";
-                return Err(Refusal::new(Reason::NotPermitted, "P1.1", message));
-            }
-        },
+        Do::Jump { item } => Command::Jump { item: seen_item(state, actor, &item)?, join: None, by_endpoint: true },
+        Do::MakeItemKey { item } => Command::MakeItemKey { item: seen_item(state, actor, &item)?, key: hash },
         Do::Accept { session: s } => Command::Accept { session: session(s) },
         Do::Reject { session: s } => Command::Reject { session: session(s) },
         Do::Take { session: s } => Command::Take { session: session(s) },
@@ -388,11 +374,19 @@ fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, 
 }
 
 /// The item of this code, if this one sees it: one that may not be seen answers as one that does not exist.
-fn seen_item(state: &State, user: UserId, code: &str) -> Result<JumpItemId, Refusal> {
+fn seen_item(state: &State, actor: Actor, code: &str) -> Result<JumpItemId, Refusal> {
+    let viewer = viewer(actor)?;
     let known = state.site.codes.jump_items.get(&code.to_lowercase()).copied();
     known
-        .filter(|item| state.sees_item(user, *item))
+        .filter(|item| state.sees_item(viewer, *item))
         .ok_or_else(|| Refusal::new(Reason::UnknownItem, "P8", format!("you have no jump item with the code “{code}”")))
+}
+
+fn viewer(actor: Actor) -> Result<UserId, Refusal> {
+    match actor {
+        Actor::Party(Party::Rep(user)) | Actor::Admin(user) => Ok(user),
+        _ => Err(Refusal::new(Reason::NotPermitted, "P8", "jump items are for reps and administrators")),
+    }
 }
 
 fn portal_of(site: &Site, code: Option<String>) -> Result<Option<PortalId>, Refusal> {
