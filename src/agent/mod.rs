@@ -58,6 +58,8 @@ pub struct Options {
     pub browser: Option<String>,
     /// Where a support button is kept that a rep hands over (P3.17); without it none is taken.
     pub button: Option<PathBuf>,
+    /// Where the key of a jump item is kept that a rep pins this end to (P3.17); without it none is taken.
+    pub pin: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]

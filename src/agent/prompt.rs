@@ -96,6 +96,7 @@ pub fn plainly(tool: &str) -> &str {
         "system_info_actions" => "list and end what runs on this computer",
         "screen_capture" => "take one picture of this screen",
         "annotations" => "draw over this screen",
+        "pin_jump_client" => "reach this computer later, without you",
         "deploy" => "leave a way to ask for help on this computer",
         other => other,
     }

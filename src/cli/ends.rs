@@ -109,6 +109,9 @@ pub(super) struct AgentArgs {
     /// Keep a support button that a rep hands over in this file; `--key "$(cat FILE)"` then asks for help by it
     #[arg(long, value_name = "FILE")]
     button: Option<PathBuf>,
+    /// Keep the key of a jump item that a rep pins this machine to in this file; `--stand-by --key "$(cat FILE)"` then stands by
+    #[arg(long, value_name = "FILE")]
+    item_key: Option<PathBuf>,
     /// What to show as this machine's screen
     #[arg(long, value_enum, default_value_t = ScreenKind::Auto)]
     screen: ScreenKind,
@@ -185,6 +188,7 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
         restart: args.allow_reboot,
         browser: args.browser,
         button: args.button,
+        pin: args.item_key,
     };
     let runtime = runtime(0)?;
     let left = runtime.block_on(agent::run(options));

@@ -110,6 +110,15 @@ impl State {
     }
 }
 
+/// Of what the customer's end keeps from here on; it drew the token itself (P3.17).
+pub(super) fn token_of(facts: &Args) -> Result<SecretHash, Refusal> {
+    let token = match facts.get("token") {
+        Some(Value::Text(token)) => SecretHash::from_hex(token),
+        _ => None,
+    };
+    token.ok_or_else(|| Refusal::new(Reason::Malformed, "P3.17", "`token` is the SHA-256 of the token that is kept"))
+}
+
 impl Engine {
     /// A link to give out.
     pub(super) fn make_button(
@@ -213,12 +222,7 @@ impl Engine {
     /// The customer's end has taken it up, and says the hash of the token that it made for it.
     pub(super) fn handed_over(&self, by: Party, args: &Args, facts: &Args) -> Result<Event, Refusal> {
         let (rep, queue, portal) = self.deployed(by, args)?;
-        let token = match facts.get("token") {
-            Some(Value::Text(token)) => SecretHash::from_hex(token),
-            _ => None,
-        };
-        let malformed = || Refusal::new(Reason::Malformed, "P3.17", "`token` is the SHA-256 of the button's own token");
-        self.new_button(rep, queue, portal, token.ok_or_else(malformed)?).map(|(_, made)| made)
+        self.new_button(rep, queue, portal, token_of(facts)?).map(|(_, made)| made)
     }
 
     fn new_button(

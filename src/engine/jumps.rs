@@ -3,6 +3,7 @@
 
 use super::{
     Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped, State,
+    buttons::token_of,
     command::{Ask, Customer},
     event::AcceptedHow,
     keys::gone,
@@ -11,12 +12,13 @@ use super::{
 use crate::{
     ids::*,
     policy::{
-        Source,
+        Source, Tool,
         jumps::{self, By},
+        plan::Args,
     },
     site::SessionKind,
     time::Time,
-    wire::control::ClientInfo,
+    wire::control::{ClientInfo, Value},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -113,15 +115,53 @@ impl Engine {
         if !state.site.jump_items.contains_key(&item) {
             return refuse(Reason::UnknownItem, "R1.4", "no such jump item");
         }
-        let known = state.item_keys.item(key).is_some() || state.keys.known(key);
-        if known || state.buttons.of_token(key).is_some() {
-            return refuse(Reason::Stale, "I-K2", "this key was given out already: draw another");
-        }
+        self.is_new(key)?;
         self.emit(now, Event::ItemKeyMade { item, by: actor, key }, out);
         let ends = self.state.sessions_on(item).map(Party::Customer);
         let came: Vec<Party> = ends.chain([Party::JumpClient(item)]).collect();
         came.into_iter().for_each(|party| self.revoke_tokens(now, party, out));
         Ok(Outcome::Done)
+    }
+
+    fn is_new(&self, key: SecretHash) -> Result<(), Refusal> {
+        let State { item_keys, keys, buttons, .. } = &self.state;
+        match item_keys.item(key).is_some() || keys.known(key) || buttons.of_token(key).is_some() {
+            true => refuse(Reason::Stale, "I-K2", "this key was given out already: draw another"),
+            false => Ok(()),
+        }
+    }
+
+    /// P3.17: the item that this rep asks the customer's end to stand by for, as far as it may be had; the session's policy is
+    /// looked at before. None: what the endpoint makes of it is its own affair.
+    pub(super) fn pinned(&self, by: Party, args: &Args) -> Result<Option<JumpItemId>, Refusal> {
+        let Some(Value::Text(code)) = args.get("item") else { return Ok(None) };
+        let Party::Rep(rep) = by else {
+            return refuse(Reason::NotPermitted, "P3.17", "only a rep of the house pins an endpoint");
+        };
+        let state = &self.state;
+        let item = state.site.codes.jump_items.get(&code.to_lowercase()).copied();
+        let item = item.filter(|item| state.sees_item(rep, *item)).ok_or_else(|| {
+            Refusal::new(Reason::UnknownItem, "P8", format!("you have no jump item with the code “{code}”"))
+        })?;
+        state.may_jump(rep, item).map_err(|refusal| {
+            let source = refusal.source.clone().unwrap_or_default();
+            refusal.of_tool(Tool::PinJumpClient, source)
+        })?;
+        // Whoever jumps there trusts that it is the machine that it was.
+        match state.item_keys.of_item.contains_key(&item) {
+            true => {
+                refuse(Reason::WrongState, "P3.17", "this item has an endpoint's key: an administrator makes another")
+            }
+            false => Ok(Some(item)),
+        }
+    }
+
+    /// The customer's end has taken it up, and says the hash of the key that it drew.
+    pub(super) fn pinned_to(&self, by: Party, args: &Args, facts: &Args) -> Result<Option<Event>, Refusal> {
+        let Some(item) = self.pinned(by, args)? else { return Ok(None) };
+        let key = token_of(facts)?;
+        self.is_new(key)?;
+        Ok(Some(Event::ItemKeyMade { item, by: Actor::Party(by), key }))
     }
 
     /// Items that the site has no more take their keys with them.

@@ -25,6 +25,8 @@ pub enum Command {
     Jump(String),
     /// The key of a jump item, for the endpoint that stands by for it.
     ItemKey(String),
+    /// The customer's end stands by for this item from then on.
+    Pin(String),
     /// Another portal for a button; none: that of the customer's own connection.
     Portal(u32, Option<String>),
     /// The session that tools work in.
@@ -143,6 +145,7 @@ portal N [P]                    its sessions come through portal P from here on
 items [TEXT]                    what jump items there are, or those that TEXT is in
 jump CODE                       a session on the endpoint that stands by for the item CODE
 itemkey CODE                    a new key for the endpoint of item CODE, in place of an earlier one
+pin CODE                        the customer's end may be reached as the item CODE later on
 use N                           work in session N
 shell                           a terminal on the customer's machine; Ctrl-] comes back here
 shell: LINE                     one line in a shell of its own
@@ -235,6 +238,7 @@ impl Command {
             "items" => Self::Items(words.maybe()),
             "jump" => Self::Jump(words.need("the code of a jump item")?),
             "itemkey" => Self::ItemKey(words.need("the code of a jump item")?),
+            "pin" => Self::Pin(words.need("the code of a jump item")?),
             "use" => Self::Use(words.number("a session's number")?),
             "shell" => Self::Shell(None),
             "put" => {

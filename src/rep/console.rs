@@ -165,6 +165,10 @@ impl Console {
             Command::Items(text) => jumps::list(self, text).await,
             Command::Jump(item) => jumps::jump(self, item).await,
             Command::ItemKey(item) => jumps::key(self, item).await,
+            Command::Pin(item) => {
+                let said = "the customer's end keeps the item's key";
+                acts::plain_act(self, "pin_jump_client", texts(&[("item", &item)]), said).await
+            }
             Command::Use(session) => {
                 self.hub.look(|view| view.current = Some(session));
                 Ok(Answer::new(format!("working in s{session}"), json!({"session": session})))

@@ -129,3 +129,28 @@ async fn r2_3_who_is_replaced_or_has_no_key_any_more_says_so_and_ends() {
     third.leave().await.unwrap();
     place.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_17_bu_128_a_rep_pins_the_customers_machine_and_jumps_to_it_later() {
+    let site = site().replace("tools = { screen", "tools = { pin_jump_client = \"yes\", screen");
+    let place = Place::open(&site).await;
+    let (share, kept) = (place.folder("share"), place.path("key"));
+    let options = place.options(Transport::Ws, Allow::All, &share).await;
+    let options = agent::Options { pin: Some(kept.clone()), ..options };
+    let (mut customer, mut rep) = place.serving_with(options.clone()).await;
+    rep.line("pin elsewhere", "refused (unknown_item) [P8]").await;
+    rep.line("pin srv", "the customer's end keeps the item's key").await;
+    customer.until("the key to stand by with is kept here").await;
+    rep.line("pin srv", "refused (wrong_state) [P3.17]").await;
+    rep.line("end", "ended").await;
+    customer.ended().await.unwrap();
+
+    let key = std::fs::read_to_string(&kept).unwrap();
+    let mut machine = stands_by(&place, &agent::Options { key, ..options }).await;
+    rep.line("jump srv", "you serve").await;
+    rep.line("shell: echo $((40+2))-later", "42-later").await;
+    rep.type_in("end\nquit\n").await;
+    machine.until("Standing by.").await;
+    rep.left().await.unwrap();
+    place.close().await;
+}

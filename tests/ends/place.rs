@@ -170,6 +170,7 @@ impl Place {
             state: None,
             restart: None,
             button: None,
+            pin: None,
             browser: None,
         }
     }

@@ -235,3 +235,47 @@ fn p2_1_bu_093_whether_somebody_sits_there_is_as_the_endpoint_says() {
         }
     }
 }
+
+/// P3.17: an item without a key, by a rep who may start sessions on it, and not over one that has a key.
+#[test]
+fn p3_17_bu_128_an_endpoint_is_pinned_to_an_item_that_its_rep_may_start_and_that_has_no_key() {
+    // By its method as well: a jump client is pinned by who may use them.
+    let site = site("operator", "viewer").replace("record = \"with_consent\"", "pin_jump_client = \"yes\"");
+    let site = site.replace("\"jump_shell\"]", "\"jump_shell\", \"jump_client\"]");
+    let mut world = World::of(&site);
+    let session = world.serve(None, present());
+    let pin = |world: &mut World, who: &str, item: &str| {
+        let answer = world.open(who, session, Tool::PinJumpClient, &[("item", text(item))])?;
+        let Outcome::Opening { open, prompt } = answer else { panic!("{answer:?}") };
+        if let Some(prompt) = prompt {
+            world.customer(session, Command::Answer { session, prompt, allow: true })?;
+        }
+        Ok::<_, equipoise::engine::Refusal>(open)
+    };
+    world.apply_site(&site.replace("ana = \"operator\"", "ana = \"viewer\""));
+    let refused = pin(&mut world, "ana", "srv").unwrap_err();
+    assert_eq!((refused.reason, refused.rule.as_str()), (Reason::NotPermitted, "P8.1"));
+    assert_eq!((refused.tool, refused.source.as_deref()), (Some(Tool::PinJumpClient), Some("jump_group:servers")));
+    world.apply_site(&site);
+    assert_eq!(pin(&mut world, "ana", "nothing").unwrap_err().reason, Reason::UnknownItem);
+    let item = world.engine.state().site.codes.jump_items["srv"];
+    let open = pin(&mut world, "ana", "SRV").unwrap();
+    let accept = |facts| Command::AcceptOpen { session, open, facts };
+    assert_eq!(reason(&world.customer(session, accept(values(&[])))), Reason::Malformed);
+    let key = world.secret();
+    let hash: String = key.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    world.customer(session, accept(values(&[("token", text(&hash))]))).unwrap();
+    let resume = world.secret();
+    world.system(Command::StandBy { key, client: absent(), resume }).unwrap();
+    assert!(world.engine.state().stands_by(item));
+
+    let again = pin(&mut world, "ana", "srv").unwrap_err();
+    assert_eq!((again.reason, again.rule.as_str()), (Reason::WrongState, "P3.17"));
+    // What the rep may not any more is not taken up either.
+    let without = site.replace("code = \"srv\"", "code = \"new\"");
+    world.apply_site(&without);
+    let open = pin(&mut world, "ana", "new").unwrap();
+    world.apply_site(&without.replace("ana = \"operator\"", "ana = \"viewer\""));
+    let facts = values(&[("token", text(&hash))]);
+    assert_eq!(reason(&world.customer(session, Command::AcceptOpen { session, open, facts })), Reason::OpenGone);
+}

@@ -47,10 +47,22 @@ pub(super) async fn serve_at(
     let (lease, leased) = watch::channel(true);
     let (who, known) = watch::channel(BTreeMap::new());
     let (says, said) = mpsc::channel(limits::TERMINAL_READS_WAITING);
-    let Options { shell, restart, browser, button, .. } = options;
+    let Options { shell, restart, browser, button, pin, .. } = options;
     let (screen, clipboard) = (screen.map(Arc::new), Arc::new(clipboard));
-    let means =
-        Means { client, roots, shell, screen, restart, browser, button, clipboard, lease: leased, who: known, says };
+    let means = Means {
+        client,
+        roots,
+        shell,
+        screen,
+        restart,
+        browser,
+        button,
+        pin,
+        clipboard,
+        lease: leased,
+        who: known,
+        says,
+    };
     let mut endpoint = Endpoint {
         means,
         session,

@@ -8,7 +8,7 @@ mod transfers;
 mod typed;
 
 use super::{
-    button::Button,
+    button::KeptToken,
     clipboard::Clipboard,
     files::{Roots, hidden},
     manager::Act,
@@ -54,6 +54,8 @@ pub struct Means {
     pub browser: Option<String>,
     /// Where a support button is kept; else none is taken.
     pub button: Option<PathBuf>,
+    /// Where the key of a jump item is kept; else none is taken.
+    pub pin: Option<PathBuf>,
     pub clipboard: Arc<Clipboard>,
     /// False while the broker is silent: privileged tools wait (W2.5).
     pub lease: watch::Receiver<bool>,
@@ -120,7 +122,7 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
     let opened = match tool.means.client.act(Do::AcceptOpen { session, open, facts }).await? {
         Done::Opened(opened) => opened,
         // What has no channels is opened by being taken up.
-        _ if matches!(prepared, Prepared::Page(_) | Prepared::Restart(_) | Prepared::Button(_)) => {
+        _ if matches!(prepared, Prepared::Page(_) | Prepared::Restart(_) | Prepared::Keep(..)) => {
             Opened { session, open, tool: asked.tool, channels: Vec::new(), facts: Facts::new() }
         }
         _ => tool.opened().await?,
@@ -143,9 +145,9 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
         Prepared::Script(text) => tool.script(&opened, &text).await,
         Prepared::Page(url) => tool.page(&url).await,
         Prepared::Restart(command) => tool.restart(&command).await,
-        Prepared::Button(button) => {
-            button.keep().map_err(failed)?;
-            Ok("a support button is kept here".into())
+        Prepared::Keep(token, what) => {
+            token.keep().map_err(failed)?;
+            Ok(format!("{what} is kept here"))
         }
         Prepared::Capture(screen) => {
             tool.document(&opened, "a picture of the screen was sent", move || Ok(screen.draw()?.to_png().into())).await
@@ -178,7 +180,8 @@ enum Prepared {
     Script(String),
     Page(String),
     Restart(String),
-    Button(Button),
+    /// With what it is, for the person.
+    Keep(KeptToken, &'static str),
     Capture(Arc<Shown>),
     Annotations,
     Paste,
@@ -237,9 +240,12 @@ impl Prepared {
             },
             "deploy" => {
                 let path = means.button.clone().ok_or_else(|| refused("no_button: this end keeps none"))?;
-                let button = Button::draw(path).map_err(failed)?;
-                facts.insert("token".into(), Value::Text(button.hash()));
-                Self::Button(button)
+                keeps(path, "a support button", &mut facts)?
+            }
+            "pin_jump_client" => {
+                let path = means.pin.clone().ok_or_else(|| refused("no_pin: this end does not stand by"))?;
+                transfer::text(args, "item").ok_or_else(|| refused("malformed: the item is missing"))?;
+                keeps(path, "the key to stand by with", &mut facts)?
             }
             "annotations" => Self::Annotations,
             "clipboard" => match transfer::text(args, "direction") {
@@ -257,6 +263,13 @@ impl Prepared {
         };
         Ok((prepared, facts))
     }
+}
+
+/// Drawn here, told by its hash, and kept once it is taken up.
+fn keeps(path: PathBuf, what: &'static str, facts: &mut Facts) -> Result<Prepared, ToolError> {
+    let token = KeptToken::draw(path).map_err(failed)?;
+    facts.insert("token".into(), Value::Text(token.hash()));
+    Ok(Prepared::Keep(token, what))
 }
 
 /// Whatever the broker found: only a page of the web is shown (H-79).

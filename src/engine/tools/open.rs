@@ -47,8 +47,10 @@ impl Engine {
         let kind = here.ask.kind;
         let planned = plan::plan(Asked { tool, args, by: side, kind }, &granted)
             .map_err(|unplanned| refusal(tool, unplanned, &granted))?;
-        if tool == Tool::Deploy {
-            self.deployed(rep, &planned.args)?;
+        match tool {
+            Tool::Deploy => drop(self.deployed(rep, &planned.args)?),
+            Tool::PinJumpClient => drop(self.pinned(rep, &planned.args)?),
+            _ => {}
         }
         let using = self.state.tools.session(session);
         self.fits(session, by, tool, &planned.args, planned.channels.len())?;
@@ -86,18 +88,23 @@ impl Engine {
         }
         let request = request.clone();
         let channels = self.channels_of(session, &request, me).ok_or_else(gone)?;
-        let button = (request.tool == Tool::Deploy).then(|| {
-            let asked = self.session_in(session)?.participant(request.by).ok_or_else(gone)?;
+        let kept = if matches!(request.tool, Tool::Deploy | Tool::PinJumpClient) {
+            let by = self.session_in(session)?.participant(request.by).ok_or_else(gone)?.party;
+            let kept = match request.tool {
+                Tool::Deploy => self.handed_over(by, &request.args, facts).map(Some),
+                _ => self.pinned_to(by, &request.args, facts),
+            };
             // Why its rep may not any more is nothing to the customer.
-            self.handed_over(asked.party, &request.args, facts).map_err(|refusal| match refusal.reason {
+            kept.map_err(|refusal| match refusal.reason {
                 Reason::Malformed | Reason::Stale | Reason::LimitReached => refusal,
                 _ => gone(),
-            })
-        });
-        let button = button.transpose()?;
+            })?
+        } else {
+            None
+        };
         let (tool, facts) = (request.tool, facts.clone());
         self.emit(now, Event::Opened { session, open, tool, channels, facts }, out);
-        button.into_iter().for_each(|made| self.emit(now, made, out));
+        kept.into_iter().for_each(|made| self.emit(now, made, out));
         Ok(Outcome::Opened { open })
     }
 
