@@ -197,6 +197,30 @@ pub const JOURNAL_TURNS_WAITING: usize = 64;
 pub const JOURNAL_ROWS_PER_PAGE: u32 = 64;
 /// Bytes written ahead before they are moved into the database: moving them takes about 20 ms.
 pub const JOURNAL_WAL_BYTES: u64 = 4 * 1024 * 1024;
+/// Sessions that have ended in one answer: two screens of a table; and their bytes, with room for names of the message.
+pub const HISTORY_ROWS: usize = 100;
+pub const HISTORY_PAGE_BYTES: usize = MESSAGE_BYTES_MAX * 3 / 4;
+// A record with all that people may write on it fits.
+const _: () = assert!(
+    HISTORY_PAGE_BYTES
+        >= PEOPLE_ON_RECORD * (MAIL_ADDRESS_BYTES_MAX + 32)
+            + FIELDS_PER_SESSION * (CODE_BYTES_MAX + NAME_BYTES_MAX + 8)
+            + 16 * NAME_BYTES_MAX
+            + 1024
+);
+/// Answers from the history that are read at once: milliseconds each, on threads of their own.
+pub const HISTORY_READS: usize = 4;
+/// Records that one commit prunes at most: a millisecond or two, and ninety thousand a day where nothing else happens.
+pub const HISTORY_PRUNED_PER_COMMIT: usize = 64;
+/// For how many days sessions that have ended are kept.
+pub const HISTORY_DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
+/// Where the site says nothing: thirteen months, so that a month can be set beside the one a year before.
+pub const HISTORY_DAYS_DEFAULT: u32 = 400;
+/// Turns of a folder from before there was a history that the first start reads for it: some ten seconds. Of more, the
+/// history begins there.
+pub const HISTORY_FILLED_TURNS: u64 = 1_000_000;
+/// Records of it that share a commit.
+pub const HISTORY_FILLED_AT_ONCE: usize = 1_000;
 /// How long an answer about free disk space may be remembered.
 pub const DISK_CHECK_INTERVAL: Span = Span::seconds(1);
 
@@ -294,6 +318,8 @@ pub const PARTICIPANTS_PER_SESSION: usize = 32;
 /// all of a session's take less of its view than its details may.
 pub const FIELDS_PER_SESSION: usize = 16;
 const _: () = assert!(FIELDS_PER_SESSION * (CODE_BYTES_MAX + NAME_BYTES_MAX) < TEXT_BYTES_MAX);
+/// Who took part in a session, as far as its record names them: twice what it holds at once (BU-048).
+pub const PEOPLE_ON_RECORD: usize = 2 * PARTICIPANTS_PER_SESSION;
 /// Requests to open a tool that may wait in one session: as many as there can be channels.
 pub const OPENS_PER_SESSION: usize = CHANNELS_PER_SESSION;
 /// The other end takes a tool up within this, or the request is gone: a short walk to the machine.

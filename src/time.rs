@@ -1,7 +1,7 @@
 //! Engine time: whole milliseconds, handed in, never read from a clock here (W5.3).
 
 use serde::{Deserialize, Serialize};
-use std::ops::{Add, Sub};
+use std::ops::{Add, AddAssign, Sub};
 
 /// A moment of engine time: milliseconds since 1970 UTC at the broker, since the start in a scenario. Never goes back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
@@ -24,6 +24,10 @@ impl Span {
         Self::seconds(minutes.saturating_mul(60))
     }
 
+    pub const fn days(days: u32) -> Self {
+        Self::minutes(days as u64 * 24 * 60)
+    }
+
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
@@ -33,6 +37,12 @@ impl Time {
     /// How long ago `earlier` was; zero if it is not in the past.
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl AddAssign for Span {
+    fn add_assign(&mut self, span: Self) {
+        self.0 = self.0.saturating_add(span.0);
     }
 }
 

@@ -6,6 +6,7 @@
 mod activity;
 mod directory;
 mod edits;
+mod history;
 mod invitation;
 mod kept;
 mod meter;

@@ -1,5 +1,6 @@
 //! From what a message says to what the engine understands: names to ids, seconds to spans, secrets to hashes.
 
+use super::history::Question;
 use crate::{
     engine::{Actor, Command, Entry, Queue, Reason, Refusal, State, address, command},
     ids::*,
@@ -24,6 +25,8 @@ pub enum Look {
     Past(SessionId, Option<u32>),
     /// A dry run (R9.2).
     ExplainAsk(Box<command::Ask>),
+    /// Sessions that have ended (BU-048): read from the journal's own table, answered when that is done.
+    History(Box<Question>),
     /// Whom a portal shows (R2.1).
     RepList(PortalId),
     Notices,
@@ -176,6 +179,16 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
             }
             return Ok(Resolved::Look(Look::RepList(portal)));
         }
+        Do::History(asked) => {
+            let (Actor::Party(Party::Rep(user)) | Actor::Admin(user)) = actor else {
+                let message = "the history is for reps and administrators";
+                return Err(Refusal::new(Reason::NotPermitted, "P1.1", message));
+            };
+            if state.console(user).is_some_and(|console| console.must_prove) {
+                return Err(Refusal::new(Reason::Reauthenticate, "R11.4", "this seat is shared: sign in again first"));
+            }
+            return Ok(Resolved::Look(Look::History(Box::new(Question::of(site, user, asked)?))));
+        }
         Do::Explain { session: s, past, offer } => {
             may_explain(state, actor, session(s), past || offer.is_some())?;
             let look = if past || offer.is_some() { Look::Past(session(s), offer) } else { Look::Explain(session(s)) };
@@ -241,6 +254,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Notices {}
         | Do::RepList { .. }
         | Do::ExplainAsk(_)
+        | Do::History(_)
         | Do::MakeKey { .. }
         | Do::MakeButton { .. }
         | Do::Buttons { .. }

@@ -5,6 +5,7 @@ use super::{
     command::Ask,
     event::{AcceptedHow, MoveRule, OwnerRule},
     externals::Guest,
+    history::Who,
     session::{Invite, Offer, Participant, Role, Stage},
 };
 use crate::{ids::*, routing::Console, site::StatusShown, time::Time};
@@ -298,6 +299,8 @@ impl State {
         {
             session.last_queue = Some(waiting.queue);
         }
+        session.course.leave(&session.stage, at);
+        session.course.owned(at, rep);
         session.stage = Stage::Active { owner: rep, since: at };
         if let Some(queue) = left {
             self.fold_pace_taken(at, queue, id);
@@ -317,6 +320,7 @@ impl State {
                     it.next_participant = it.next_participant.max(participant.0 + 1);
                     let entered = Participant { id: *participant, party, role: Role::External, since: at, active: at };
                     it.participants.push(entered);
+                    it.course.came(Who::External(address.clone()), Role::External);
                     it.guests.insert(*participant, guest);
                 });
             }
@@ -334,6 +338,7 @@ impl State {
             self.change_session(help, |it| it.rejected_by.extend([rep]));
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.course.came(Who::Rep(rep), role);
         if let Some(there) = session.participants.iter_mut().find(|there| there.party == Party::Rep(rep)) {
             there.role = role;
             return self.index.touch_session(id);
@@ -417,6 +422,8 @@ impl State {
             self.fold_entered(at, id, to, next, Role::Owner);
         }
         self.change_session(id, |it| {
+            it.course.owned(at, to);
+            it.course.came(Who::Rep(to), Role::Owner);
             match &mut it.stage {
                 Stage::Active { owner, .. } | Stage::Held { owner, .. } => *owner = to,
                 Stage::Waiting(_) => {}
@@ -434,6 +441,7 @@ impl State {
     fn fold_hold(&mut self, at: Time, id: SessionId, hold: bool) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(owner) = session.owner() else { return };
+        session.course.leave(&session.stage, at);
         session.stage = if hold { Stage::Held { owner, since: at } } else { Stage::Active { owner, since: at } };
         if !hold && session.customer_lost.is_some() {
             // The reconnect timeout did not run while it was held.

@@ -12,6 +12,7 @@ pub mod estimate;
 pub mod event;
 pub mod explain;
 pub mod externals;
+pub mod history;
 pub mod jumps;
 pub mod keys;
 pub mod notices;
@@ -49,6 +50,7 @@ mod tied;
 pub use accounts::PasswordTerms;
 pub use command::{Actor, Command, Entry, Queue, Request, Turn};
 pub use event::{Event, Outcome, Stamped};
+pub use history::{Filed, Record};
 pub use refusal::{Reason, Refusal};
 pub use second_factor::{Enrolled, Proof};
 pub use session::Session;
@@ -69,6 +71,8 @@ pub struct Engine {
     state: State,
     /// What the next `apply_site` is of, where it was checked outside.
     checked: Option<Checked>,
+    /// Of sessions that ended, until they are taken; none where nobody files them.
+    records: Option<Vec<Record>>,
 }
 
 impl Engine {
@@ -80,7 +84,18 @@ impl Engine {
     /// Goes on from a snapshot or from replayed events.
     pub fn from_state(mut state: State) -> Self {
         state.rebuild();
-        Self { state, checked: None }
+        Self { state, checked: None, records: None }
+    }
+
+    /// From here on records of sessions that end are kept for [`Self::take_records`].
+    pub fn filing(mut self) -> Self {
+        self.records = Some(Vec::new());
+        self
+    }
+
+    /// What the sessions that ended since the last time leave behind (BU-048).
+    pub fn take_records(&mut self) -> Vec<Record> {
+        self.records.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     pub fn state(&self) -> &State {
@@ -172,6 +187,9 @@ impl Engine {
 
     /// The only way state changes.
     pub(super) fn emit(&mut self, at: Time, event: Event, out: &mut Vec<Stamped>) {
+        if let Some(records) = &mut self.records {
+            records.extend(Record::of(&self.state, at, &event));
+        }
         self.state.apply(at, &event);
         out.push(Stamped { at, event });
     }

@@ -5,6 +5,7 @@ use super::{
     command::{Ask, Queue},
     event::MoveRule,
     externals::Guest,
+    history::Course,
 };
 use crate::{
     ids::*,
@@ -60,6 +61,9 @@ pub struct Session {
     /// Of a rep who shows its screen: who looks at it may control it (BU-068).
     #[serde(default)]
     pub control_given: bool,
+    /// What its record will say and its present does not (BU-048).
+    #[serde(default)]
+    pub course: Course,
 }
 
 /// An invitation to a rep, or to any rep of a team (R7.4).
@@ -212,6 +216,7 @@ impl Session {
             guests: BTreeMap::new(),
             fields: BTreeMap::new(),
             control_given: false,
+            course: Course::default(),
         }
     }
 
@@ -219,7 +224,10 @@ impl Session {
     pub(super) fn place(&mut self, at: Time, queue: Queue, by_hand: bool) {
         let began = match &self.stage {
             Stage::Waiting(waiting) if self.last_queue.is_some() => waiting.began,
-            _ => at,
+            _ => {
+                self.course.leave(&self.stage, at);
+                at
+            }
         };
         if self.first_queue.is_none() {
             self.first_queue = Some(queue);

@@ -1,7 +1,7 @@
-//! The SQLite side: how connections are set, the one table, and rows read from it in order.
+//! The SQLite side: how connections are set, the tables, and rows read from that of turns in order.
 
 use super::{
-    OpenError,
+    OpenError, history,
     row::{Damage, Hash, Stored, TurnId, genesis},
 };
 use crate::{ids::Seq, limits::JOURNAL_ROWS_PER_PAGE};
@@ -10,12 +10,18 @@ use std::{collections::VecDeque, path::Path};
 
 /// "EQPJ": says that a database file is ours.
 const APPLICATION_ID: i64 = 0x4551_504a;
-const SCHEMA_VERSION: i64 = 1;
+/// 1 had turns alone; 2 has the history of sessions beside them.
+const SCHEMA_VERSION: i64 = 2;
 
 pub(super) enum Schema {
     Empty,
     Ours,
-    Newer { version: i64, known: i64 },
+    /// Of a version that kept no history.
+    Older,
+    Newer {
+        version: i64,
+        known: i64,
+    },
     Foreign,
 }
 
@@ -52,6 +58,7 @@ pub(super) fn schema(connection: &Connection) -> rusqlite::Result<Schema> {
         (0, 0, 0) => Schema::Empty,
         (APPLICATION_ID, version, _) if version > SCHEMA_VERSION => Schema::Newer { version, known: SCHEMA_VERSION },
         (APPLICATION_ID, SCHEMA_VERSION, _) => Schema::Ours,
+        (APPLICATION_ID, 1, _) => Schema::Older,
         _ => Schema::Foreign,
     })
 }
@@ -69,10 +76,22 @@ pub(super) fn create(connection: &Connection, journal: &[u8; 16]) -> rusqlite::R
              digest BLOB NOT NULL,
              hash BLOB NOT NULL,
              payload BLOB
-         ) STRICT;"
+         ) STRICT;
+         {}",
+        history::TABLES
     ))?;
     connection.execute("INSERT INTO journal (id) VALUES (?1)", [journal])?;
     connection.execute_batch("COMMIT")
+}
+
+/// Room for the history in a folder of version 1, which it stays until its history is filled in.
+pub(super) fn extend(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {} COMMIT", history::TABLES))
+}
+
+/// Makes the folder one of the present version.
+pub(super) fn is_present(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "user_version", SCHEMA_VERSION)
 }
 
 pub(super) fn insert(connection: &Connection, row: &Stored) -> rusqlite::Result<()> {

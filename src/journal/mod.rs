@@ -7,6 +7,7 @@
 mod database;
 pub mod folder;
 mod head;
+mod history;
 mod reading;
 mod row;
 mod snapshot;
@@ -15,21 +16,26 @@ pub mod verify;
 mod writer;
 
 pub use folder::DataFolder;
+pub use history::{Filling, History, Page, Query};
 pub use reading::read;
 pub use row::{Damage, Row, TurnId, decode, encode, unpack};
 pub use sqlite::{OpenError, Options, Recovered, SqliteJournal};
 pub use verify::{Report, verify};
 
-use crate::{engine::Turn, ids::Seq};
+use crate::{
+    engine::{Filed, Turn},
+    ids::Seq,
+};
 use std::{pin::Pin, sync::Arc};
 
 /// What every journal offers, on one node or many (W5.6).
 pub trait Journal: Send {
-    /// Appends one turn at `expected`, which is one past the last; it is encoded on the writer's thread. `epoch` is the
+    /// Appends one turn at `expected`, which is one past the last, and in the same commit what sessions that it ended leave
+    /// behind (BU-048); both are encoded on the writer's thread. `epoch` is the
     /// owner's: a turn of an older owner, at a place already taken, or behind one that was not written, is fenced. Turns
     /// are written in the order of these calls, whoever is awaited first; at most
     /// [`crate::limits::JOURNAL_TURNS_WAITING`] may be under way, one more is `Unknown`.
-    fn append(&mut self, expected: Seq, epoch: u64, turn: Arc<Turn>) -> Pending;
+    fn append(&mut self, expected: Seq, epoch: u64, turn: Arc<Turn>, filed: Filed) -> Pending;
 
     /// The turns from this place to the present end, each checked against the chain; blocks while it reads.
     fn read_from(&self, from: Seq) -> Result<Rows, Damage>;

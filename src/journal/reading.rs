@@ -17,7 +17,7 @@ pub fn read(place: &Path) -> Result<Rows, OpenError> {
     let sqlite = |source| database::open_error(&path, source);
     let connection = database::reading(&path).map_err(sqlite)?;
     match database::schema(&connection).map_err(sqlite)? {
-        Schema::Ours => {}
+        Schema::Ours | Schema::Older => {}
         Schema::Newer { version, known } => return Err(OpenError::Newer { path, version, known }),
         Schema::Empty | Schema::Foreign => {
             return Err(OpenError::NotAJournal { path, reason: "it holds no journal of ours".into() });

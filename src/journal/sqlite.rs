@@ -10,7 +10,7 @@ use super::{
     writer::{Job, Writer},
 };
 use crate::{
-    engine::Turn,
+    engine::{Filed, Turn},
     ids::Seq,
     limits::{
         DISK_CHECK_INTERVAL, DISK_RESERVE_BYTES, JOURNAL_TURNS_WAITING, SNAPSHOT_AFTER_BYTES, TURNS_PER_SNAPSHOT,
@@ -60,6 +60,8 @@ pub struct Recovered {
     pub head: Seq,
     /// Of the last turn; a new owner takes a higher one.
     pub epoch: u64,
+    /// The folder is of a version that kept no history: it is for whoever knows what a turn means to fill it in.
+    pub lacks_history: bool,
 }
 
 /// Why a journal does not open. Nothing is changed or repaired then: it is for an operator to decide.
@@ -147,12 +149,16 @@ impl SqliteJournal {
         self.running.as_ref().is_none_or(|running| running.poisoned.load(Ordering::Acquire))
     }
 
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.running.as_ref().map(|running| running.path.as_path())
+    }
+
     /// Writes what waits, moves the write-ahead log into the database, ends the threads. Dropping does the same.
     pub fn close(self) {}
 }
 
 impl Journal for SqliteJournal {
-    fn append(&mut self, expected: Seq, epoch: u64, turn: Arc<Turn>) -> Pending {
+    fn append(&mut self, expected: Seq, epoch: u64, turn: Arc<Turn>, filed: Filed) -> Pending {
         let Some(jobs) = self.running.as_ref().and_then(|running| running.jobs.as_ref()) else {
             return Box::pin(std::future::ready(Appended::Unknown));
         };
@@ -161,7 +167,7 @@ impl Journal for SqliteJournal {
         id[..8].copy_from_slice(&self.nonce);
         id[8..].copy_from_slice(&self.appended.to_be_bytes());
         let (answer, answered) = oneshot::channel();
-        let job = Job { expected, epoch, turn_id: TurnId(id), turn, answer };
+        let job = Job { expected, epoch, turn_id: TurnId(id), turn, filed, answer };
         match jobs.try_send(job) {
             Ok(()) => Box::pin(async move { answered.await.unwrap_or(Appended::Unknown) }),
             Err(_) => Box::pin(std::future::ready(Appended::Unknown)),
@@ -195,7 +201,7 @@ impl Journal for SqliteJournal {
 impl Running {
     fn start(folder: &DataFolder, site: &str, options: Options, fold: Fold) -> Result<(Self, Recovered), OpenError> {
         let dir = folder.site(site)?;
-        let Opened { path, connection, mut head_file, head, epoch } = open_site(&dir)?;
+        let Opened { path, connection, mut head_file, head, epoch, lacks_history } = open_site(&dir)?;
         head_file.write(&head).map_err(|source| OpenError::Io { path: dir.join(HEAD), source })?;
 
         let snapshot = snapshot::newest(&dir, &head.journal, &connection)?;
@@ -208,6 +214,7 @@ impl Running {
             turns: Box::new(reader.map(|stored| stored.and_then(row::Stored::read))),
             head: head.seq,
             epoch,
+            lacks_history,
         };
 
         let wal_bytes = std::fs::metadata(wal_of(&dir)).map_or(0, |meta| meta.len());
@@ -265,6 +272,7 @@ struct Opened {
     /// The last turn in the database, at or after the last acknowledged.
     head: Head,
     epoch: u64,
+    lacks_history: bool,
 }
 
 fn open_site(dir: &Path) -> Result<Opened, OpenError> {
@@ -296,12 +304,15 @@ fn open_site(dir: &Path) -> Result<Opened, OpenError> {
     sync_again(&wal)?;
 
     let connection = database::writing(&path).map_err(sqlite)?;
-    match database::schema(&connection).map_err(sqlite)? {
+    let schema = database::schema(&connection).map_err(sqlite)?;
+    let lacks_history = matches!(schema, database::Schema::Older);
+    match schema {
         database::Schema::Empty if acknowledged.seq.0 > 0 => {
             return Err(OpenError::Cut { path, acknowledged: acknowledged.seq, found: Seq(0) });
         }
         database::Schema::Empty => database::create(&connection, &acknowledged.journal).map_err(sqlite)?,
         database::Schema::Ours => {}
+        database::Schema::Older => database::extend(&connection).map_err(sqlite)?,
         database::Schema::Newer { version, known } => return Err(OpenError::Newer { path, version, known }),
         database::Schema::Foreign => {
             return Err(OpenError::NotAJournal { path, reason: "it is a database of something else".into() });
@@ -327,7 +338,7 @@ fn open_site(dir: &Path) -> Result<Opened, OpenError> {
         Some(last) => (Head { journal: acknowledged.journal, seq: last.seq, hash: last.hash }, last.epoch),
         None => (acknowledged, 0),
     };
-    Ok(Opened { path, connection, head_file, head, epoch })
+    Ok(Opened { path, connection, head_file, head, epoch, lacks_history })
 }
 
 /// Writes the write-ahead log over itself and syncs it. After a failed sync the kernel takes its pages for clean though

@@ -3,9 +3,14 @@
 use super::{
     Appended, TurnId, database,
     head::{Head, HeadFile},
+    history,
     row::{Stored, digest, encode, link},
 };
-use crate::{engine::Turn, ids::Seq, limits::JOURNAL_WAL_BYTES};
+use crate::{
+    engine::{Filed, Turn},
+    ids::Seq,
+    limits::JOURNAL_WAL_BYTES,
+};
 use rusqlite::Connection;
 use std::sync::{
     Arc,
@@ -20,6 +25,7 @@ pub(super) struct Job {
     pub epoch: u64,
     pub turn_id: TurnId,
     pub turn: Arc<Turn>,
+    pub filed: Filed,
     pub answer: oneshot::Sender<Appended>,
 }
 
@@ -72,7 +78,7 @@ impl Writer {
     }
 
     fn commit(&mut self, batch: &[Job]) -> Result<Vec<Appended>, CommitError> {
-        let (mut head, mut epoch, mut bytes) = (self.head, self.epoch, 0);
+        let (mut head, mut epoch, mut bytes, mut bytes_beside) = (self.head, self.epoch, 0, 0);
         let mut answers = Vec::with_capacity(batch.len());
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         for job in batch {
@@ -96,8 +102,12 @@ impl Writer {
                 payload: Some(payload),
             };
             database::insert(&self.connection, &row)?;
+            bytes_beside += history::file(&self.connection, row.seq, &job.filed.records)?;
             (head.seq, head.hash, epoch) = (row.seq, row.hash, row.epoch);
             answers.push(Appended::Durable(row.seq));
+        }
+        if let Some(keep_from) = batch.iter().map(|job| job.filed.keep_from).max() {
+            history::prune(&self.connection, keep_from)?;
         }
         self.connection.execute_batch("COMMIT")?;
         if head != self.head {
@@ -106,7 +116,7 @@ impl Writer {
         self.turns_since_snapshot += head.seq.0 - self.head.seq.0;
         self.bytes_since_snapshot += bytes;
         // A page for the row and one for the tree at the least.
-        self.wal_bytes += bytes + 8192;
+        self.wal_bytes += bytes + 8192 + bytes_beside;
         (self.head, self.epoch) = (head, epoch);
         Ok(answers)
     }

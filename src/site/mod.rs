@@ -137,6 +137,9 @@ pub struct Options {
     pub max_wait: Span,
     pub session_inactivity: Span,
     pub console_idle: Span,
+    /// For how long sessions that have ended are kept (BU-048).
+    #[serde(default = "history_default")]
+    pub history: Span,
     pub default_policy: Option<PolicyId>,
     pub auto_start: bool,
     pub disclaimer: bool,
@@ -155,6 +158,10 @@ pub struct Options {
     /// The site's own status codes and what each is shown as (R3).
     #[serde(default)]
     pub statuses: BTreeMap<String, StatusShown>,
+}
+
+fn history_default() -> Span {
+    Span::days(limits::HISTORY_DAYS_DEFAULT)
 }
 
 /// What a status code is shown as.

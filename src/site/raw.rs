@@ -1,6 +1,7 @@
 //! What a site file says (contract C1), before anything is checked. Unknown keys are refused; what is left out has the
 //! default of the contract. Reading the text itself is in `read`.
 
+use crate::limits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -66,6 +67,7 @@ pub struct RawOptions {
     pub max_wait_s: u32,
     pub session_inactivity_s: u32,
     pub console_idle_s: u32,
+    pub history_days: u32,
     pub default_policy: String,
     pub auto_start: bool,
     pub disclaimer: bool,
@@ -96,6 +98,7 @@ impl Default for RawOptions {
             max_wait_s: 0,
             session_inactivity_s: 0,
             console_idle_s: 0,
+            history_days: limits::HISTORY_DAYS_DEFAULT,
             default_policy: String::new(),
             auto_start: false,
             disclaimer: false,

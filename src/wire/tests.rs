@@ -58,6 +58,7 @@ fn from_client() -> Vec<FromClient> {
             ]),
         }),
         Do::TakeBack { session: 9, tool: None },
+        Do::History(control::History { since_ms: Some(7), rep: Some("rep:ana".into()), ..control::History::default() }),
         Do::SetPassword { username: "ana".into(), password: "x".into(), must_reset: false, expires_at_ms: None },
         Do::SetPassword { username: "ana".into(), password: "x".into(), must_reset: true, expires_at_ms: Some(7) },
         Do::Unlock { username: "ana".into() },

@@ -19,6 +19,7 @@ mod entries;
 mod fields;
 mod frames;
 mod half;
+mod history;
 mod http;
 mod jumps;
 mod live;

@@ -107,7 +107,7 @@ fn w5_4_a_flipped_bit_in_the_log_is_never_a_shorter_or_another_history() {
 
 #[test]
 fn b_20_a_flipped_bit_in_the_database_is_found_with_its_place_or_does_no_harm() {
-    let place = filled(40, true);
+    let place = filled(160, true);
     let path = place.site().join("journal.db");
     let whole = fs::read(&path).unwrap();
     let mut numbers = Numbers(2);
@@ -120,7 +120,7 @@ fn b_20_a_flipped_bit_in_the_database_is_found_with_its_place_or_does_no_harm() 
         let verified = verify(&place.data);
         match place.numbers() {
             Ok(numbers) => {
-                assert_eq!(numbers, all(40), "bit at {at}");
+                assert_eq!(numbers, all(160), "bit at {at}");
                 assert_eq!(verified.unwrap()[0].problem, None, "bit at {at}");
             }
             Err(reason) => {

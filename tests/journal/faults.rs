@@ -53,8 +53,9 @@ fn b_15_every_turn_acknowledged_before_a_kill_is_found_again() {
         let mut next = recovered.head.0 + 1;
         loop {
             // Several under way at once, so that some share a commit.
-            let pending: Vec<_> =
-                (next..next + 5).map(|number| (number, journal.append(Seq(number), 1, turn(number).into()))).collect();
+            let pending: Vec<_> = (next..next + 5)
+                .map(|number| (number, journal.append(Seq(number), 1, turn(number).into(), Filed::default())))
+                .collect();
             for (number, pending) in pending {
                 assert_eq!(wait(pending), Appended::Durable(Seq(number)));
                 say(format!("ack {number}"));
@@ -93,7 +94,7 @@ fn append_saying_all(place: &Place) {
     };
     let mut next = recovered.head.0 + 1;
     for _ in 0..12 {
-        match wait(journal.append(Seq(next), 1, turn(next).into())) {
+        match wait(journal.append(Seq(next), 1, turn(next).into(), Filed::default())) {
             Appended::Durable(Seq(seq)) => {
                 say(format!("ack {seq}"));
                 next += 1;
@@ -101,7 +102,7 @@ fn append_saying_all(place: &Place) {
             Appended::Unknown => {
                 eprintln!("unknown {next}");
                 assert!(journal.is_poisoned());
-                let after = wait(journal.append(Seq(next), 1, turn(next).into()));
+                let after = wait(journal.append(Seq(next), 1, turn(next).into(), Filed::default()));
                 assert_eq!(after, Appended::Unknown, "acknowledged after a failed sync");
                 match journal.reopen() {
                     Ok(recovered) => {
@@ -236,7 +237,7 @@ fn b_19_a_full_disk_refuses_loses_nothing_and_goes_on_when_there_is_room() {
     // Whoever does not ask meets the end of the disk; what was acknowledged stays.
     let mut acknowledged = 20;
     let refused = loop {
-        match wait(journal.append(Seq(acknowledged + 1), 1, turn(acknowledged + 1).into())) {
+        match wait(journal.append(Seq(acknowledged + 1), 1, turn(acknowledged + 1).into(), Filed::default())) {
             Appended::Durable(Seq(seq)) => acknowledged = seq,
             other => break other,
         }

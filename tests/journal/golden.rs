@@ -17,7 +17,7 @@ fn write_golden(to: &Path) {
     let (mut journal, _) = place.open().unwrap();
     for (seq, turn) in (1..).zip(golden_turns()) {
         let turn: Turn = serde_json::from_value(turn).unwrap_or_else(|error| panic!("turn {seq}: {error}"));
-        assert_eq!(wait(journal.append(Seq(seq), 1, turn.into())), Appended::Durable(Seq(seq)));
+        assert_eq!(wait(journal.append(Seq(seq), 1, turn.into(), Filed::default())), Appended::Durable(Seq(seq)));
     }
     drop(journal);
     fs::create_dir_all(to).unwrap();

@@ -5,10 +5,11 @@
 mod damage;
 mod faults;
 mod golden;
+mod history;
 mod order;
 
 use equipoise::{
-    engine::{Actor, Command, Event, Request, Stamped, Turn},
+    engine::{Actor, Command, Event, Filed, Request, Stamped, Turn},
     ids::Seq,
     journal::{Appended, DataFolder, Journal, OpenError, Options, Recovered, SqliteJournal},
     time::Time,
@@ -119,7 +120,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 /// Appends turns saying these numbers at their own places; each must become durable.
 fn append(journal: &mut SqliteJournal, numbers: std::ops::RangeInclusive<u64>) {
     for number in numbers {
-        let appended = wait(journal.append(Seq(number), 1, turn(number).into()));
+        let appended = wait(journal.append(Seq(number), 1, turn(number).into(), Filed::default()));
         assert_eq!(appended, Appended::Durable(Seq(number)));
     }
 }

@@ -37,11 +37,11 @@ fn w5_6_a_turn_at_a_place_taken_or_of_an_older_owner_is_fenced() {
     let place = Place::new();
     let (mut journal, _) = place.open().unwrap();
     append(&mut journal, 1..=2);
-    assert_eq!(wait(journal.append(Seq(2), 1, turn(9).into())), Appended::Fenced);
-    assert_eq!(wait(journal.append(Seq(4), 1, turn(9).into())), Appended::Fenced);
-    assert_eq!(wait(journal.append(Seq(3), 5, turn(3).into())), Appended::Durable(Seq(3)));
-    assert_eq!(wait(journal.append(Seq(4), 4, turn(9).into())), Appended::Fenced);
-    assert_eq!(wait(journal.append(Seq(4), 5, turn(4).into())), Appended::Durable(Seq(4)));
+    assert_eq!(wait(journal.append(Seq(2), 1, turn(9).into(), Filed::default())), Appended::Fenced);
+    assert_eq!(wait(journal.append(Seq(4), 1, turn(9).into(), Filed::default())), Appended::Fenced);
+    assert_eq!(wait(journal.append(Seq(3), 5, turn(3).into(), Filed::default())), Appended::Durable(Seq(3)));
+    assert_eq!(wait(journal.append(Seq(4), 4, turn(9).into(), Filed::default())), Appended::Fenced);
+    assert_eq!(wait(journal.append(Seq(4), 5, turn(4).into(), Filed::default())), Appended::Durable(Seq(4)));
     drop(journal);
     assert_eq!(place.open().unwrap().1.epoch, 5);
     assert_eq!(place.numbers().unwrap(), [1, 2, 3, 4]);
@@ -58,8 +58,8 @@ fn w5_6_a_turn_above_the_limit_is_refused_and_harms_nothing() {
             event: Event::StatusSet { user: equipoise::ids::UserId(1), code: "x".repeat(TURN_BYTES_MAX) },
         }],
     };
-    let large = journal.append(Seq(1), 1, big.into());
-    let after = journal.append(Seq(2), 1, turn(2).into());
+    let large = journal.append(Seq(1), 1, big.into(), Filed::default());
+    let after = journal.append(Seq(2), 1, turn(2).into(), Filed::default());
     assert!(matches!(wait(large), Appended::TooLarge { bytes } if bytes > TURN_BYTES_MAX));
     assert_eq!(wait(after), Appended::Fenced, "its place is not the next one any more");
     append(&mut journal, 1..=1);
@@ -69,8 +69,9 @@ fn w5_6_a_turn_above_the_limit_is_refused_and_harms_nothing() {
 fn w5_6_many_turns_under_way_at_once_keep_the_order_of_the_calls() {
     let place = Place::new();
     let (mut journal, _) = place.open().unwrap();
-    let pending: Vec<_> =
-        (1..=JOURNAL_TURNS_WAITING as u64).map(|number| journal.append(Seq(number), 1, turn(number).into())).collect();
+    let pending: Vec<_> = (1..=JOURNAL_TURNS_WAITING as u64)
+        .map(|number| journal.append(Seq(number), 1, turn(number).into(), Filed::default()))
+        .collect();
     wait(async {
         for (number, pending) in (1..).zip(pending) {
             assert_eq!(pending.await, Appended::Durable(Seq(number)));

@@ -3,7 +3,7 @@
 
 use crate::process::{Broker, equipoise};
 use equipoise::{
-    engine::{Event, Turn},
+    engine::{Event, Filed, Turn},
     journal::{Appended, DataFolder, Journal, Options, SqliteJournal, read},
 };
 use std::path::Path;
@@ -16,7 +16,10 @@ fn altered_copy(from: &Path, to: &Path, mut alter: impl FnMut(&mut Turn)) {
     for row in read(from).unwrap() {
         let mut row = row.unwrap();
         alter(&mut row.turn);
-        assert_eq!(runtime.block_on(journal.append(row.seq, row.epoch, row.turn.into())), Appended::Durable(row.seq));
+        assert_eq!(
+            runtime.block_on(journal.append(row.seq, row.epoch, row.turn.into(), Filed::default())),
+            Appended::Durable(row.seq)
+        );
     }
 }
 

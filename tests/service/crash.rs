@@ -13,7 +13,7 @@ use equipoise::{
     },
     wire::{
         Credential, Do, Ev,
-        control::{Ask, Done, KeyKind, Role},
+        control::{Ask, Done, History, KeyKind, Role},
     },
 };
 use std::{
@@ -166,6 +166,21 @@ async fn read_to(reader: &mut Reader, got: &mut Vec<u8>, enough: usize) {
     }
 }
 
+/// The sessions on record with this primary rep.
+async fn served_by(place: &Place, rep: &str) -> Vec<u64> {
+    let root = place.client(Ws, Role::Admin, "root").await;
+    let (mut served, mut asked) = (Vec::new(), History { rep: Some(rep.into()), ..History::default() });
+    loop {
+        let page = root.act(Do::History(asked.clone())).await;
+        let Ok(Done::History { sessions, next }) = page else { panic!("the history: {page:?}") };
+        served.extend(sessions.iter().map(|past| past.session));
+        asked.before = next;
+        if next.is_none() {
+            return served;
+        }
+    }
+}
+
 async fn killed_again_and_again(rep_by: Transport, agent_by: Transport) {
     let mut place = Place::open().await;
     std::fs::write(place.path("big"), document(FILE)).unwrap();
@@ -231,9 +246,15 @@ async fn killed_again_and_again(rep_by: Transport, agent_by: Transport) {
     }
     load.tasks.shutdown().await;
 
-    // Each key that was acknowledged lets somebody in.
     let ledger = load.ledger.lock().unwrap().clone();
     assert!(ledger.accepted.len() > KILLS && ledger.ended.len() > KILLS, "{ledger:?}");
+    // BU-048: each end that was acknowledged is on record, once.
+    let served = served_by(&place, "rep:ben").await;
+    let once: BTreeSet<u64> = served.iter().copied().collect();
+    assert_eq!(once.len(), served.len(), "{served:?}");
+    assert!(ledger.ended.is_subset(&once), "{:?} are not in {served:?}", ledger.ended);
+
+    // Each key that was acknowledged lets somebody in.
     for key in ledger.keys.iter().step_by(ledger.keys.len() / 8 + 1) {
         let customer = Person::customer(&place, Ws, key.clone()).await;
         assert!(customer.client.welcome().session.is_some());

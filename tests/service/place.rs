@@ -170,7 +170,7 @@ impl Place {
         Target { url, transport, pin: parse_pin(&self.pin), congestion: Congestion::default() }
     }
 
-    async fn client(&self, transport: Transport, role: Role, login: &str) -> Client {
+    pub async fn client(&self, transport: Transport, role: Role, login: &str) -> Client {
         let target = self.target(transport);
         let token = sign_in(&target, login, PASSWORD).await.unwrap();
         let (client, happenings) = Client::connect(target, hello(role, Credential::Token(token))).await.unwrap();

@@ -8,6 +8,7 @@ mod customers;
 mod eligibility;
 mod explain;
 mod fallback;
+mod history;
 mod inactivity;
 mod jumps;
 mod logins;

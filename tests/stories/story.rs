@@ -2,7 +2,7 @@
 
 use equipoise::{
     engine::{
-        Actor, Command, Engine, Enrolled, Entry, Event, PasswordTerms, Queue, Request, Stamped, State, address,
+        Actor, Command, Engine, Enrolled, Entry, Event, PasswordTerms, Queue, Record, Request, Stamped, State, address,
         command::{Ask, Customer, InvitationAnswer},
         explain::Explanation,
     },
@@ -95,6 +95,8 @@ struct Story {
     resume: BTreeMap<Party, SecretHash>,
     externals: BTreeMap<String, Party>,
     lines: String,
+    /// What sessions left behind that ended, and how many of them were told.
+    records: (Vec<Record>, usize),
     /// Who does the next act, if not who usually does.
     by: Option<Actor>,
 }
@@ -102,7 +104,7 @@ struct Story {
 impl Story {
     fn new(site: &str) -> Self {
         let site = Site::from_text(site, None).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let engine = Engine::new(site);
+        let engine = Engine::new(site).filing();
         Self {
             start: engine.state().clone(),
             engine,
@@ -113,6 +115,7 @@ impl Story {
             resume: BTreeMap::new(),
             externals: BTreeMap::new(),
             lines: String::new(),
+            records: (Vec::new(), 0),
             by: None,
         }
     }
@@ -157,6 +160,12 @@ impl Story {
             }
             ["at", ms] => {
                 self.request(act, Actor::System, Command::CivilTime { ms: ms.parse().expect("milliseconds") });
+            }
+            ["records"] => {
+                let told = std::mem::replace(&mut self.records.1, self.records.0.len());
+                let lines: Vec<_> =
+                    self.records.0[told..].iter().map(|it| (it.ended, crate::history::said(it))).collect();
+                lines.into_iter().for_each(|(at, line)| self.line(at, line));
             }
             ["explain", name] => self.explain(name),
             ["would", name, "in", queue, ref more @ ..] => self.dry_run(name, queue, more),
@@ -371,6 +380,12 @@ impl Story {
             "hold" => Command::Hold { session: session() },
             "resume" => Command::Resume { session: session() },
             "end" => Command::End { session: session() },
+            "write" => Command::SetField { session: session(), field: more[1].to_owned(), value: more[2..].join(" ") },
+            "call" => Command::SetExternalKey { session: session(), value: more[1].to_owned() },
+            "show" => {
+                self.sessions.insert(more[1].to_owned(), SessionId(self.engine.state().next_session));
+                Command::ShowScreen { to: self.user(more[0]) }
+            }
             // To the endpoint that stands by, or as in a scenario, which has none.
             "jump" | "jump_to" => {
                 let item = self.item(more[1]);
@@ -538,6 +553,7 @@ impl Story {
             }
         }
         self.events.extend(events);
+        self.records.0.extend(self.engine.take_records());
     }
 
     fn line(&mut self, at: Time, line: String) {
@@ -624,13 +640,21 @@ impl Story {
         })
     }
 
-    /// I8: the fold of the events is the state, index and all.
+    /// I8: the fold of the events is the state, index and all. BU-048: and what ended sessions leave behind follows from it.
     fn replays(&self) {
-        let mut state = self.start.clone();
+        let (mut state, mut records) = (self.start.clone(), Vec::new());
         for stamped in &self.events {
+            records.extend(Record::of(&state, stamped.at, &stamped.event));
             Engine::apply(&mut state, stamped);
         }
         assert_eq!(state, *self.engine.state(), "replay gives the same state");
+        assert_eq!(records, self.records.0, "and the same history");
+        for told in records.iter().map(|record| &record.told) {
+            let lasted = told.ended_at_ms - told.asked_at_ms;
+            assert_eq!(told.waited_ms + told.served_ms + told.held_ms, lasted, "{told:?}");
+            assert_eq!(told.accepted_at_ms.is_some(), told.owner.is_some(), "{told:?}");
+            assert_eq!(told.first_owner.is_some(), told.owner.is_some(), "{told:?}");
+        }
         let mut again = Engine::from_state(state);
         let mut out = Vec::new();
         let tick = Request { actor: Actor::System, id: None, command: Command::Tick };

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     broker::{StartError, perform::Finals},
-    engine::{Command, Engine, Event, Reason, Refusal, Request, State, Turn},
+    engine::{Command, Engine, Event, Filed, Reason, Refusal, Request, State, Turn},
     ids::*,
     journal::{Appended, Journal, OpenError, Pending, Recovered, SqliteJournal},
     limits,
@@ -49,7 +49,9 @@ impl Owner {
         let finals = self.performer.narrow(&turn.events);
         let seq = Seq(self.head.0 + 1 + under_way.len() as u64);
         let turn = Arc::new(turn);
-        let (since, appended) = (Instant::now(), self.journal.append(seq, self.epoch, turn.clone()));
+        let keep_from = self.engine.state().history_from(self.engine.state().now);
+        let filed = Filed { records: self.engine.take_records(), keep_from };
+        let (since, appended) = (Instant::now(), self.journal.append(seq, self.epoch, turn.clone(), filed));
         let mut put = UnderWay { turn, finals, appended, since };
         if !put.judges() {
             put.finals.say();
@@ -133,7 +135,7 @@ impl Owner {
                 }
                 Ok((head, state)) => {
                     self.head = head;
-                    self.engine = Engine::from_state(state);
+                    self.engine = Engine::from_state(state).filing();
                     return;
                 }
                 Err(error) => {

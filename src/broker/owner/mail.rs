@@ -115,6 +115,7 @@ pub(super) fn is_a_look(mail: &Mail) -> bool {
             | Do::Buttons { .. }
             | Do::JumpItems { .. }
             | Do::RepList { .. }
+            | Do::History(_)
             | Do::Explain { .. }
             | Do::ExplainAsk(_)
             | Do::Site {}

@@ -13,6 +13,7 @@ pub(super) use mail::{Enter, Mail, Way};
 use super::{
     Follower, OwnerError, Settings, Shared, StartError,
     edits::{Editor, Edits},
+    history::{self, Histories},
     past::Pasts,
     perform::{Finals, Performer},
 };
@@ -51,6 +52,7 @@ pub(super) struct Owner {
     follower: Follower,
     refusals: Refusals,
     pasts: Pasts,
+    histories: Histories,
     edits: Edits,
     /// Ends that the journal did not take: at most one for each connection, channel and leg that lived, for nobody enters
     /// and nothing opens meanwhile. Lost, they would be attached and open for ever.
@@ -79,7 +81,8 @@ impl Owner {
         let opened = tokio::task::spawn_blocking(move || {
             let (journal, recovered) = SqliteJournal::open(&folder, SITE, options, fold)?;
             let head = recovered.head;
-            let state = folded(&journal, recovered)?;
+            let filled = recovered.lacks_history.then(|| history::filled(&journal, head)).flatten();
+            let state = filled.map_or_else(|| folded(&journal, recovered), Ok)?;
             Ok::<_, StartError>((journal, head, state))
         });
         let (journal, head, state) = opened.await.expect("opening a journal does not panic")?;
@@ -87,7 +90,7 @@ impl Owner {
         let epoch = state.owner_epoch + 1;
         let empty = head == Seq(0);
         let mut owner = Self {
-            engine: Engine::from_state(state),
+            engine: Engine::from_state(state).filing(),
             journal,
             head,
             epoch,
@@ -97,6 +100,7 @@ impl Owner {
             follower,
             refusals: Refusals::default(),
             pasts: Pasts::new(shared.shutdown.clone()),
+            histories: Histories::new(),
             edits: Edits::default(),
             put_off: Vec::new(),
             broken: false,

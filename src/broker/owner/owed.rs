@@ -60,6 +60,9 @@ impl Owner {
             Owed::Reply { to, id, answer: Ok(Answer::Look(resolve::Look::Past(session, offer))) } => {
                 self.pasts.tell(to, id, Teller::new(session, offer), || self.journal.read_from(Seq(1)));
             }
+            Owed::Reply { to, id, answer: Ok(Answer::Look(resolve::Look::History(question))) } => {
+                self.histories.tell(to, id, *question, self.journal.history());
+            }
             Owed::Edited(editor) => self.edits.wait(editor),
             Owed::Reply { to, id, mut answer } => {
                 if let Ok(Answer::Outcome { letter, .. }) = &mut answer
@@ -116,6 +119,8 @@ impl Owner {
                 Done::Explained(Box::new(state.explained(session)))
             }
             Answer::Look(resolve::Look::ExplainAsk(ask)) => Done::Explained(Box::new(self.dry_run(&ask))),
+            // Answered when it has been read.
+            Answer::Look(resolve::Look::History(_)) => Done::Yes {},
             Answer::Look(resolve::Look::Notices) => view::notices(state),
             Answer::Look(resolve::Look::JumpItems(viewer, after)) => view::jump_items(state, viewer, after),
             Answer::Look(resolve::Look::Buttons(actor, after)) => view::buttons(state, actor, after),

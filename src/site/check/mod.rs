@@ -248,6 +248,7 @@ impl<'raw> Check<'raw> {
             max_wait: self.span(raw.max_wait_s, key("max_wait_s")),
             session_inactivity: self.inactivity(raw.session_inactivity_s, key("session_inactivity_s")),
             console_idle: self.inactivity(raw.console_idle_s, key("console_idle_s")),
+            history: self.history(),
             default_policy: self.reference(&policies, "policy", &raw.default_policy, "options.default_policy"),
             auto_start: raw.auto_start,
             disclaimer: raw.disclaimer,
@@ -278,6 +279,13 @@ impl<'raw> Check<'raw> {
             self.number(seconds, limits::HOLD_MESSAGE_SECONDS, "options.hold_message_every_s".to_owned());
         }
         Span::seconds(u64::from(seconds))
+    }
+
+    /// BU-048: for how long sessions that have ended are kept.
+    fn history(&mut self) -> Span {
+        let days = self.raw.options.history_days;
+        self.number(days, limits::HISTORY_DAYS, "options.history_days".to_owned());
+        Span::days(days)
     }
 
     /// R11.3: a date at 00:00 in its zone, and the least version of a client.

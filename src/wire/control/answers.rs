@@ -58,6 +58,13 @@ pub enum Done {
         more: bool,
     },
     Explained(Box<Explained>),
+    History {
+        /// The newest first.
+        sessions: Vec<PastSession>,
+        /// There are more: ask with this as `before`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<u64>,
+    },
     Site {
         /// The text, or as much of it as fits.
         toml: String,
@@ -138,6 +145,66 @@ pub struct ListedRep {
     pub queue: String,
     /// As customers see it (R10.2).
     pub name: String,
+}
+
+/// A session that has ended, as it was at that moment (BU-048, RA-013). Also what is stored of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PastSession {
+    pub session: u64,
+    pub kind: String,
+    /// `jump`, `button`, `ask` (by an integrator) or `key`.
+    pub began: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub button: Option<u32>,
+    /// The jump item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal: Option<String>,
+    /// Where it was last accepted from or waited; its team is the primary one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// The primary rep: who owned it when it ended, or last before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_owner: Option<String>,
+    /// Who took part, the customer aside, in the order of coming.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<PastPerson>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub people_left_out: u32,
+    /// As given, unverified.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub customer: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub external_key: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, String>,
+    pub asked_at_ms: u64,
+    /// By its first owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at_ms: Option<u64>,
+    pub ended_at_ms: u64,
+    /// In queues, served, and held; together the whole.
+    pub waited_ms: u64,
+    pub served_ms: u64,
+    pub held_ms: u64,
+    /// When it ended: `waiting`, `active` or `held`.
+    pub state: String,
+    /// Of the end, as `ended` says it.
+    pub reason: String,
+}
+
+/// Who took part in a session that has ended.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PastPerson {
+    /// A username; of an external rep the mail address it was invited at.
+    pub name: String,
+    /// The highest it had: `owner`, `sharer`, `monitor` or `external`.
+    pub role: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

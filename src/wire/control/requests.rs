@@ -197,6 +197,8 @@ pub enum Do {
     },
 
     // Looking.
+    /// Sessions that have ended, the newest first: those that this one may see (BU-048). Answer: `history`.
+    History(History),
     /// R2.1: whom a portal shows to the public, for service accounts. Answer: `rep_list`.
     RepList {
         portal: String,
@@ -253,6 +255,26 @@ pub enum Do {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<u64>,
     },
+}
+
+/// Which sessions that have ended; what is left out holds for all.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct History {
+    /// Ended at this moment or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<u64>,
+    /// And before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+    /// The primary team, as `team:net`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// The primary rep, as `rep:ana`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rep: Option<String>,
+    /// The `next` of the answer before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

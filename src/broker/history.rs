@@ -1,0 +1,144 @@
+//! The history of sessions that have ended, for who may read it (BU-048): filed as turns become durable, read on a thread of
+//! its own, so that a question never holds up the owner. What somebody sees is judged by the site as it is when they ask.
+
+use super::{Connection, port::refused_by};
+use crate::{
+    engine::{
+        Engine, Queue, Reason, Record, Refusal, State, address,
+        history::{Sees, may_read},
+    },
+    ids::*,
+    journal::{Filling, History, Journal, Query, SqliteJournal, unpack},
+    limits,
+    site::Site,
+    time::Time,
+    wire::control::{self, Done, FromBroker},
+};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// What somebody asks for, and by which site it is judged what they see.
+pub(super) struct Question {
+    pub site: Arc<Site>,
+    pub user: UserId,
+    pub team: Option<TeamId>,
+    pub rep: Option<UserId>,
+    pub since: Option<Time>,
+    pub until: Option<Time>,
+    pub before: Option<u64>,
+}
+
+impl Question {
+    /// Refused where this user sees nothing of the history.
+    pub fn of(site: &Arc<Site>, user: UserId, asked: control::History) -> Result<Self, Refusal> {
+        may_read(site, user)?;
+        let team = asked.team.map(|team| match address::queue(&site.codes, &team)? {
+            Queue::Team(team) => Ok(team),
+            Queue::Personal(_) => Err(Refusal::new(Reason::UnknownTeam, "R2.5", "team: this is a rep")),
+        });
+        let rep = asked.rep.map(|rep| address::rep(&site.codes, rep.strip_prefix("rep:").unwrap_or(&rep)));
+        Ok(Self {
+            site: site.clone(),
+            user,
+            team: team.transpose()?,
+            rep: rep.transpose()?,
+            since: asked.since_ms.map(Time),
+            until: asked.until_ms.map(Time),
+            before: asked.before,
+        })
+    }
+}
+
+pub(super) struct Histories {
+    room: Arc<Semaphore>,
+}
+
+impl Histories {
+    pub fn new() -> Self {
+        Self { room: Arc::new(Semaphore::new(limits::HISTORY_READS)) }
+    }
+
+    /// Answers when the page has been read, or refuses while too many others are.
+    pub fn tell(&self, to: Arc<Connection>, id: u64, question: Question, history: Option<History>) {
+        let answer = move |to: &Connection, told: Result<Done, Refusal>| {
+            let answer = told.map(Box::new).map_err(|refusal| Box::new(refused_by(refusal)));
+            to.say(&FromBroker::Reply { re: id, answer });
+        };
+        let Ok(room) = self.room.clone().try_acquire_owned() else {
+            let busy = "the history is being read for others; ask again in a moment";
+            return answer(&to, Err(Refusal::new(Reason::Overloaded, "P1.1", busy)));
+        };
+        tokio::task::spawn_blocking(move || {
+            answer(
+                &to,
+                history.ok_or_else(|| unreadable("it is closed")).and_then(|history| read(&question, &history)),
+            );
+            drop(room);
+        });
+    }
+}
+
+fn read(question: &Question, history: &History) -> Result<Done, Refusal> {
+    let walks = Sees::of(&question.site, question.user)?.walks(question.team, question.rep);
+    let Question { since, until, before, .. } = *question;
+    let page = history.page(&Query { walks, since, until, before }).map_err(unreadable)?;
+    let sessions = page.told.iter().map(|told| unpack(told)).collect::<Result<_, _>>().map_err(unreadable)?;
+    Ok(Done::History { sessions, next: page.next })
+}
+
+fn unreadable(why: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Reason::StorageFull, "P1.1", format!("the history cannot be read: {why}"))
+}
+
+/// Folds a journal from before there was a history from its first turn, and files what its sessions left behind on the way.
+/// None where that would take too long or cannot be done: the history then begins here.
+pub(super) fn filled(journal: &SqliteJournal, head: Seq) -> Option<State> {
+    let filling = match journal.fill_history() {
+        Ok(filling) => filling,
+        Err(error) => {
+            tracing::warn!(%error, "the history of sessions is not filled in at this start");
+            return None;
+        }
+    };
+    if head.0 > limits::HISTORY_FILLED_TURNS {
+        tracing::warn!(turns = head.0, "the journal is long: the history of sessions begins with this start");
+        end(filling);
+        return None;
+    }
+    tracing::info!(turns = head.0, "filling in the history of sessions from the journal, once");
+    fill(journal, filling)
+}
+
+fn fill(journal: &SqliteJournal, mut filling: Filling) -> Option<State> {
+    let mut state = State::default();
+    let rows =
+        journal.read_from(Seq(1)).map_err(|damage| tracing::warn!(%damage, "no history before this start")).ok()?;
+    for row in rows {
+        let (seq, turn) = match row {
+            Ok(row) => (row.seq, row.turn),
+            // Erased, most likely: a snapshot may cover it.
+            Err(damage) => {
+                tracing::warn!(%damage, "the history of sessions begins with this start");
+                end(filling);
+                return None;
+            }
+        };
+        let mut records = Vec::new();
+        for stamped in &turn.events {
+            records.extend(Record::of(&state, stamped.at, &stamped.event));
+            Engine::apply(&mut state, stamped);
+        }
+        if let Err(error) = filling.file(seq, records) {
+            tracing::warn!(%error, "the history of sessions is not filled in at this start");
+            return None;
+        }
+    }
+    end(filling);
+    Some(state)
+}
+
+fn end(filling: Filling) {
+    if let Err(error) = filling.done() {
+        tracing::warn!(%error, "the history of sessions is looked for in the journal again at the next start");
+    }
+}
