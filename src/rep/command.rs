@@ -1,6 +1,9 @@
 //! The commands a rep types. One is parsed whole before anything is done.
 
-use super::words::{Words, keys};
+use super::{
+    history::Asked,
+    words::{Words, keys},
+};
 
 /// One line of the console.
 #[derive(Clone, PartialEq, Debug)]
@@ -115,6 +118,8 @@ pub enum Command {
     },
     /// This user may try to sign in again at once.
     Unlock(String),
+    /// Sessions that have ended.
+    History(Asked),
     /// As it stands with its past, or one offer of it.
     Explain(Option<u32>),
     End,
@@ -184,6 +189,7 @@ notices | withdraw N            what they are told | end notice N
 password NAME [--keep]          a new password for a user, who has to choose another with it unless --keep
 unlock NAME                     a user who failed to sign in may try again at once
 status CODE                     available, away, busy or the site's own
+history [--since 24h|7d|DATE] [--until …] [--team T] [--rep R] [--before N] [--long]   sessions that have ended
 explain [OFFER]                 why the session waits or was offered as it was, or one past offer of it
 wait offer|end|SECONDS          for scripts
 help | quit
@@ -296,6 +302,7 @@ impl Command {
             }
             "unlock" => Self::Unlock(words.need("a username")?),
             "status" => Self::Status(words.need("a status")?),
+            "history" => Self::History(Asked::of(&mut words)?),
             "explain" => Self::Explain(words.maybe().map(|text| words.parse(&text)).transpose()?),
             "end" => Self::End,
             "wait" => match words.need("offer, end or seconds")?.as_str() {

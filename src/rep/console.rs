@@ -5,7 +5,7 @@ use super::{
     command::{Command, HELP, WaitFor},
     documents::{self, texts},
     explain::explanation,
-    fields, files,
+    fields, files, history,
     hub::Hub,
     jumps,
     keyboard::Keyboard,
@@ -263,6 +263,7 @@ impl Console {
                 let said = format!("status {code}");
                 self.act(Do::Status { code }, said).await
             }
+            Command::History(asked) => history::list(self, asked).await,
             Command::Explain(offer) => {
                 let asked = Do::Explain { session: self.session()?, past: offer.is_none(), offer };
                 match self.hub.client.act(asked).await? {

@@ -10,6 +10,7 @@ mod explain;
 mod fields;
 mod files;
 mod filter;
+mod history;
 mod hub;
 mod jumps;
 mod keyboard;

@@ -6,6 +6,7 @@ mod acts;
 #[cfg(feature = "desktop")]
 mod desktop;
 mod jumps;
+mod history;
 mod manager;
 mod notices;
 mod outside;
