@@ -180,13 +180,7 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
             return Ok(Resolved::Look(Look::RepList(portal)));
         }
         Do::History(asked) => {
-            let (Actor::Party(Party::Rep(user)) | Actor::Admin(user)) = actor else {
-                let message = "the history is for reps and administrators";
-                return Err(Refusal::new(Reason::NotPermitted, "P1.1", message));
-            };
-            if state.console(user).is_some_and(|console| console.must_prove) {
-                return Err(Refusal::new(Reason::Reauthenticate, "R11.4", "this seat is shared: sign in again first"));
-            }
+            let user = state.reads_history(actor)?;
             return Ok(Resolved::Look(Look::History(Box::new(Question::of(site, user, asked)?))));
         }
         Do::Explain { session: s, past, offer } => {

@@ -2,8 +2,9 @@
 //! the moment before the end; requests for help, and screens that reps show each other, leave none.
 
 use super::{
-    Entry, Event, Queue, Reason, Refusal, Session, State,
+    Actor, Entry, Event, Queue, Reason, Refusal, Session, State,
     event::{EndReason, name_of},
+    refusal::refuse,
     session::{Role, Stage},
 };
 use crate::{
@@ -193,6 +194,19 @@ fn began(session: &Session) -> &'static str {
 }
 
 impl State {
+    /// Who asks for the history, if they may read some of it at this moment; never at a seat whose minutes are over (R11.4).
+    pub fn reads_history(&self, actor: Actor) -> Result<UserId, Refusal> {
+        let (Actor::Party(Party::Rep(user)) | Actor::Admin(user)) = actor else {
+            return refuse(Reason::NotPermitted, "P1.1", "the history is for reps and administrators");
+        };
+        may_read(&self.site, user)?;
+        let must_prove = matches!(actor, Actor::Party(_)) && self.console(user).is_some_and(|it| it.must_prove);
+        if must_prove {
+            return refuse(Reason::Reauthenticate, "R11.4", "this seat is shared: sign in again first");
+        }
+        Ok(user)
+    }
+
     /// Records of sessions that ended before this are over at this moment.
     pub fn history_from(&self, now: Time) -> Time {
         match self.site.options.history {
@@ -239,9 +253,12 @@ pub fn may_read(site: &Site, user: UserId) -> Result<Reach, Refusal> {
         (UserPermission::ReportsTeam, Reach::Team),
         (UserPermission::ReportsOwn, Reach::Own),
     ];
-    let message = "who reads the history needs reports_own, reports_team or reports_all";
-    let widest = reaches.into_iter().find(|(permission, _)| may(*permission)).map(|(_, reach)| reach);
-    widest.ok_or_else(|| Refusal::new(Reason::NotPermitted, "P1.1", message))
+    match reaches.into_iter().find(|(permission, _)| may(*permission)) {
+        Some((_, reach)) => Ok(reach),
+        None => {
+            refuse(Reason::NotPermitted, "P1.1", "who reads the history needs reports_own, reports_team or reports_all")
+        }
+    }
 }
 
 impl Sees {

@@ -237,3 +237,43 @@ fn bu_048_requests_for_help_and_screens_between_reps_leave_none_and_externals_ar
         "#]],
     );
 }
+
+#[test]
+fn bu_048_r11_4_who_reads_the_history_has_a_permission_and_its_seats_minutes_are_not_over() {
+    let rights = [
+        ("r1", "reports_own"),
+        ("r2", "reports_team\", \"reports_own"),
+        ("r3", "reports_all"),
+        ("d1", "administrator"),
+    ];
+    let mut users = reps("");
+    for (user, right) in rights {
+        let before = format!("username = \"{user}\"\n");
+        let pool = if user == "r1" { "license_pool = \"shared\"\n" } else { "" };
+        let (head, tail) = users.split_once(&before).expect("a rep");
+        let tail = tail.replacen("\"support\"", &format!("\"support\", \"{right}\""), 1);
+        users = format!("{head}{before}{pool}{tail}");
+    }
+    let pool = "[[license_pool]]\ncode = \"shared\"\nseats = 5\nreauthenticate_after_min = 15\n";
+    story_in(
+        &format!("{SITE}{users}{pool}"),
+        "login r1 r2 r3; ask a in r1; reads r1; reads r2; reads r3; reads d1; reads d2; reads a; reads service; \
+         +899s; reads r1; +1s; reads r1; reads r2; disable r2; reads r2",
+        expect![[r#"
+            0s       queued a r1
+            0s       reads r1 own
+            0s       reads r2 team
+            0s       reads r3 all
+            0s       reads d1 all
+            0s       reads d2 refused not_permitted P1.1
+            0s       reads a refused not_permitted P1.1
+            0s       reads service refused not_permitted P1.1
+            899s     reads r1 own
+            900s     seat_timed_out r1
+            900s     reads r1 refused reauthenticate R11.4
+            900s     reads r2 team
+            900s     logged_out r2 disabled
+            900s     reads r2 refused not_permitted P1.1
+        "#]],
+    );
+}

@@ -5,6 +5,7 @@ use equipoise::{
         Actor, Command, Engine, Enrolled, Entry, Event, PasswordTerms, Queue, Record, Request, Stamped, State, address,
         command::{Ask, Customer, InvitationAnswer},
         explain::Explanation,
+        history::may_read,
     },
     ids::*,
     site::{SessionKind, Site},
@@ -166,6 +167,15 @@ impl Story {
                 let lines: Vec<_> =
                     self.records.0[told..].iter().map(|it| (it.ended, crate::history::said(it))).collect();
                 lines.into_iter().for_each(|(at, line)| self.line(at, line));
+            }
+            ["reads", who] => {
+                let state = self.engine.state();
+                let read = state.reads_history(self.actor(who)).and_then(|user| may_read(&state.site, user));
+                let said = match read {
+                    Ok(reach) => format!("{reach:?}").to_lowercase(),
+                    Err(refusal) => format!("refused {} {}", refusal.reason.name(), refusal.rule),
+                };
+                self.line(self.now, format!("reads {who} {said}"));
             }
             ["explain", name] => self.explain(name),
             ["would", name, "in", queue, ref more @ ..] => self.dry_run(name, queue, more),
