@@ -20,6 +20,8 @@ use std::collections::BTreeSet;
 /// What of a session's life its present does not tell.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Course {
+    /// None: of a snapshot from before there were courses.
+    asked: Option<Time>,
     accepted: Option<Time>,
     first_owner: Option<UserId>,
     /// The primary rep: who owns it, or owned it last.
@@ -42,6 +44,10 @@ pub enum Who {
 }
 
 impl Course {
+    pub(super) fn begun(at: Time) -> Self {
+        Self { asked: Some(at), ..Self::default() }
+    }
+
     /// The session leaves this stage at this moment.
     pub(super) fn leave(&mut self, stage: &Stage, at: Time) {
         match stage {
@@ -166,7 +172,7 @@ fn told(site: &Site, session: &Session, course: Course, at: Time, reason: EndRea
         customer: if customer.name.is_empty() { &customer.client.display_name } else { &customer.name }.clone(),
         external_key: customer.external_key.clone(),
         fields: session.fields.clone(),
-        asked_at_ms: session.first_queued.0,
+        asked_at_ms: course.asked.unwrap_or(session.first_queued).0,
         accepted_at_ms: course.accepted.map(|at| at.0),
         ended_at_ms: at.0,
         waited_ms: course.waited.0,

@@ -216,7 +216,7 @@ impl Session {
             guests: BTreeMap::new(),
             fields: BTreeMap::new(),
             control_given: false,
-            course: Course::default(),
+            course: Course::begun(at),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
 };
 use equipoise::{
     engine::{
-        Event, Queue, Session, Stamped, State,
+        Event, Queue, Record, Session, Stamped, State,
         event::{EndReason, LogoutReason, MoveRule, OwnerRule},
         session::{Role, Stage},
     },
@@ -57,6 +57,7 @@ impl Checker {
             }
             let Stamped { at, event } = stamped;
             self.judge(*at, event).map_err(|problem| format!("{problem}\nat {event:?}"))?;
+            self.record(*at, event)?;
             let avoided = match event {
                 Event::Offered { session, .. } => self.avoid.get(session).copied(),
                 _ => None,
@@ -66,6 +67,30 @@ impl Checker {
             self.state.apply(*at, event);
         }
         Ok(())
+    }
+
+    /// BU-048: what a session leaves is what the model knows of it, and its times are together the whole.
+    fn record(&self, at: Time, event: &Event) -> Checked {
+        let Event::Ended { session: id, .. } = event else { return Ok(()) };
+        let session = &self.state.sessions[id];
+        let Some(record) = Record::of(&self.state, at, event) else {
+            return ensure(session.is_show() || session.ask.helps.is_some(), || format!("BU-048: no record of {id}"));
+        };
+        let (told, past) = (&record.told, &self.shadow.sessions[id]);
+        let whole = told.ended_at_ms - told.asked_at_ms;
+        let in_order =
+            told.ended_at_ms == at.0 && told.accepted_at_ms.is_none_or(|accepted| told.asked_at_ms <= accepted);
+        ensure(in_order && told.waited_ms + told.served_ms + told.held_ms == whole, || {
+            format!("BU-048: {whole} ms in all, and {told:?}")
+        })?;
+        let team = past.last.and_then(|queue| if let Queue::Team(team) = queue { Some(team) } else { None });
+        ensure(record.team == team, || format!("BU-048: last in {:?}, and {record:?}", past.last))?;
+        ensure(past.owner.is_none_or(|owner| record.owner == Some(owner)), || {
+            format!("BU-048: owned by {:?}, and {record:?}", past.owner)
+        })?;
+        let named: BTreeSet<&str> = told.people.iter().map(|one| one.name.as_str()).collect();
+        let missing = past.stays.keys().find(|user| !named.contains(self.state.site.username(**user).as_str()));
+        ensure(missing.is_none() || told.people_left_out > 0, || format!("BU-048: without {missing:?}: {told:?}"))
     }
 
     fn judge(&mut self, at: Time, event: &Event) -> Checked {

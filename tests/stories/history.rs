@@ -277,3 +277,21 @@ fn bu_048_r11_4_who_reads_the_history_has_a_permission_and_its_seats_minutes_are
         "#]],
     );
 }
+
+#[test]
+fn bu_048_a_jump_that_falls_back_to_a_queue_was_asked_for_when_it_began() {
+    let more = "[[jump_item]]\ncode = \"srv\"\n[options]\nfallback_team = \"net\"\n";
+    story_in(
+        &format!("{SITE}{}{more}", reps("")),
+        "login r1 r2; +60s; jump r1 j srv; +20s; lose r1; +10s; accept r2 j; +5s; end r2 j; records",
+        expect![[r#"
+            60s      accepted j r1
+            80s      logged_out r1 lost
+            80s      moved j - net fallback_4
+            80s      offered j r2
+            90s      accepted j r2
+            95s      ended j by_rep
+            95s      record jump active by_rep in team:net owner r2 first r1 people [r1:owner r2:owner] waited 10 served 25 held 0 began jump item srv
+        "#]],
+    );
+}
