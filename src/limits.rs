@@ -216,9 +216,9 @@ pub const HISTORY_PRUNED_PER_COMMIT: usize = 64;
 pub const HISTORY_DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
 /// Where the site says nothing: thirteen months, so that a month can be set beside the one a year before.
 pub const HISTORY_DAYS_DEFAULT: u32 = 400;
-/// Turns of a folder from before there was a history that the first start reads for it: some ten seconds. Of more, the
-/// history begins there.
-pub const HISTORY_FILLED_TURNS: u64 = 1_000_000;
+/// Turns of a folder from before there was a history that the first start reads for it: a minute or so at the most. Of
+/// more, the history begins there.
+pub const HISTORY_FILLED_TURNS: u64 = 100 * TURNS_PER_SNAPSHOT;
 /// Records of it that share a commit.
 pub const HISTORY_FILLED_AT_ONCE: usize = 1_000;
 /// How long an answer about free disk space may be remembered.
