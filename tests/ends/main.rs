@@ -5,8 +5,8 @@
 mod acts;
 #[cfg(feature = "desktop")]
 mod desktop;
-mod jumps;
 mod history;
+mod jumps;
 mod manager;
 mod notices;
 mod outside;
