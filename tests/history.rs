@@ -1,4 +1,5 @@
 //! Who may read which sessions that have ended (BU-048): beside a plain model of the rule, which looks at every record.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use equipoise::{
     engine::history::{Sees, Walk},
@@ -132,4 +133,38 @@ fn bu_048_for_how_long_it_is_kept_is_a_setting_with_bounds() {
         let problems = site(&format!("history_days = {wrong}")).unwrap_err();
         assert!(format!("{problems:?}").contains("options.history_days"), "{problems:?}");
     }
+}
+
+/// A session that a snapshot from before there were records brought here has nothing of its past: who is in it is known.
+#[test]
+fn bu_048_a_session_without_a_past_leaves_who_is_in_it() {
+    use equipoise::{
+        engine::{
+            Actor, Command, Engine, Entry, Event, Queue, Record, Request, command::Ask, event::EndReason,
+            history::Course,
+        },
+        ids::{Party, SecretHash},
+        time::Time,
+        wire::control::ClientInfo,
+    };
+    let text = "[site]\nname = \"history\"\n[[user]]\nusername = \"ana\"\npermissions = [\"support\"]\n";
+    let mut engine = Engine::new(Site::from_text(text, None).unwrap());
+    let ana = engine.state().site.codes.users["ana"];
+    let mut act = |at: u64, actor, command| {
+        let request = Request { actor, id: None, command };
+        engine.handle(Time(at), &request, &mut Vec::new()).unwrap();
+    };
+    let login = Command::Login { user: ana, version: 0, resume: SecretHash::of(b"r"), client: ClientInfo::default() };
+    act(1, Actor::System, login);
+    act(10, Actor::System, Command::Ask(Ask::of(Entry::Queue(Queue::Personal(ana)))));
+    let session = equipoise::ids::SessionId(1);
+    act(15, Actor::Party(Party::Rep(ana)), Command::Take { session });
+    let mut state = engine.into_state();
+    state.sessions.get_mut(&session).unwrap().course = Course::default();
+    let ended = Event::Ended { session, reason: EndReason::ByRep };
+    let record = Record::of(&state, Time(40), &ended).unwrap();
+    let told = &record.told;
+    assert_eq!((record.owner, told.owner.as_deref(), told.first_owner.as_deref()), (Some(ana), Some("ana"), None));
+    assert_eq!((told.people[0].name.as_str(), told.people[0].role.as_str()), ("ana", "owner"));
+    assert_eq!((told.asked_at_ms, told.served_ms, told.ended_at_ms), (10, 25, 40));
 }

@@ -7,10 +7,12 @@ use crate::{
 };
 use equipoise::{
     client::{ActError, Client, Transport, sign_in},
-    engine::{Actor, Command},
-    ids::SecretHash,
+    engine::{Actor, Command, Engine, Event, Filed, Stamped, State, Turn},
+    ids::{SecretHash, Seq},
+    journal::{Appended, DataFolder, Journal, Options, SqliteJournal},
     limits,
     site::raw::RawSite,
+    time::Time,
     wire::{
         Credential, Do, Done, Refused,
         control::{Ask, History, KeyKind, PastSession, Role},
@@ -227,4 +229,59 @@ async fn bu_048_w5_5_a_folder_of_the_version_before_gets_its_history_from_the_jo
     desk.place.close().await;
     let reports = equipoise::journal::verify(&folder.path().join("data")).unwrap();
     assert_eq!(reports[0].problem, None);
+}
+
+/// The state after these turns, as the broker's own snapshots hold it.
+fn fold(snapshot: Option<&[u8]>, turns: &mut dyn Iterator<Item = Turn>) -> Result<Vec<u8>, String> {
+    let mut state: State = match snapshot {
+        Some(bytes) => rmp_serde::from_slice(bytes).map_err(|error| error.to_string())?,
+        None => State::default(),
+    };
+    turns.for_each(|turn| turn.events.iter().for_each(|stamped| Engine::apply(&mut state, stamped)));
+    rmp_serde::to_vec_named(&state).map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn bu_048_w5_1_where_a_turn_was_erased_the_history_begins_with_the_upgrade() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = Desk::open(folder.path()).await;
+    let ana = desk.rep("ana").await;
+    desk.served("rep:ana", &ana).await;
+    let over = desk.asks("rep:ana", "Zoë").await;
+    ana.client.act(Do::Take { session: over }).await.unwrap();
+    desk.place.close().await;
+
+    // A snapshot after all of it, then an early turn is erased, in a folder as the version before has it.
+    let data = folder.path().join("data");
+    let options = Options { turns_per_snapshot: 1, ..Options::default() };
+    let (mut journal, recovered) =
+        SqliteJournal::open(&DataFolder::open(&data).unwrap(), "main", options, fold).unwrap();
+    let (mut next, epoch, site) = (recovered.head, recovered.epoch, data.join("sites/main"));
+    drop(recovered);
+    let is_snapshot = |entry: &std::fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.starts_with("snapshot-") && !name.ends_with(".tmp")
+    };
+    while !std::fs::read_dir(&site).unwrap().flatten().any(|entry| is_snapshot(&entry)) {
+        next = Seq(next.0 + 1);
+        let said = Stamped { at: Time(1), event: Event::CivilTime { ms: 1 } };
+        let turn = Turn { requests: Vec::new(), events: vec![said] };
+        let appended = journal.append(next, epoch, turn.into(), Filed::default()).await;
+        assert_eq!(appended, Appended::Durable(next));
+    }
+    journal.close();
+    let old = "UPDATE turns SET payload = NULL WHERE seq = 3; DROP TRIGGER history_erased; DROP TABLE history;
+               PRAGMA user_version = 1; PRAGMA wal_checkpoint(TRUNCATE);";
+    rusqlite::Connection::open(site.join("journal.db")).unwrap().execute_batch(old).unwrap();
+
+    let desk = Desk::of(open(folder.path()).await).await;
+    let (ana, tom) = (desk.rep("ana").await, desk.rep("tom").await);
+    ana.client.act(Do::End { session: over }).await.unwrap();
+    assert_eq!(seen(&tom, History::default()).await.last(), Some(&over));
+    desk.place.close().await;
+    let desk = Desk::of(open(folder.path()).await).await;
+    let tom = desk.rep("tom").await;
+    let (sessions, _) = page(&tom, History::default()).await.unwrap();
+    assert_eq!((sessions[0].session, sessions[0].owner.as_deref()), (over, Some("ana")));
+    desk.place.close().await;
 }
