@@ -1,5 +1,4 @@
 //! Who may read which sessions that have ended (BU-048): beside a plain model of the rule, which looks at every record.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use equipoise::{
     engine::history::{Sees, Walk},
