@@ -119,6 +119,9 @@ pub const PERSON_MESSAGES_BURST: u32 = 200;
 /// Control messages of a service account: an integrator's whole help desk on one socket.
 pub const SERVICE_MESSAGES_PER_S: u32 = 50_000;
 pub const SERVICE_MESSAGES_BURST: u32 = 50_000;
+/// Tokens of sessions that ended, remembered so that whoever was away then is told: 128 KiB, at two a session the last two
+/// thousand sessions.
+pub const ENDED_TOKENS_REMEMBERED: usize = 4_096;
 /// Answers remembered for one participant, so that a request sent again after a reconnect is not done twice (W3.5).
 pub const REQUESTS_REMEMBERED: usize = 64;
 

@@ -9,15 +9,13 @@ use crate::{
     wire::{Kind, control::Class},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 #[derive(Default)]
 pub(super) struct Activity {
-    /// How far each watched channel was written when it was last looked at.
-    seen: HashMap<ChannelId, u64>,
     sessions: BTreeMap<SessionId, Watched>,
 }
 
@@ -28,18 +26,11 @@ struct Watched {
 }
 
 impl Activity {
-    /// What the owner should hear at this moment.
-    pub fn look(&mut self, channels: &[Arc<Routed>], state: &State, now: Instant) -> Vec<Command> {
-        let mut seen = HashMap::new();
-        for routed in channels.iter().filter(|routed| state.times_inactivity(routed.session)) {
-            let spec = routed.channel.spec();
-            let Some(written) = routed.channel.written() else { continue };
-            seen.insert(spec.channel, written);
-            if self.seen.get(&spec.channel).copied().unwrap_or(0) < written {
-                self.sessions.entry(routed.session).or_default().moved.extend(active(spec));
-            }
+    /// What the owner should hear at this moment, these channels having moved data since the last.
+    pub fn look(&mut self, moved: &[Arc<Routed>], state: &State, now: Instant) -> Vec<Command> {
+        for routed in moved.iter().filter(|routed| state.times_inactivity(routed.session)) {
+            self.sessions.entry(routed.session).or_default().moved.extend(active(routed.channel.spec()));
         }
-        self.seen = seen;
         let interval = Duration::from_millis(limits::ACTIVITY_INTERVAL.0);
         let mut news = Vec::new();
         self.sessions.retain(|session, watched| {

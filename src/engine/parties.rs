@@ -11,6 +11,9 @@ pub struct Parties {
     attachments: BTreeMap<Party, Attachment>,
     /// Whose every known token is, used ones included.
     tokens: BTreeMap<SecretHash, Party>,
+    /// The last tokens of those whose session ended, the latest last: who was away then learns that it did.
+    #[serde(default)]
+    ended: VecDeque<SecretHash>,
     /// Of service accounts, which have no attachment.
     #[serde(default)]
     services: BTreeMap<ServiceId, Answers>,
@@ -93,11 +96,11 @@ impl Parties {
                 }
             }
             Event::Ended { session, .. } => {
-                self.forget(Party::Customer(*session));
+                self.end(Party::Customer(*session));
                 let first = Party::External(*session, ParticipantId(0));
                 let last = Party::External(*session, ParticipantId(u16::MAX));
                 let externals: Vec<Party> = self.attachments.range(first..=last).map(|(party, _)| *party).collect();
-                externals.into_iter().for_each(|party| self.forget(party));
+                externals.into_iter().for_each(|party| self.end(party));
             }
             Event::Acted { party, id, outcome } => {
                 let answers = &mut self.attachments.entry(*party).or_default().answers;
@@ -183,6 +186,15 @@ impl Parties {
         }
     }
 
+    fn end(&mut self, party: Party) {
+        let last = self.get(party).into_iter().flat_map(|it| it.newest.into_iter().chain(it.previous));
+        let last: Vec<SecretHash> = last.collect();
+        self.ended.extend(last);
+        let beyond = self.ended.len().saturating_sub(limits::ENDED_TOKENS_REMEMBERED);
+        self.ended.drain(..beyond);
+        self.forget(party);
+    }
+
     fn forget(&mut self, party: Party) {
         self.forget_tokens(party);
         self.attachments.remove(&party);
@@ -213,7 +225,10 @@ impl Engine {
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
         let parties = &self.state.parties;
-        let gone = || Refusal::new(Reason::TokenGone, "W3.4", "this token is not good any more: sign in or join again");
+        let gone = || match parties.ended.contains(&presented) {
+            true => Refusal::new(Reason::SessionEnded, "W3.4", "the session ended meanwhile"),
+            false => Refusal::new(Reason::TokenGone, "W3.4", "this token is not good any more: sign in or join again"),
+        };
         let party = *parties.tokens.get(&presented).ok_or_else(gone)?;
         let attachment = parties.attachments.get(&party).ok_or_else(gone)?;
         if presented == resume || parties.tokens.contains_key(&resume) {

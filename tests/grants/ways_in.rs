@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use equipoise::{
-    engine::{Actor, Command, Entry, Outcome, Queue, Reason},
+    engine::{Actor, Command, Entry, Outcome, Queue, Reason, command::Customer},
     ids::*,
     limits,
     policy::Tool,
@@ -80,7 +80,7 @@ fn h_56_a_token_is_dead_after_logout_and_after_the_session() {
     };
     world.rep("ana", Command::Take { session }).unwrap();
     world.rep("ana", Command::End { session }).unwrap();
-    assert_eq!(reason(&world.reattach(customers).0), Reason::TokenGone);
+    assert_eq!(reason(&world.reattach(customers).0), Reason::SessionEnded);
     let user = world.user("ana");
     world.rep("ana", Command::Logout { user }).unwrap();
     assert_eq!(reason(&world.reattach(token).0), Reason::TokenGone);
@@ -102,6 +102,22 @@ fn w3_4_unknown_tokens_and_ones_in_use_are_refused() {
     let unknown = world.secret();
     assert_eq!(reason(&world.reattach(unknown).0), Reason::TokenGone);
     assert_eq!(reason(&world.system(Command::Reattach { presented: token, resume: token })), Reason::Stale);
+}
+
+#[test]
+fn w3_4_who_was_away_when_the_session_ended_is_told_so_and_learns_nothing_else() {
+    let mut world = World::new();
+    world.log_in("ana");
+    let key = world.key("ana", "net");
+    let first = world.secret();
+    let redeem = Command::Redeem { key, portal: None, customer: Customer::default(), resume: first };
+    let Ok(Outcome::Attached { party: Party::Customer(session), .. }) = world.system(redeem) else { panic!("joined") };
+    let (_, second) = world.reattach(first);
+    world.reattach(second).0.unwrap();
+    world.customer(session, Command::End { session }).unwrap();
+    // The last token and the one before it; what was used up long ago is as unknown as any.
+    assert_eq!(reason(&world.reattach(second).0), Reason::SessionEnded);
+    assert_eq!(reason(&world.reattach(first).0), Reason::TokenGone);
 }
 
 #[test]

@@ -5,9 +5,12 @@ use crate::{
     place::Place,
     process::Process,
 };
-use equipoise::client::{
-    Happening,
-    Transport::{Quic, Ws},
+use equipoise::{
+    client::{
+        Happening,
+        Transport::{Quic, Ws},
+    },
+    wire::Do,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,6 +40,19 @@ async fn h_104_sigterm_tells_everybody_when_to_come_back_and_ends_well() {
         (owner.as_deref() != Some("ana")).then(|| format!("s{session} is {owner:?}'s"))
     };
     ana.views(still_hers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w3_4_an_agent_that_was_away_when_its_session_ended_ends_well() {
+    let mut place = Place::open().await;
+    let (ana, mut agent, session) = with_agent(&place, Ws, Ws, "ana", place.folder.path()).await;
+    agent.signal("STOP");
+    place.kill();
+    place.start_again();
+    ana.client.act(Do::End { session }).await.unwrap();
+    agent.signal("CONT");
+    agent.done();
+    agent.out.has("The session ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]

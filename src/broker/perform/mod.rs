@@ -106,11 +106,9 @@ impl Performer {
     /// What time alone brings to channels, about once a second; what the owner should hear of them.
     pub fn tick(&mut self, state: &State) -> Vec<Command> {
         let now = tokio::time::Instant::now();
-        let channels = self.shared.directory.channels();
-        for routed in &channels {
-            routed.channel.tick(now);
-        }
-        self.activity.look(&channels, state, now.into_std())
+        let mut moved = self.shared.directory.channels();
+        moved.retain(|routed| routed.channel.tick(now));
+        self.activity.look(&moved, state, now.into_std())
     }
 
     /// Everything that follows a durable turn.

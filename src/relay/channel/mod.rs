@@ -101,6 +101,8 @@ struct State {
     /// Everything before it has come from the writer; unknown after a restart until a reader says (W3.3).
     written: Option<u64>,
     recovered: bool,
+    /// What was written when time was last up.
+    looked_at: u64,
     /// What its writer said that it wrote in all: after a restart nobody may claim to have more (W3.3).
     wrote: Option<u64>,
     /// The limit the writer knows of, and the most it was ever allowed.
@@ -174,6 +176,7 @@ impl Channel {
             writer_came: recovered,
             written,
             recovered,
+            looked_at: 0,
             wrote: None,
             told: first,
             allowed: first,
@@ -260,14 +263,19 @@ impl Channel {
         }
     }
 
-    /// What time alone brings: a leg left behind, a refresh that was held back. At least once a second.
-    pub fn tick(&self, now: Instant) {
+    /// What time alone brings: a leg left behind, which one that is alone never is, and a refresh that was held back. At
+    /// least once a second. Says whether anything was written since the last time.
+    pub fn tick(&self, now: Instant) -> bool {
         self.with(|channel, state| {
             if state.refresh_due {
                 channel.ask_refresh(state, now);
             }
-            channel.settle(state, now);
-        });
+            if state.legs.len() > 1 {
+                channel.settle(state, now);
+            }
+            let written = state.written.unwrap_or(state.looked_at);
+            std::mem::replace(&mut state.looked_at, written) < written
+        })
     }
 
     fn with<R>(&self, act: impl FnOnce(&Self, &mut State) -> R) -> R {
