@@ -3,12 +3,9 @@
 
 use super::{AgentError, Options, Terminal, endpoint::serve_at, join, plain};
 use crate::{
-    client::{Client, Happening, Happenings},
-    clock::spread,
-    limits,
+    client::{Client, Happening, Happenings, jitter},
     wire::{CloseCode, control::Ev},
 };
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Stands by until `stop` is cancelled, or its key is good no more, or another endpoint came with it.
@@ -17,6 +14,7 @@ pub async fn stand_by(options: Options, mut terminal: Terminal, stop: Cancellati
     super::files::Roots::open(&options.roots).map_err(AgentError::Root)?;
     // A session is come back into by the item's key, so nothing of one is kept.
     let options = Options { state: None, ..options };
+    let mut again = 0;
     loop {
         let connected = tokio::select! {
             connected = connect(&options, &mut terminal) => connected?,
@@ -33,7 +31,7 @@ pub async fn stand_by(options: Options, mut terminal: Terminal, stop: Cancellati
             Some((code, reason)) => terminal.say(&format!("No longer connected ({code}): {}.", plain(&reason))),
         }
         tokio::select! {
-            () = tokio::time::sleep(pause()) => {}
+            () = tokio::time::sleep(jitter(again)) => again += 1,
             () = stop.cancelled() => return Ok(()),
         }
     }
@@ -41,11 +39,13 @@ pub async fn stand_by(options: Options, mut terminal: Terminal, stop: Cancellati
 
 /// A machine may be up before its network is.
 async fn connect(options: &Options, terminal: &mut Terminal) -> Result<(Client, Happenings), AgentError> {
+    let mut tries = 0;
     loop {
         match join::stand_by(options, terminal.present()).await {
             Err(error) if error.come_back() => {
                 terminal.say(&format!("Not standing by yet: {}.", plain(&error.to_string())));
-                tokio::time::sleep(pause()).await;
+                tokio::time::sleep(jitter(tries)).await;
+                tries += 1;
             }
             connected => return connected.map_err(|error| AgentError::Join(Box::new(error))),
         }
@@ -60,6 +60,7 @@ async fn wait(
     stop: &CancellationToken,
 ) -> Option<(u16, String)> {
     let mut line = Line { happenings, connected: true, next: None, ended: None };
+    let mut tries = 0;
     loop {
         let Some(session) = line.next.take() else {
             if line.ended.is_some() {
@@ -96,7 +97,7 @@ async fn wait(
         // Told again after a connection that broke, of what was served already.
         line.next.take_if(|next| *next == session);
         match served {
-            Ok(()) => {}
+            Ok(()) => tries = 0,
             Err(AgentError::Ended { code, reason }) if code == CloseCode::Replaced.number() => {
                 return Some((code, reason));
             }
@@ -105,7 +106,7 @@ async fn wait(
                 terminal.say(&format!("Not in the session at the moment: {}.", plain(&error.to_string())));
                 line.next.get_or_insert(session);
                 tokio::select! {
-                    () = tokio::time::sleep(pause()) => {}
+                    () = tokio::time::sleep(jitter(tries)) => tries += 1,
                     () = stop.cancelled() => return None,
                 }
             }
@@ -145,8 +146,4 @@ fn tries_again(error: &AgentError) -> bool {
         AgentError::Join(error) => error.come_back(),
         error => matches!(error, AgentError::Ended { .. }),
     }
-}
-
-fn pause() -> Duration {
-    spread(Duration::from_millis(limits::RECONNECT_CAP.0))
 }

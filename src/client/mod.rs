@@ -22,6 +22,8 @@ use crate::wire::{
     CloseCode, Do, Done, Ev, Hello, Refused, Welcome, Work,
     control::{ChannelView, Role},
 };
+pub(crate) use task::jitter;
+
 use state::Shared;
 use std::{
     sync::Arc,

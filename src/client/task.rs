@@ -359,7 +359,7 @@ async fn dialled(dialling: &mut Dialling) -> Result<Link, ClientError> {
 }
 
 /// Full jitter: anything up to the base doubled with each attempt, and up to the cap.
-fn jitter(attempt: u32) -> Duration {
+pub(crate) fn jitter(attempt: u32) -> Duration {
     let ceiling = limits::RECONNECT_BASE.0.saturating_mul(1 << attempt.min(16)).min(limits::RECONNECT_CAP.0);
     spread(Duration::from_millis(ceiling))
 }
