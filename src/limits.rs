@@ -211,8 +211,9 @@ const _: () = assert!(
             + 16 * NAME_BYTES_MAX
             + 1024
 );
-/// Answers from the history that are read at once, on threads of their own: a millisecond each, but a tenth of a second and
-/// more for who is in teams of ten thousand.
+/// Records that one answer looks at, for those among them that are asked for: some tens of milliseconds.
+pub const HISTORY_LOOKED: usize = 100_000;
+/// Answers from the history that are read at once, on threads of their own.
 pub const HISTORY_READS: usize = 4;
 /// Records that one commit prunes at most: a millisecond or two, and ninety thousand a day where nothing else happens.
 pub const HISTORY_PRUNED_PER_COMMIT: usize = 64;

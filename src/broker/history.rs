@@ -27,7 +27,7 @@ pub(super) struct Question {
 
 impl Question {
     /// By somebody who may read some of it.
-    pub fn of(site: &Arc<Site>, user: UserId, asked: control::History) -> Result<Self, Refusal> {
+    pub fn of(site: &Arc<Site>, user: UserId, asked: control::History, keep_from: Time) -> Result<Self, Refusal> {
         let team = asked.team.map(|team| match address::queue(&site.codes, &team)? {
             Queue::Team(team) => Ok(team),
             Queue::Personal(_) => Err(Refusal::new(Reason::UnknownTeam, "R2.5", "team: this is a rep")),
@@ -38,7 +38,8 @@ impl Question {
             user,
             team: team.transpose()?,
             rep: rep.transpose()?,
-            since: asked.since_ms.map(Time),
+            // What is over is not told, though it may be there until later commits prune it.
+            since: Some(keep_from.max(asked.since_ms.map_or(Time(0), Time))),
             until: asked.until_ms.map(Time),
             before: asked.before,
         })
@@ -75,15 +76,21 @@ impl Histories {
 }
 
 fn read(question: &Question, history: &History) -> Result<Done, Refusal> {
-    let walks = Sees::of(&question.site, question.user)?.walks(question.team, question.rep);
-    let Question { since, until, before, .. } = *question;
-    let page = history.page(&Query { walks, since, until, before }).map_err(unreadable)?;
-    let sessions = page.told.iter().map(|told| unpack(told)).collect::<Result<_, _>>().map_err(unreadable)?;
+    let sees = Sees::of(&question.site, question.user)?;
+    let Question { team, rep: owner, since, until, before, .. } = *question;
+    let page = history.page(&Query { sees, owner, team, since, until, before }).map_err(unreadable)?;
+    let readable = |told: &Vec<u8>| {
+        unpack(told)
+            .map_err(|error| tracing::warn!(%error, "a record of the history is passed over: it cannot be read"))
+            .ok()
+    };
+    let sessions = page.told.iter().filter_map(readable).collect();
     Ok(Done::History { sessions, next: page.next })
 }
 
 fn unreadable(why: impl std::fmt::Display) -> Refusal {
-    Refusal::new(Reason::StorageFull, "P1.1", format!("the history cannot be read: {why}"))
+    tracing::error!(error = %why, "the history of sessions cannot be read");
+    Refusal::new(Reason::StorageFull, "P1.1", "the history cannot be read at the moment; the broker's log says why")
 }
 
 /// Folds a journal from before there was a history from its first turn, and files what its sessions left behind on the way.
@@ -98,7 +105,7 @@ pub(super) fn filled(journal: &SqliteJournal, head: Seq) -> Option<State> {
     };
     if head.0 > limits::HISTORY_FILLED_TURNS {
         tracing::warn!(turns = head.0, "the journal is long: the history of sessions begins with this start");
-        end(filling);
+        end(filling, false);
         return None;
     }
     tracing::info!(turns = head.0, "filling in the history of sessions from the journal, once");
@@ -115,10 +122,16 @@ fn fill(journal: &SqliteJournal, mut filling: Filling) -> Option<State> {
             // Erased, most likely: a snapshot may cover it.
             Err(damage) => {
                 tracing::warn!(%damage, "the history of sessions begins with this start");
-                end(filling);
+                end(filling, false);
                 return None;
             }
         };
+        if !journal.has_room() {
+            tracing::warn!(
+                "the disk is nearly full: the history of sessions is filled in at the next start that has room"
+            );
+            return None;
+        }
         let mut records = Vec::new();
         for stamped in &turn.events {
             records.extend(Record::of(&state, stamped.at, &stamped.event));
@@ -129,12 +142,12 @@ fn fill(journal: &SqliteJournal, mut filling: Filling) -> Option<State> {
             return None;
         }
     }
-    end(filling);
+    end(filling, true);
     Some(state)
 }
 
-fn end(filling: Filling) {
-    if let Err(error) = filling.done() {
+fn end(filling: Filling, whole: bool) {
+    if let Err(error) = filling.done(whole) {
         tracing::warn!(%error, "the history of sessions is looked for in the journal again at the next start");
     }
 }

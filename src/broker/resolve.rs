@@ -181,7 +181,8 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         }
         Do::History(asked) => {
             let user = state.reads_history(actor)?;
-            return Ok(Resolved::Look(Look::History(Box::new(Question::of(site, user, asked)?))));
+            let question = Question::of(site, user, asked, state.history_from(now))?;
+            return Ok(Resolved::Look(Look::History(Box::new(question))));
         }
         Do::Explain { session: s, past, offer } => {
             may_explain(state, actor, session(s), past || offer.is_some())?;

@@ -234,13 +234,6 @@ pub enum Sees {
     },
 }
 
-/// Records with this primary rep and this primary team; left out: whatever it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Walk {
-    pub owner: Option<UserId>,
-    pub team: Option<TeamId>,
-}
-
 /// How far somebody sees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reach {
@@ -283,16 +276,13 @@ impl Sees {
         Ok(Self::Of { owners, teams })
     }
 
-    /// What to go through to find just those of this team and this primary rep that may be seen; one may be met twice.
-    pub fn walks(&self, team: Option<TeamId>, owner: Option<UserId>) -> Vec<Walk> {
-        let walk = |owner, team| Walk { owner, team };
-        let Self::Of { owners, teams } = self else { return vec![walk(owner, team)] };
-        let seen = owner.is_some_and(|owner| owners.contains(&owner)) || team.is_some_and(|team| teams.contains(&team));
-        if seen {
-            return vec![walk(owner, team)];
+    /// Is a record with this primary rep and this primary team among them?
+    pub fn covers(&self, owner: Option<UserId>, team: Option<TeamId>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of { owners, teams } => {
+                owner.is_some_and(|owner| owners.contains(&owner)) || team.is_some_and(|team| teams.contains(&team))
+            }
         }
-        let by_owner = owners.iter().filter(|_| owner.is_none()).map(|one| walk(Some(*one), team));
-        let by_team = teams.iter().filter(|_| team.is_none()).map(|one| walk(owner, Some(*one)));
-        by_owner.chain(by_team).collect()
     }
 }

@@ -1,44 +1,38 @@
 //! Sessions that have ended, beside the turns that ended them (BU-048): a table that follows from the turns, written in
 //! their commit. What a record says is bytes here; it is filed under its primary rep, its primary team and its end.
 //!
-//! A record's place says which turn ended its session, and which of that turn's it is; places and ends rise together.
+//! A record's place says which turn ended its session, and which of that turn's it is; places and ends rise together. So
+//! a commit appends and nothing else: a tree by rep or team would cost it a page of the disk for each. Who reads goes from
+//! the newest to the oldest through a narrow copy of the columns that decide, and not further than [`limits::HISTORY_LOOKED`].
 
-use super::{database, sqlite::SqliteJournal};
+use super::{OpenError, database, snapshot, sqlite::SqliteJournal};
 use crate::{
-    engine::{Record, history::Walk},
-    ids::Seq,
+    engine::{Record, history::Sees},
+    ids::{Seq, TeamId, UserId},
     limits,
     time::Time,
 };
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::Value};
-use std::{collections::BTreeSet, path::PathBuf};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::path::PathBuf;
 
 /// Of a place, for the number in the turn: no turn has so many events.
 const BITS: u32 = 20;
 const _: () = assert!(limits::IMPORT_BYTES_MAX >> BITS < 128);
 
-/// Who erases a turn's payload erases what was kept of the sessions that it ended, and of those ended later that it names:
-/// `session` and `customer`, each with the number, as a payload says them.
+/// Who erases a turn's payload erases what was kept of the sessions that it ended.
 pub(super) const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS history (
         place INTEGER PRIMARY KEY,
-        session BLOB NOT NULL,
+        session INTEGER NOT NULL,
         ended INTEGER NOT NULL,
         owner INTEGER,
         team INTEGER,
         told BLOB NOT NULL
     ) STRICT;
-    CREATE INDEX IF NOT EXISTS history_ended ON history (ended);
-    CREATE INDEX IF NOT EXISTS history_owner ON history (owner) WHERE owner IS NOT NULL;
-    CREATE INDEX IF NOT EXISTS history_team ON history (team) WHERE team IS NOT NULL;
-    CREATE INDEX IF NOT EXISTS history_both ON history (owner, team) WHERE owner IS NOT NULL AND team IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS history_filed ON history (place, owner, team);
     CREATE TRIGGER IF NOT EXISTS history_erased AFTER UPDATE OF payload ON turns
     WHEN new.payload IS NULL AND old.payload IS NOT NULL BEGIN
-        DELETE FROM history WHERE place >= new.seq << 20 AND (
-            place < (new.seq + 1) << 20
-            OR instr(old.payload, CAST(x'a773657373696f6e' || session AS BLOB)) > 0
-            OR instr(old.payload, CAST(x'a8637573746f6d6572' || session AS BLOB)) > 0
-        );
+        DELETE FROM history WHERE place >= new.seq << 20 AND place < (new.seq + 1) << 20;
     END;";
 
 fn place(seq: Seq, number: usize) -> i64 {
@@ -50,34 +44,43 @@ pub(super) fn file(connection: &Connection, seq: Seq, records: &[Record]) -> rus
     let mut bytes = 0;
     for (number, record) in records.iter().enumerate() {
         let told = rmp_serde::to_vec_named(&record.told).expect("a record is plain data and memory takes it");
-        let session = rmp_serde::to_vec(&record.session).expect("a number");
-        // A page for the row, and one for each tree it is found by.
-        bytes += told.len() as u64 + 5 * 4096;
+        // A page for the row, and one of the narrow copy.
+        bytes += told.len() as u64 + 2 * 4096;
         let (owner, team) = (record.owner.map(|owner| owner.0), record.team.map(|team| team.0));
         connection
             .prepare_cached(
                 "INSERT OR IGNORE INTO history (place, session, ended, owner, team, told) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute(params![place(seq, number), session, record.ended.0.cast_signed(), owner, team, told])?;
+            .execute(params![place(seq, number), record.session.0.cast_signed(), record.ended.0.cast_signed(), owner, team, told])?;
     }
     Ok(bytes)
 }
 
 /// Some of the records that are over, the oldest first.
 pub(super) fn prune(connection: &Connection, keep_from: Time) -> rusqlite::Result<()> {
+    let keep_from = keep_from.0.cast_signed();
+    let oldest = "SELECT ended FROM history ORDER BY place LIMIT 1";
+    let oldest: Option<i64> = connection.prepare_cached(oldest)?.query_row([], |row| row.get(0)).optional()?;
+    if oldest.is_none_or(|ended| ended >= keep_from) {
+        return Ok(());
+    }
     connection
         .prepare_cached(
-            "DELETE FROM history WHERE place IN (SELECT place FROM history WHERE ended < ?1 ORDER BY ended LIMIT ?2)",
+            "DELETE FROM history WHERE place IN
+             (SELECT place FROM (SELECT place, ended FROM history ORDER BY place LIMIT ?2) WHERE ended < ?1)",
         )?
-        .execute(params![keep_from.0.cast_signed(), limits::HISTORY_PRUNED_PER_COMMIT as i64])
+        .execute(params![keep_from, limits::HISTORY_PRUNED_PER_COMMIT as i64])
         .map(|_| ())
 }
 
 /// What of the history is asked for.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Query {
-    /// Whatever one of them leads to.
-    pub walks: Vec<Walk>,
+    /// What who asks may see of it.
+    pub sees: Sees,
+    /// With this primary rep, and with this primary team.
+    pub owner: Option<UserId>,
+    pub team: Option<TeamId>,
     /// Ended at this moment or later, and before the other.
     pub since: Option<Time>,
     pub until: Option<Time>,
@@ -100,81 +103,75 @@ pub struct History {
 }
 
 impl History {
-    /// Blocks while it reads: each walk is one look into an index.
+    /// Blocks while it reads.
     pub fn page(&self, query: &Query) -> rusqlite::Result<Page> {
         let connection = database::reading(&self.path)?;
         // All of it at one moment.
         connection.execute_batch("BEGIN")?;
-        let Some((from, before)) = bounds(&connection, query)? else { return Ok(Page::default()) };
-        let places = newest(&connection, &query.walks, from, before)?;
-        let (mut page, mut bytes) = (Page::default(), 0);
+        let from = query.since.map_or(Ok(0), |since| first_from(&connection, since))?;
+        let mut before = query.before.map_or(i64::MAX, |before| before.min(i64::MAX as u64).cast_signed());
+        if let Some(until) = query.until {
+            before = before.min(first_from(&connection, until)?);
+        }
+        let mut narrow = connection.prepare(
+            "SELECT place, owner, team FROM history INDEXED BY history_filed
+             WHERE place >= ?1 AND place < ?2 ORDER BY place DESC",
+        )?;
         let mut told = connection.prepare("SELECT told FROM history WHERE place = ?1")?;
-        for place in places.iter().rev() {
-            let one: Vec<u8> = told.query_row([place], |row| row.get(0))?;
-            bytes += one.len();
-            if page.told.len() == limits::HISTORY_ROWS || (bytes > limits::HISTORY_PAGE_BYTES && !page.told.is_empty())
-            {
-                // The last one that was told.
-                page.next = places.iter().rev().nth(page.told.len() - 1).map(|place| place.cast_unsigned());
+        let (mut page, mut bytes, mut last, mut looked) = (Page::default(), 0, before, 0);
+        let mut rows = narrow.query([from, before])?;
+        while let Some(row) = rows.next()? {
+            let (place, owner, team) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            if looked == limits::HISTORY_LOOKED || page.told.len() == limits::HISTORY_ROWS {
+                page.next = Some(last.cast_unsigned());
                 break;
             }
-            page.told.push(one);
+            looked += 1;
+            if query.wants(owner, team) {
+                let one: Vec<u8> = told.query_row([place], |row| row.get(0))?;
+                bytes += one.len();
+                if bytes > limits::HISTORY_PAGE_BYTES && !page.told.is_empty() {
+                    page.next = Some(last.cast_unsigned());
+                    break;
+                }
+                page.told.push(one);
+            }
+            last = place;
         }
         Ok(page)
     }
 }
 
-/// The places asked for: from one on, before another; none: there are none.
-fn bounds(connection: &Connection, query: &Query) -> rusqlite::Result<Option<(i64, i64)>> {
-    let find = |sql: &str, at: Time| {
-        connection.query_row(sql, [at.0.min(i64::MAX as u64).cast_signed()], |row| row.get::<_, i64>(0)).optional()
-    };
-    let mut before = query.before.map_or(i64::MAX, |before| before.min(i64::MAX as u64).cast_signed());
-    if let Some(until) = query.until {
-        let newest = "SELECT place FROM history WHERE ended < ?1 ORDER BY ended DESC, place DESC LIMIT 1";
-        let Some(newest) = find(newest, until)? else { return Ok(None) };
-        before = before.min(newest + 1);
+impl Query {
+    fn wants(&self, owner: Option<u32>, team: Option<u32>) -> bool {
+        let (owner, team) = (owner.map(UserId), team.map(TeamId));
+        self.owner.is_none_or(|wanted| owner == Some(wanted))
+            && self.team.is_none_or(|wanted| team == Some(wanted))
+            && self.sees.covers(owner, team)
     }
-    let from = match query.since {
-        None => Some(0),
-        Some(since) => find("SELECT place FROM history WHERE ended >= ?1 ORDER BY ended, place LIMIT 1", since)?,
-    };
-    Ok(from.map(|from| (from, before)))
 }
 
-/// The newest that any walk leads to: a page of them and one more.
-fn newest(connection: &Connection, walks: &[Walk], mut from: i64, before: i64) -> rusqlite::Result<BTreeSet<i64>> {
-    let most = limits::HISTORY_ROWS + 1;
-    let mut places = BTreeSet::new();
-    for Walk { owner, team } in walks {
-        let filed = match (owner, team) {
-            (None, None) => "",
-            (Some(_), None) => "AND owner = ?4",
-            (None, Some(_)) => "AND team = ?4",
-            (Some(_), Some(_)) => "AND owner = ?4 AND team = ?5",
-        };
-        let sql =
-            format!("SELECT place FROM history WHERE place >= ?1 AND place < ?2 {filed} ORDER BY place DESC LIMIT ?3");
-        let under = [owner.map(|owner| owner.0), team.map(|team| team.0)].into_iter().flatten().map(i64::from);
-        let values = [from, before, most as i64].into_iter().chain(under).map(Value::Integer);
-        let mut statement = connection.prepare_cached(&sql)?;
-        for place in statement.query_map(params_from_iter(values), |row| row.get::<_, i64>(0))? {
-            places.insert(place?);
-        }
-        while places.len() > most {
-            places.pop_first();
-        }
-        if places.len() == most {
-            // What is older than these is not asked for any more.
-            from = places.first().copied().unwrap_or(from);
+/// The place of the first record that ended at this moment or later, or the one after the last.
+fn first_from(connection: &Connection, moment: Time) -> rusqlite::Result<i64> {
+    let moment = moment.0.min(i64::MAX as u64).cast_signed();
+    let mut next = connection.prepare("SELECT place, ended FROM history WHERE place >= ?1 ORDER BY place LIMIT 1")?;
+    let end = "SELECT coalesce(max(place) + 1, 0) FROM history";
+    let (mut low, mut high) = (0, connection.query_row(end, [], |row| row.get::<_, i64>(0))?);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let found = next.query_row([middle], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional()?;
+        match found {
+            Some((place, ended)) if ended < moment => low = place + 1,
+            _ => high = middle,
         }
     }
-    Ok(places)
+    Ok(low)
 }
 
 /// Fills in the history of a folder from before there was one.
 pub struct Filling {
     connection: Connection,
+    folder: PathBuf,
     waiting: Vec<(Seq, Vec<Record>)>,
     records: usize,
 }
@@ -199,10 +196,16 @@ impl Filling {
         database::checkpoint(&self.connection)
     }
 
-    /// From here on it is whole, or as whole as it will be: no later start fills it in.
-    pub fn done(mut self) -> rusqlite::Result<()> {
-        self.commit()?;
-        database::is_present(&self.connection)
+    /// From here on it is whole, or as whole as it will be: no later start fills it in. Where all of it was read, snapshots
+    /// that know no past of the sessions that run are in the way: the next is made of the turns alone.
+    pub fn done(mut self, whole: bool) -> Result<(), OpenError> {
+        let path = self.folder.clone();
+        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        self.commit().map_err(sqlite)?;
+        if whole {
+            snapshot::forget(&self.folder)?;
+        }
+        database::is_present(&self.connection).map_err(sqlite)
     }
 }
 
@@ -215,6 +218,7 @@ impl SqliteJournal {
     /// Where [`super::Recovered::lacks_history`] says so, before anything is appended.
     pub fn fill_history(&self) -> rusqlite::Result<Filling> {
         let path = self.path().ok_or(rusqlite::Error::InvalidQuery)?;
-        Ok(Filling { connection: database::writing(path)?, waiting: Vec::new(), records: 0 })
+        let folder = path.parent().unwrap_or(path).to_owned();
+        Ok(Filling { connection: database::writing(path)?, folder, waiting: Vec::new(), records: 0 })
     }
 }

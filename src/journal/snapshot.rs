@@ -66,6 +66,14 @@ fn list(dir: &Path) -> Result<Vec<(Seq, PathBuf)>, OpenError> {
     Ok(found)
 }
 
+/// Removes all of them: the next is folded from the first turn on.
+pub(super) fn forget(dir: &Path) -> Result<(), OpenError> {
+    for (_, path) in list(dir)? {
+        fs::remove_file(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
 fn load(path: &Path, journal: &[u8; 16], db: &Connection) -> Result<Snapshot, String> {
     let mut bytes = fs::read(path).map_err(|error| error.to_string())?;
     let state_end = bytes.len().checked_sub(CHECK_BYTES).filter(|end| *end >= HEADER_BYTES).ok_or("it is too short")?;

@@ -79,6 +79,7 @@ impl Writer {
 
     fn commit(&mut self, batch: &[Job]) -> Result<Vec<Appended>, CommitError> {
         let (mut head, mut epoch, mut bytes, mut bytes_beside) = (self.head, self.epoch, 0, 0);
+        let mut keep_from = None;
         let mut answers = Vec::with_capacity(batch.len());
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         for job in batch {
@@ -103,10 +104,11 @@ impl Writer {
             };
             database::insert(&self.connection, &row)?;
             bytes_beside += history::file(&self.connection, row.seq, &job.filed.records)?;
+            keep_from = keep_from.max(Some(job.filed.keep_from));
             (head.seq, head.hash, epoch) = (row.seq, row.hash, row.epoch);
             answers.push(Appended::Durable(row.seq));
         }
-        if let Some(keep_from) = batch.iter().map(|job| job.filed.keep_from).max() {
+        if let Some(keep_from) = keep_from {
             history::prune(&self.connection, keep_from)?;
         }
         self.connection.execute_batch("COMMIT")?;

@@ -10,7 +10,7 @@ use crate::wire::{
     Do, Done,
     control::{self, PastSession},
 };
-use jiff::{civil, tz::TimeZone};
+use jiff::{Timestamp, civil, tz::TimeZone};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -59,9 +59,12 @@ impl When {
             let count = text[..text.len() - 1].parse::<u32>().map_err(|_| wrong())?;
             return Ok(Self::Ago(u64::from(count) * unit));
         }
-        let moment = text.parse::<civil::DateTime>().or_else(|_| text.parse::<civil::Date>().map(civil::Date::into));
-        let moment = moment.and_then(|moment| moment.to_zoned(TimeZone::UTC)).map_err(|_| wrong())?;
-        u64::try_from(moment.timestamp().as_millisecond()).map(Self::At).map_err(|_| wrong())
+        // With `Z` or another offset; without one it is UTC.
+        let moment = text.parse::<Timestamp>().or_else(|_| {
+            let day = || text.parse::<civil::Date>().map(civil::Date::into);
+            text.parse::<civil::DateTime>().or_else(|_| day())?.to_zoned(TimeZone::UTC).map(|moment| moment.timestamp())
+        });
+        u64::try_from(moment.map_err(|_| wrong())?.as_millisecond()).map(Self::At).map_err(|_| wrong())
     }
 
     fn ms(self, now_ms: u64) -> u64 {
@@ -77,22 +80,26 @@ pub async fn list(console: &Console, asked: Asked) -> Result<Answer, Fault> {
     let named = |of: &str, name: Option<String>| {
         name.map(|name| if name.contains(':') { name } else { format!("{of}:{name}") })
     };
-    let act = Do::History(control::History {
+    let mut asked_for = control::History {
         since_ms: asked.since.map(|when| when.ms(now_ms)),
         until_ms: asked.until.map(|when| when.ms(now_ms)),
         team: named("team", asked.team),
         rep: named("rep", asked.rep),
         before: asked.before,
-    });
-    match console.hub.client.act(act).await? {
-        Done::History { sessions, next } => {
-            let mut text = table(&sessions, asked.long);
-            if let Some(next) = next {
-                let _ = write!(text, "\nmore: the same with --before {next}");
+    };
+    loop {
+        match console.hub.client.act(Do::History(asked_for.clone())).await? {
+            // So many were looked at, and none of them is asked for.
+            Done::History { sessions, next: Some(next) } if sessions.is_empty() => asked_for.before = Some(next),
+            Done::History { sessions, next } => {
+                let mut text = table(&sessions, asked.long);
+                if let Some(next) = next {
+                    let _ = write!(text, "\nmore: the same with --before {next}");
+                }
+                return Ok(Answer::new(text, json!({"sessions": sessions, "next": next})));
             }
-            Ok(Answer::new(text, json!({"sessions": sessions, "next": next})))
+            done => return Err(Fault::Wrong(format!("the broker answered something else: {done:?}"))),
         }
-        done => Err(Fault::Wrong(format!("the broker answered something else: {done:?}"))),
     }
 }
 
@@ -207,7 +214,9 @@ mod tests {
         let (since, until) = (Some(When::Ago(604_800_000)), Some(When::At(1_772_409_600_000)));
         let (team, rep) = (Some("net".into()), Some("ana".into()));
         assert_eq!(all, Asked { since, until, team, rep, before: Some(9), long: true });
-        assert_eq!(asked("--since 2026-03-02T10:30").unwrap().since, Some(When::At(1_772_447_400_000)));
+        for same in ["2026-03-02T10:30", "2026-03-02T10:30Z", "2026-03-02T12:30+02:00"] {
+            assert_eq!(asked(&format!("--since {same}")).unwrap().since, Some(When::At(1_772_447_400_000)), "{same}");
+        }
         for wrong in ["--since soon", "--since 7", "--since d", "--until 2026-13-02", "--since 5é"] {
             assert!(asked(wrong).unwrap_err().contains("neither a time ago"), "{wrong}");
         }
