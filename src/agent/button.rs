@@ -7,9 +7,10 @@ use data_encoding::BASE64URL_NOPAD;
 use std::{io, path::PathBuf};
 use zeroize::Zeroizing;
 
-/// One that is not kept yet.
+/// One that is not kept yet: it stands beside its file, for once the broker knows its hash nobody else has it.
 pub struct KeptToken {
     path: PathBuf,
+    drawn: PathBuf,
     /// Of the form of a link's token: 128 bits.
     token: Zeroizing<String>,
 }
@@ -18,7 +19,12 @@ impl KeptToken {
     pub fn draw(path: PathBuf) -> io::Result<Self> {
         let mut bytes = Zeroizing::new([0; 16]);
         getrandom::fill(&mut bytes[..]).map_err(io::Error::other)?;
-        Ok(Self { path, token: Zeroizing::new(BASE64URL_NOPAD.encode(&bytes[..])) })
+        let token = Zeroizing::new(BASE64URL_NOPAD.encode(&bytes[..]));
+        let mut drawn = path.clone().into_os_string();
+        drawn.push(".drawn");
+        let drawn = PathBuf::from(drawn);
+        replace(&drawn, token.as_bytes())?;
+        Ok(Self { path, drawn, token })
     }
 
     pub fn hash(&self) -> String {
@@ -27,6 +33,6 @@ impl KeptToken {
 
     /// In place of one that was kept before.
     pub fn keep(&self) -> io::Result<()> {
-        replace(&self.path, self.token.as_bytes())
+        std::fs::rename(&self.drawn, &self.path)
     }
 }

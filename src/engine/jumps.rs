@@ -16,7 +16,7 @@ use crate::{
         jumps::{self, By},
         plan::Args,
     },
-    site::SessionKind,
+    site::{SessionKind, Site},
     time::Time,
     wire::control::{ClientInfo, Value},
 };
@@ -162,6 +162,20 @@ impl Engine {
         let key = token_of(facts)?;
         self.is_new(key)?;
         Ok(Some(Event::ItemKeyMade { item, by: Actor::Party(by), key }))
+    }
+
+    /// A key goes with its item, and the next endpoint may be pinned by a rep: so only an administrator lets one go.
+    pub(super) fn may_end_item_keys(&self, edited: &Site, actor: Actor) -> Result<(), Refusal> {
+        let state = &self.state;
+        let (Actor::Admin(user) | Actor::Party(Party::Rep(user))) = actor else { return Ok(()) };
+        let gone = |item: &&JumpItemId| !edited.jump_items.contains_key(item);
+        match state.item_keys.of_item.keys().find(gone).and_then(|item| state.site.jump_items.get(item)) {
+            Some(item) if !state.is_administrator(user) => {
+                let message = format!("jump_item.{} has an endpoint's key: an administrator removes it", item.code);
+                refuse(Reason::NotPermitted, "P3.17", &message)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Items that the site has no more take their keys with them.

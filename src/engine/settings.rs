@@ -52,6 +52,7 @@ impl Engine {
             Refusal::new(Reason::BadSite, "", all.join("; "))
         })?;
         may_apply(&self.state.site, &site, actor)?;
+        self.may_end_item_keys(&site, actor)?;
         if let Actor::Admin(user) = actor
             && !site.users.contains_key(&user)
         {

@@ -139,6 +139,14 @@ async fn p3_17_bu_128_a_rep_pins_the_customers_machine_and_jumps_to_it_later() {
     let options = agent::Options { pin: Some(kept.clone()), ..options };
     let (mut customer, mut rep) = place.serving_with(options.clone()).await;
     rep.line("pin elsewhere", "refused (unknown_item) [P8]").await;
+    // The key of another item is nobody's to overwrite; and where it cannot be kept, the item has none.
+    std::fs::write(&kept, "another").unwrap();
+    rep.line("pin srv", "has_pin").await;
+    std::fs::remove_file(&kept).unwrap();
+    let in_the_way = place.path("key.drawn.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    rep.line("pin srv", "refused").await;
+    std::fs::remove_dir(&in_the_way).unwrap();
     rep.line("pin srv", "the customer's end keeps the item's key").await;
     customer.until("the key to stand by with is kept here").await;
     rep.line("pin srv", "refused (wrong_state) [P3.17]").await;

@@ -6,6 +6,7 @@ use equipoise::{
     engine::{Command, Outcome, Queue, Reason},
     ids::*,
     policy::Tool,
+    site::raw::RawSite,
     time::{Span, Time},
 };
 use std::collections::BTreeMap;
@@ -237,6 +238,27 @@ fn p2_1_bu_093_whether_somebody_sits_there_is_as_the_endpoint_says() {
 }
 
 /// P3.17: an item without a key, by a rep who may start sessions on it, and not over one that has a key.
+#[test]
+fn p3_17_bu_040_who_edits_jump_items_removes_none_that_has_a_key() {
+    let site = SITE.replacen("\"jump_shell\"]", "\"jump_shell\", \"edit_jump_groups\"]", 1);
+    let site = format!("{site}[[jump_item]]\ncode = \"kiosk\"\nmethod = \"jump_shell\"\n");
+    let without = site.replace("code = \"kiosk\"", "code = \"other\"");
+    let mut world = World::of(&site);
+    world.log_in("ana");
+    let (item, key) = (world.engine.state().site.codes.jump_items["kiosk"], world.secret());
+    let edit = |world: &mut World, text: &str| {
+        let raw = RawSite::parse(text).unwrap();
+        world.rep("ana", Command::ApplySite(raw.into())).map(|_| ())
+    };
+    world.system(Command::MakeItemKey { item, key }).unwrap();
+    let refused = edit(&mut world, &without).unwrap_err();
+    assert_eq!((refused.reason, refused.rule.as_str()), (Reason::NotPermitted, "P3.17"));
+    assert_eq!(refused.message, "jump_item.kiosk has an endpoint's key: an administrator removes it");
+    // An administrator does, and one without a key is any editor's.
+    world.apply_site(&without);
+    edit(&mut world, &site).unwrap();
+}
+
 #[test]
 fn p3_17_bu_128_an_endpoint_is_pinned_to_an_item_that_its_rep_may_start_and_that_has_no_key() {
     // By its method as well: a jump client is pinned by who may use them.

@@ -245,6 +245,9 @@ impl Prepared {
             "pin_jump_client" => {
                 let path = means.pin.clone().ok_or_else(|| refused("no_pin: this end does not stand by"))?;
                 transfer::text(args, "item").ok_or_else(|| refused("malformed: the item is missing"))?;
+                if path.exists() {
+                    return Err(refused("has_pin: this end keeps the key of an item already"));
+                }
                 keeps(path, "the key to stand by with", &mut facts)?
             }
             "annotations" => Self::Annotations,
