@@ -110,6 +110,27 @@ fn p6_4_policy_explain_against_says_what_changes_for_whom() {
     assert!(err.contains("nobody"), "{err}");
 }
 
+/// One key in 64 begins so.
+#[test]
+fn a_key_or_token_may_begin_with_a_hyphen() {
+    // Nobody listens there: what counts is that the arguments are understood.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = format!("http://{free}");
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let key = "-1xK2mQ9aLr0VbTz7cYw3g";
+    for args in [
+        &["agent", "--server", &server, "--key", key][..],
+        &["rep", "--server", &server, "--invite", key, "--name", "eve", "-c", "items"],
+        &["setup", "--data", data, "--token", key, "--username", "root", "--no-second-factor"],
+    ] {
+        let mut command = Command::cargo_bin("equipoise").unwrap();
+        let output =
+            command.args(args).env_clear().env("EQUIPOISE_PASSWORD", "correct horse battery").output().unwrap();
+        ends(&output, 1);
+    }
+}
+
 #[test]
 fn a_closed_pipe_is_no_panic() {
     #[expect(clippy::disallowed_methods, reason = "a test starts the binary; the broker starts no process")]

@@ -74,7 +74,12 @@ pub(super) struct AgentArgs {
     broker: Broker,
     /// The session key a rep read out, or a whole join link; with --stand-by the key of a jump item
     #[arg(long, value_name = "KEY", env = "EQUIPOISE_KEY", hide_env_values = true)]
-    #[arg(required_unless_present = "state", default_value = "", hide_default_value = true)]
+    #[arg(
+        required_unless_present = "state",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
     key: String,
     /// Stand by for the jump item whose key this is: take up each session that a rep starts there, until this is stopped
     #[arg(long, conflicts_with = "state")]
@@ -154,6 +159,7 @@ pub(super) struct RepArgs {
     login: Option<String>,
     /// The key of an invitation: join that one session as an external rep
     #[arg(long, value_name = "KEY", env = "EQUIPOISE_INVITE", hide_env_values = true, conflicts_with = "login")]
+    #[arg(allow_hyphen_values = true)]
     invite: Option<String>,
     /// How you want to be called, with --invite
     #[arg(long, value_name = "NAME", default_value = "")]

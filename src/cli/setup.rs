@@ -26,7 +26,7 @@ pub(super) struct SetupArgs {
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
     /// The one-time token the broker printed; by default read from DIR/setup-token
-    #[arg(long, env = "EQUIPOISE_SETUP_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "EQUIPOISE_SETUP_TOKEN", hide_env_values = true, allow_hyphen_values = true)]
     token: Option<String>,
     /// The administrator's username
     #[arg(long)]
