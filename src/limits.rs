@@ -213,7 +213,7 @@ const _: () = assert!(
 );
 /// Records that one answer looks at, for those among them that are asked for: some tens of milliseconds.
 pub const HISTORY_LOOKED: usize = 100_000;
-/// Answers from the history that are read at once, on threads of their own.
+/// Answers from the history that are read at once, on threads of their own, one for each who asks.
 pub const HISTORY_READS: usize = 4;
 /// Records that one commit prunes at most: a millisecond or two, and ninety thousand a day where nothing else happens.
 pub const HISTORY_PRUNED_PER_COMMIT: usize = 64;
@@ -271,6 +271,8 @@ pub const BUTTONS_LISTED: usize = 150;
 pub const JUMP_ITEMS_LISTED: usize = 100;
 /// Jump items looked through for one answer, shown or not: under a millisecond of the owner's time.
 pub const JUMP_ITEMS_LOOKED_AT: usize = 2_000;
+/// What a console waits for the endpoint of a jump to come; a line lost at that moment is back by then.
+pub const JUMP_WAITS: Span = Span::seconds(30);
 /// Used and expired codes remembered, so that none is given out again soon (I-K2): five hours at the cap of 200 in 15 min.
 pub const JOIN_CODES_REMEMBERED: usize = 4_096;
 /// Used resume tokens remembered for one party, so that a replay is known for what it is (H-56).

@@ -4,8 +4,11 @@
 use super::{AgentError, Options, Terminal, endpoint::serve_at, join, plain};
 use crate::{
     client::{Client, Happening, Happenings, jitter},
+    limits,
     wire::{CloseCode, control::Ev},
 };
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Stands by until `stop` is cancelled, or its key is good no more, or another endpoint came with it.
@@ -21,6 +24,7 @@ pub async fn stand_by(options: Options, mut terminal: Terminal, stop: Cancellati
             () = stop.cancelled() => return Ok(()),
         };
         let (client, happenings) = connected;
+        let since = Instant::now();
         terminal.say(&format!("Standing by for {}. Ctrl-C leaves.", plain(&client.welcome().you)));
         let ended = wait(&options, &mut terminal, happenings, &stop).await;
         client.close().await;
@@ -29,6 +33,10 @@ pub async fn stand_by(options: Options, mut terminal: Terminal, stop: Cancellati
             Some((code, _)) if code == CloseCode::Replaced.number() => return Err(AgentError::Replaced),
             // The way back of this connection is gone; the key may be good still.
             Some((code, reason)) => terminal.say(&format!("No longer connected ({code}): {}.", plain(&reason))),
+        }
+        // One that held is no sign of a broker that has too much to do.
+        if since.elapsed() >= Duration::from_millis(limits::RECONNECT_CAP.0) {
+            again = 0;
         }
         tokio::select! {
             () = tokio::time::sleep(jitter(again)) => again += 1,

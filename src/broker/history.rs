@@ -11,8 +11,8 @@ use crate::{
     time::Time,
     wire::control::{self, Done, FromBroker},
 };
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What somebody asks for, and by which site it is judged what they see.
 pub(super) struct Question {
@@ -46,13 +46,34 @@ impl Question {
     }
 }
 
+#[derive(Default)]
 pub(super) struct Histories {
-    room: Arc<Semaphore>,
+    /// For whom it is being read.
+    readers: Arc<Mutex<BTreeSet<UserId>>>,
+}
+
+/// One of the places to read, until it is dropped.
+struct Place {
+    readers: Arc<Mutex<BTreeSet<UserId>>>,
+    user: UserId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.readers.lock().remove(&self.user);
+    }
 }
 
 impl Histories {
-    pub fn new() -> Self {
-        Self { room: Arc::new(Semaphore::new(limits::HISTORY_READS)) }
+    /// One for each who asks, so that whoever asks in a loop leaves the others theirs.
+    fn enter(&self, user: UserId) -> Result<Place, Refusal> {
+        let mut readers = self.readers.lock();
+        if readers.contains(&user) || readers.len() >= limits::HISTORY_READS {
+            let busy = "the history is being read for you or for others; ask again in a moment";
+            return Err(Refusal::new(Reason::Overloaded, "P1.1", busy));
+        }
+        readers.insert(user);
+        Ok(Place { readers: self.readers.clone(), user })
     }
 
     /// Answers when the page has been read, or refuses while too many others are.
@@ -61,16 +82,15 @@ impl Histories {
             let answer = told.map(Box::new).map_err(|refusal| Box::new(refused_by(refusal)));
             to.say(&FromBroker::Reply { re: id, answer });
         };
-        let Ok(room) = self.room.clone().try_acquire_owned() else {
-            let busy = "the history is being read for others; ask again in a moment";
-            return answer(&to, Err(Refusal::new(Reason::Overloaded, "P1.1", busy)));
+        let place = match self.enter(question.user) {
+            Ok(place) => place,
+            Err(refusal) => return answer(&to, Err(refusal)),
         };
         tokio::task::spawn_blocking(move || {
-            answer(
-                &to,
-                history.ok_or_else(|| unreadable("it is closed")).and_then(|history| read(&question, &history)),
-            );
-            drop(room);
+            let told = history.ok_or_else(|| unreadable("it is closed")).and_then(|history| read(&question, &history));
+            // Who asks for the next page once it has this one finds its place free.
+            drop(place);
+            answer(&to, told);
         });
     }
 }
@@ -149,5 +169,24 @@ fn fill(journal: &SqliteJournal, mut filling: Filling) -> Option<State> {
 fn end(filling: Filling, whole: bool) {
     if let Err(error) = filling.done(whole) {
         tracing::warn!(%error, "the history of sessions is looked for in the journal again at the next start");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bu_048_nobody_takes_more_than_one_of_the_places_to_read() {
+        let histories = Histories::default();
+        let most = u32::try_from(limits::HISTORY_READS).unwrap_or(u32::MAX);
+        let first = histories.enter(UserId(0));
+        assert!(first.is_ok());
+        assert_eq!(histories.enter(UserId(0)).err().map(|refusal| refusal.reason), Some(Reason::Overloaded));
+        let others: Vec<_> = (1..most).map(|user| histories.enter(UserId(user))).collect();
+        assert!(others.iter().all(Result::is_ok), "one that asks again and again keeps nobody out");
+        assert!(histories.enter(UserId(most)).is_err(), "all are taken");
+        drop(first);
+        assert!(histories.enter(UserId(most)).is_ok());
     }
 }

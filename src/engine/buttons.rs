@@ -243,10 +243,7 @@ impl Engine {
             let message = format!("a queue like this one has at most {most} buttons: revoke some");
             return Err(Refusal::new(Reason::LimitReached, "R2.1", message));
         }
-        let of_an_item = self.state.item_keys.item(token).is_some();
-        if buttons.of_token.contains_key(&token) || self.state.keys.known(token) || of_an_item {
-            return refuse(Reason::Stale, "I-K2", "this token was given out already: draw another");
-        }
+        self.is_new(token)?;
         let button = ButtonId(buttons.last + 1);
         Ok((button, Event::ButtonMade { button, by, queue, portal, token }))
     }

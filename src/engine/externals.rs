@@ -75,9 +75,7 @@ impl Engine {
                 "as many external reps as a session takes are invited or in it",
             );
         }
-        if self.state.keys.known(key) {
-            return Err(Refusal::new(Reason::Stale, "I-K2", "this key was given out already: draw another"));
-        }
+        self.is_new(key)?;
         let expires_at = now + limits::EXTERNAL_KEY;
         let address = address.to_owned();
         self.emit(now, Event::ExternalInvited { session: id, by: rep, address, policy, key, expires_at }, out);

@@ -123,14 +123,6 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
-    fn is_new(&self, key: SecretHash) -> Result<(), Refusal> {
-        let State { item_keys, keys, buttons, .. } = &self.state;
-        match item_keys.item(key).is_some() || keys.known(key) || buttons.of_token(key).is_some() {
-            true => refuse(Reason::Stale, "I-K2", "this key was given out already: draw another"),
-            false => Ok(()),
-        }
-    }
-
     /// P3.17: the item that this rep asks the customer's end to stand by for, as far as it may be had; the session's policy is
     /// looked at before. None: what the endpoint makes of it is its own affair.
     pub(super) fn pinned(&self, by: Party, args: &Args) -> Result<Option<JumpItemId>, Refusal> {

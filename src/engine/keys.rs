@@ -1,7 +1,7 @@
 //! Ways in: session keys that reps make, and the join tokens of asked sessions. Each works once (I-K1).
 
 use super::{
-    Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped,
+    Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped, State,
     command::{Ask, Customer},
     externals::ExternalKey,
     index::portal_bars,
@@ -148,17 +148,24 @@ impl Engine {
         if expires <= now {
             return Err(Refusal::new(Reason::Malformed, "I-K1", "a key has to live for some time"));
         }
-        let lasting = self.state.buttons.of_token(key).is_some() || self.state.item_keys.item(key).is_some();
-        if keys.known(key) || lasting {
-            return Err(Refusal::new(Reason::Stale, "I-K2", "this key was given out already: draw another"));
-        }
+        self.is_new(key)?;
         let expires = expires.min(now + life);
         self.emit(now, Event::KeyMade { by: actor, entry, key, code, expires }, out);
         Ok(Outcome::Done)
     }
 
-    /// A customer came with a key or a button, which make a session, with the join token of a session asked for it, or with
-    /// the key of the jump item that one runs on. But for the button and the item's they work once; the portal is bound here, where the customer really came in (R2.4). Unknown, used and expired look alike.
+    /// Of every key, join token, button and jump item's key there is: no secret opens two doors.
+    pub(super) fn is_new(&self, secret: SecretHash) -> Result<(), Refusal> {
+        let State { item_keys, keys, buttons, .. } = &self.state;
+        match item_keys.item(secret).is_some() || keys.known(secret) || buttons.of_token(secret).is_some() {
+            true => Err(Refusal::new(Reason::Stale, "I-K2", "this key was given out already: draw another")),
+            false => Ok(()),
+        }
+    }
+
+    /// A customer came with a key or a button, which make a session, with the join token of a session asked for it, or
+    /// with the key of the jump item that one runs on. But for the button and the item's they work once; the portal is
+    /// bound here, where the customer really came in (R2.4). Unknown, used and expired look alike.
     pub(super) fn redeem(
         &mut self,
         now: Time,

@@ -78,12 +78,13 @@ impl By {
     }
 }
 
-/// The role that this user has on this item.
+/// The role that this user has on this item: none where either is gone.
 pub fn held(site: &Site, user_id: UserId, item: JumpItemId) -> Held {
-    let place = site.jump_items.get(&item).map_or(JumpPlace::Nowhere, |item| item.place);
-    let Some(user) = site.users.get(&user_id) else { return Held { role: None, by: By::System } };
+    let (Some(item), Some(user)) = (site.jump_items.get(&item), site.users.get(&user_id)) else {
+        return Held { role: None, by: By::System };
+    };
     let system = Held { role: user.jump_roles.system, by: By::System };
-    match place {
+    match item.place {
         JumpPlace::Nowhere => Held { role: None, by: By::Nothing },
         JumpPlace::Group(at) => in_group(site, user_id, user, at).unwrap_or(system),
         JumpPlace::ListOf(owner) if owner == user_id => Held { role: user.jump_roles.personal, by: By::Personal },
@@ -103,7 +104,7 @@ fn in_group(site: &Site, user_id: UserId, user: &User, at: usize) -> Option<Held
     if let Some(own) = group.members.get(&user_id) {
         return Some(meant(own));
     }
-    let of_teams = || group.teams.iter().filter(|(team, _)| user.teams.contains_key(team)).map(|(_, of)| meant(of));
+    let of_teams = || user.teams.keys().filter_map(|team| group.teams.get(team)).map(meant);
     of_teams().find(|held| held.starts(site)).or_else(|| of_teams().next())
 }
 

@@ -5,15 +5,15 @@ use super::{
     console::{Answer, Console},
     filter::plain,
 };
-use crate::wire::{
-    Do, Done,
-    control::{JumpItemView, ParticipantView},
+use crate::{
+    limits,
+    wire::{
+        Do, Done,
+        control::{JumpItemView, ParticipantView},
+    },
 };
 use serde_json::json;
 use std::time::Duration;
-
-/// What an endpoint that stands by may take to come; a line lost at that moment is back by then.
-const COMES_WITHIN: Duration = Duration::from_secs(30);
 
 pub async fn list(console: &Console, text: Option<String>) -> Result<Answer, Fault> {
     let (mut all, mut after): (Vec<JumpItemView>, Option<u32>) = (Vec::new(), Some(0));
@@ -59,9 +59,11 @@ pub async fn jump(console: &Console, item: String) -> Result<Answer, Fault> {
     };
     let answer = console.serving(&session);
     let came = |who: &[ParticipantView]| who.iter().any(|one| one.participant == 0 && one.attached);
-    let came = console.hub.until(COMES_WITHIN, |view| match view.sessions.get(&session.session) {
-        None => Some(Err(Fault::Wrong(format!("s{} ended before its endpoint came", session.session)))),
-        Some(now) => came(&now.participants).then_some(Ok(())),
+    let came = console.hub.until(Duration::from_millis(limits::JUMP_WAITS.0), |view| {
+        match view.sessions.get(&session.session) {
+            None => Some(Err(Fault::Wrong(format!("s{} ended before its endpoint came", session.session)))),
+            Some(now) => came(&now.participants).then_some(Ok(())),
+        }
     });
     match came.await {
         Ok(came) => came.map(|()| answer),

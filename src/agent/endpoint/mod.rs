@@ -41,7 +41,10 @@ pub(super) async fn serve_at(
     };
     // Of a jump item's session a run of this endpoint before may have been the end.
     let came_back = token.is_some() || options.stand_by;
-    let (client, happenings) = join(&options, terminal.present(), state.as_ref(), token).await?;
+    let (client, happenings) = tokio::select! {
+        joined = join(&options, terminal.present(), state.as_ref(), token) => joined?,
+        () = stop.cancelled() => return Ok(()),
+    };
     let session = client.welcome().session.unwrap_or(0);
     let clock = Clock::new(client.welcome().now_ms);
     let (lease, leased) = watch::channel(true);

@@ -100,7 +100,7 @@ impl Owner {
             follower,
             refusals: Refusals::default(),
             pasts: Pasts::new(shared.shutdown.clone()),
-            histories: Histories::new(),
+            histories: Histories::default(),
             edits: Edits::default(),
             put_off: Vec::new(),
             broken: false,
