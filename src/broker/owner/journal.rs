@@ -17,6 +17,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::task::JoinHandle;
 
 /// A turn on its way into the journal. What it ended has ended; what else follows from it waits until it is durable.
 pub(super) struct UnderWay {
@@ -24,6 +25,13 @@ pub(super) struct UnderWay {
     pub finals: Finals,
     appended: Pending,
     since: Instant,
+}
+
+/// A turn of judging that is decided, and what it ended is being closed.
+pub(super) struct Closing {
+    turn: Arc<Turn>,
+    filed: Filed,
+    finals: JoinHandle<Finals>,
 }
 
 impl UnderWay {
@@ -46,17 +54,39 @@ impl Owner {
         if turn.events.is_empty() {
             return;
         }
-        let finals = self.performer.narrow(&turn.events);
+        let mut finals = self.performer.narrow(&turn.events);
+        finals.say();
+        let filed = self.filed();
+        self.append(Arc::new(turn), filed, finals, under_way);
+    }
+
+    /// The same of a turn that only goes on with an edit, in its two halves: what it ended is closed beside the owner,
+    /// who decides the next one meanwhile.
+    pub(super) fn close_aside(&mut self, turn: Turn) -> Closing {
+        let (turn, filed) = (Arc::new(turn), self.filed());
+        let finals = self.performer.narrow_aside(turn.clone());
+        Closing { turn, filed, finals }
+    }
+
+    pub(super) async fn closed(&mut self, closing: Closing, under_way: &mut Vec<UnderWay>) {
+        let Closing { turn, filed, finals } = closing;
+        // It fails only where it panicked; what it had not come to is closed here.
+        let waits = Instant::now();
+        let finals = finals.await.unwrap_or_else(|_| self.performer.narrow(&turn.events));
+        self.held.waited(waits.elapsed());
+        self.append(turn, filed, finals, under_way);
+    }
+
+    fn append(&mut self, turn: Arc<Turn>, filed: Filed, finals: Finals, under_way: &mut Vec<UnderWay>) {
         let seq = Seq(self.head.0 + 1 + under_way.len() as u64);
-        let turn = Arc::new(turn);
-        let keep_from = self.engine.state().history_from(self.engine.state().now);
-        let filed = Filed { records: self.engine.take_records(), keep_from };
         let (since, appended) = (Instant::now(), self.journal.append(seq, self.epoch, turn.clone(), filed));
-        let mut put = UnderWay { turn, finals, appended, since };
-        if !put.judges() {
-            put.finals.say();
-        }
-        under_way.push(put);
+        under_way.push(UnderWay { turn, finals, appended, since });
+    }
+
+    /// Of the turn that was decided last.
+    fn filed(&mut self) -> Filed {
+        let keep_from = self.engine.state().history_from(self.engine.state().now);
+        Filed { records: self.engine.take_records(), keep_from }
     }
 
     /// Turns that are not to be: whoever waits is refused, and the engine is folded anew without them.

@@ -40,9 +40,11 @@ impl Owner {
     }
 
     /// Judges on, in turns after the one that was asked for. The disk has each while the next is decided, so that an edit
-    /// of thousands of sessions waits for it about once. `alone`: nobody in the batch waits.
+    /// of thousands of sessions waits for it about once; and what one ended is closed meanwhile, before the disk has it
+    /// (W2.2). `alone`: nobody in the batch waits.
     pub(super) async fn judge_on(&mut self, now: Time, alone: bool, under_way: &mut Vec<UnderWay>) {
         let began = Instant::now();
+        let mut closing = None;
         let mut turns = 0;
         while self.has_to_judge() && turns < limits::JUDGING_TURNS_PER_COMMIT {
             if alone && !self.is_awaited() {
@@ -51,16 +53,25 @@ impl Owner {
                 tokio::task::yield_now().await;
                 self.held.begin();
             } else if began.elapsed() >= Duration::from_millis(limits::JUDGING_BESIDE_OTHERS.0) {
-                return;
+                break;
             }
             let mut judging = Turn::default();
             let request = Request { actor: Actor::System, id: None, command: Command::JudgeRights };
             if let Err(refusal) = self.decide(now, request, &mut judging) {
                 tracing::error!(error = %refusal, "what an edit touched could not be judged");
-                return;
+                break;
             }
             turns += 1;
-            self.put_down(judging, under_way);
+            if judging.events.is_empty() {
+                continue;
+            }
+            let next = self.close_aside(judging);
+            if let Some(before) = closing.replace(next) {
+                self.closed(before, under_way).await;
+            }
+        }
+        if let Some(last) = closing {
+            self.closed(last, under_way).await;
         }
     }
 

@@ -357,7 +357,7 @@ impl Held {
         *self = Self { since: Instant::now(), waited: Duration::ZERO };
     }
 
-    /// So much of it was waiting for the journal.
+    /// So much of it was waiting, for the journal or for what is closed beside.
     fn waited(&mut self, time: Duration) {
         self.waited += time;
     }

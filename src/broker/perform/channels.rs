@@ -2,9 +2,14 @@
 
 use super::{Finals, Performer, says::told};
 use crate::{
-    broker::{Connection, directory::Routed, meter, view, views::push},
+    broker::{
+        Connection,
+        directory::{Directory, Routed},
+        meter, view,
+        views::push,
+    },
     engine::{
-        Command, Event, Stamped, State,
+        Command, Event, Stamped, State, Turn,
         event::{Cause, ChannelSpec},
         tools::Channel as LiveChannel,
     },
@@ -17,6 +22,35 @@ use crate::{
     },
 };
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::task::JoinHandle;
+
+impl Finals {
+    /// Closes the legs and channels that these events end.
+    fn of_closing(directory: &Directory, events: &[Stamped]) -> Self {
+        let mut finals = Self::default();
+        let now = tokio::time::Instant::now();
+        for Stamped { event, .. } in events {
+            match event {
+                Event::LegClosed { channel, reader, .. } => {
+                    if let Some(routed) = directory.channel(*channel) {
+                        let at = routed.channel.revoke(*reader, now, &mut finals.words);
+                        finals.legs.insert((*channel, *reader), at);
+                    }
+                }
+                Event::ChannelClosed { channel, reason, .. } => {
+                    if let Some(routed) = directory.channel(*channel) {
+                        for (reader, at) in routed.channel.remove(close_reason(reason), now, &mut finals.words) {
+                            finals.legs.entry((*channel, reader)).or_insert(at);
+                        }
+                        finals.written.extend(routed.channel.written().map(|written| (*channel, written)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        finals
+    }
+}
 
 impl Performer {
     /// Channels of running sessions go on; those of no session end.
@@ -65,28 +99,13 @@ impl Performer {
 
     /// Closes what ends in this turn, before the turn is durable.
     pub fn narrow(&self, events: &[Stamped]) -> Finals {
-        let mut finals = Finals::default();
-        let now = tokio::time::Instant::now();
-        for Stamped { event, .. } in events {
-            match event {
-                Event::LegClosed { channel, reader, .. } => {
-                    if let Some(routed) = self.shared.directory.channel(*channel) {
-                        let at = routed.channel.revoke(*reader, now, &mut finals.words);
-                        finals.legs.insert((*channel, *reader), at);
-                    }
-                }
-                Event::ChannelClosed { channel, reason, .. } => {
-                    if let Some(routed) = self.shared.directory.channel(*channel) {
-                        for (reader, at) in routed.channel.remove(close_reason(reason), now, &mut finals.words) {
-                            finals.legs.entry((*channel, reader)).or_insert(at);
-                        }
-                        finals.written.extend(routed.channel.written().map(|written| (*channel, written)));
-                    }
-                }
-                _ => {}
-            }
-        }
-        finals
+        Finals::of_closing(&self.shared.directory, events)
+    }
+
+    /// The same on a thread of its own.
+    pub fn narrow_aside(&self, turn: Arc<Turn>) -> JoinHandle<Finals> {
+        let shared = self.shared.clone();
+        tokio::task::spawn_blocking(move || Finals::of_closing(&shared.directory, &turn.events))
     }
 
     pub(super) fn opened(

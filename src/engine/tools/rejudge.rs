@@ -38,6 +38,8 @@ impl Engine {
             self.state.tools.unjudged.iter().copied().take(limits::SESSIONS_COMPARED_PER_TURN).collect();
         let mut kept = Vec::new();
         let mut judged = 0;
+        // Most have one channel that ends, and each is told. To grow by halves would copy as much again.
+        out.reserve(2 * some.len().min(limits::SESSIONS_JUDGED_PER_TURN));
         for session in some {
             if !self.is_concerned(session) {
                 kept.push(session);
