@@ -453,6 +453,40 @@ pub const QUEUE_LENGTH_MAX: u32 = 1_000_000;
 /// A canned script: it stands in its request and its event, which share a turn with others (P3.13).
 pub const SCRIPT_BYTES_MAX: usize = 16 * 1024;
 const _: () = assert!(4 * SCRIPT_BYTES_MAX <= TEXT_PER_TURN_BYTES);
+/// What a template of jobs says of itself: a paragraph, and a page of them fits a message.
+pub const DESCRIPTION_BYTES_MAX: usize = 1_024;
+
+// ---- endpoint automation (P8.7, P8.8) -------------------------------------------------------------------------------
+
+/// For how long a job runs on an item where nothing else is said, and at most: an update of a system, and a night's work.
+pub const JOB_TIMEOUT: Span = Span::minutes(10);
+pub const JOB_TIMEOUT_MAX: Span = Span::seconds(24 * 3600);
+/// For how long a job waits for endpoints that are away, where nothing else is said, and at most: until each machine of an
+/// office was on, and a month's holiday.
+pub const JOB_LIFE: Span = Span::seconds(24 * 3600);
+pub const JOB_LIFE_MAX: Span = Span::seconds(31 * 24 * 3600);
+/// After its time an endpoint that is not heard of has lost the job: machines that were off over a long weekend tell.
+pub const JOB_TOLD_WITHIN: Span = Span::seconds(4 * 24 * 3600);
+/// Items of one job: with codes of 64 bytes and a script they fit a message.
+pub const JOB_ITEMS_MAX: usize = 200;
+const _: () = assert!(JOB_ITEMS_MAX * (64 + 8) + SCRIPT_BYTES_MAX < MESSAGE_BYTES_MAX);
+/// Jobs that are not over, and their items altogether: what is looked through for one user, and at most 8 MiB of outputs.
+pub const JOBS_LIVE_MAX: usize = 200;
+pub const JOB_TARGETS_LIVE_MAX: usize = 2_000;
+/// Of which one user has so many, so that nobody keeps the others from theirs.
+pub const JOBS_LIVE_PER_USER: usize = 20;
+/// The end of what a script wrote: a screenful, and a dozen fit an answer.
+pub const JOB_OUTPUT_BYTES: usize = 4 * 1024;
+const _: () = assert!(JOB_OUTPUT_BYTES + 16 * 1024 < JOBS_PAGE_BYTES);
+/// Jobs that are over and kept, by number, by what they weigh and by age; the oldest go. The journal keeps what happened.
+pub const JOBS_KEPT: usize = 500;
+pub const JOBS_KEPT_BYTES: usize = 8 * 1024 * 1024;
+pub const JOB_KEPT: Span = Span::seconds(30 * 24 * 3600);
+/// Texts of jobs, templates or results in one answer.
+pub const JOBS_PAGE_BYTES: usize = MESSAGE_BYTES_MAX * 3 / 4;
+/// Jobs and templates in one answer.
+pub const JOBS_LISTED: usize = 100;
+
 /// Entries of one list in a policy: each is compared when a path or address is checked.
 pub const LIST_ENTRIES_MAX: usize = 256;
 // ---- sockets --------------------------------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 //! prompt, what it says of a path, and what another site file would change.
 
 use super::{
+    automation,
     jumps::{self, By},
     paths::{self, Os},
     prompt::{Prompt, Prompting},
     session::{Permissions, Person, Situation, Source, compile},
 };
 use crate::site::{
-    SessionKind, Site,
+    AutomationRole, SessionKind, Site,
     tool::{Tool, ToolOption},
     value::ToolValue,
 };
@@ -51,9 +52,14 @@ pub struct Explanation {
     /// The options and scopes beside the tools.
     pub options: BTreeMap<&'static str, Said>,
     pub prompt: PromptAnswer,
+    /// What the user may do with endpoint automation (P8.7).
+    pub automation: Said,
     /// Of a jump item: whether the user may start a session on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
+    /// Of a jump item: whether a job of theirs runs on it (P8.8).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<Runs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathAnswer>,
     /// What the other site file would change; left out where none was given.
@@ -120,7 +126,17 @@ pub struct Start {
     said: String,
 }
 
-/// One tool that would be otherwise, or `start_sessions` of a jump item.
+/// As the jobs of endpoint automation are judged, with nobody or somebody at the endpoint.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Runs {
+    pub allowed: bool,
+    /// Who withholds it, else who gave the role in automation.
+    pub source: String,
+    #[serde(skip)]
+    said: &'static str,
+}
+
+/// One tool that would be otherwise, `automation`, or `start_sessions` of a jump item.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Change {
     pub tool: &'static str,
@@ -154,10 +170,32 @@ pub fn explain(site: &Site, query: &Query) -> Result<Explanation, Unknown> {
             answer: if allow { "allow" } else { "deny" },
             consent_s: lasts.map(|lasts| lasts.0 / 1000),
         },
+        automation: automates(site, query)?,
         start: start(site, query)?,
+        job: runs(site, query)?,
         path,
         changes: None,
     })
+}
+
+fn automates(site: &Site, query: &Query) -> Result<Said, Unknown> {
+    let (role, source) = automation::role(site, find(&site.codes.users, "user", &query.user)?);
+    Ok(Said { value: ToolValue::Word(role.word()), source: source.name(site) })
+}
+
+fn runs(site: &Site, query: &Query) -> Result<Option<Runs>, Unknown> {
+    let Some(start) = start(site, query)? else { return Ok(None) };
+    let Situation { jump_item: Some(item), present, .. } = situation(site, query)? else { return Ok(None) };
+    let user = find(&site.codes.users, "user", &query.user)?;
+    let (role, given) = automation::role(site, user);
+    let barred = automation::barred(site, user, item, present);
+    let (said, source) = match (role, start.allowed, barred) {
+        (AutomationRole::NotAllowed, ..) => ("endpoint automation is not allowed", given.name(site)),
+        (_, false, _) => ("no session on it may be started", start.source),
+        (_, _, Some(barred)) => (barred.said(), barred.source().name(site)),
+        _ => ("", given.name(site)),
+    };
+    Ok(Some(Runs { allowed: said.is_empty(), source, said }))
 }
 
 fn start(site: &Site, query: &Query) -> Result<Option<Start>, Unknown> {
@@ -207,7 +245,14 @@ pub fn changes(site: &Site, other: &Site, query: &Query) -> Result<Vec<Change>, 
     let starts = start(site, query)?.map(row).zip(start(other, query)?.map(row));
     let starts = starts.filter(|(before, after)| before.value != after.value);
     let starts = starts.map(|(before, after)| Change { tool: "start_sessions", before, after });
-    Ok(otherwise.chain(starts).collect())
+    // It goes with no place: said where a session begins in none.
+    let nowhere = query.portal.is_none() && query.jump_item.is_none() && query.kind != Some(SessionKind::RepToRep);
+    let (before, after) = (automates(site, query)?, automates(other, query)?);
+    let automation = (nowhere && before.value != after.value).then(|| {
+        let row = |said: Said| Row { value: said.value, source: said.source, prompt: Prompt::Never.name() };
+        Change { tool: "automation", before: row(before), after: row(after) }
+    });
+    Ok(otherwise.chain(starts).chain(automation).collect())
 }
 
 /// The question with its codes found.
@@ -252,9 +297,15 @@ impl fmt::Display for Explanation {
             writeln!(f, "{option:<28} {:<23} {}", said.value.to_string(), said.source)?;
         }
         writeln!(f, "\na prompt waits {} s, silence answers {}", self.prompt.timeout_s, self.prompt.answer)?;
+        writeln!(f, "endpoint automation: {} ({})", self.automation.value, self.automation.source)?;
         if let Some(Start { allowed, said, .. }) = &self.start {
             let verdict = if *allowed { "may be started" } else { "may not be started" };
             writeln!(f, "a session on it {verdict}: {said}")?;
+        }
+        match &self.job {
+            Some(Runs { allowed: true, .. }) => writeln!(f, "a job runs on it")?,
+            Some(Runs { said, source, .. }) => writeln!(f, "no job runs on it: {said} ({source})")?,
+            None => {}
         }
         if let Some(path) = &self.path {
             let verdict = if path.allowed { "allowed" } else { "refused" };

@@ -1,6 +1,7 @@
 //! Layers to effective permissions, each with its source (P1.3); prompts; paths; and what a tool means in channels.
 //! Pure: the same site and situation give the same permissions. It never knows a connection or a frame's payload.
 
+pub mod automation;
 mod basis;
 pub mod domains;
 pub mod everybody;

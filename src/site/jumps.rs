@@ -1,6 +1,6 @@
 //! Jump items: how one gets there (R1.4), where they stand, and what roles on them mean (P8).
 
-use super::UserPermission;
+use super::{UserPermission, value::Word};
 use crate::ids::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -90,6 +90,32 @@ pub enum JumpPlace {
     Nowhere,
     Group(usize),
     ListOf(UserId),
+}
+
+/// BU-088: what a user may do with endpoint automation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AutomationRole {
+    #[default]
+    NotAllowed,
+    /// Makes jobs of the templates there are, as they are (BU-090).
+    User,
+    /// Scripts of their own as well, everybody's jobs, and the templates (BU-091).
+    Administrator,
+}
+
+impl AutomationRole {
+    pub const NAMES: &'static [(&'static str, Self)] =
+        &[("not_allowed", Self::NotAllowed), ("user", Self::User), ("administrator", Self::Administrator)];
+
+    /// As a value that is explained.
+    pub const fn word(self) -> Word {
+        match self {
+            Self::NotAllowed => Word::NotAllowed,
+            Self::User => Word::User,
+            Self::Administrator => Word::Administrator,
+        }
+    }
 }
 
 /// A user's own roles, by their places; none: no access.

@@ -14,7 +14,7 @@ pub mod tool;
 pub mod value;
 mod warn;
 
-pub use jumps::{JumpGroup, JumpHolder, JumpItem, JumpMethod, JumpPlace, JumpRole, JumpRoles};
+pub use jumps::{AutomationRole, JumpGroup, JumpHolder, JumpItem, JumpMethod, JumpPlace, JumpRole, JumpRoles};
 pub use policy::{GroupPolicy, Layer, Origin, Policy, PromptMode, PromptRule, TechnicianGroup};
 pub use read::Problem;
 
@@ -311,14 +311,18 @@ pub struct User {
     pub expires_ms: Option<u64>,
     #[serde(default)]
     pub jump_roles: JumpRoles,
+    /// Effective, and from where the permissions are (P2.2).
+    #[serde(default)]
+    pub automation: AutomationRole,
     pub schedule: Option<Schedule>,
 }
 
 impl User {
-    /// The same, whatever policies of sessions and roles on jump items they have?
+    /// The same, whatever policies of sessions and roles on jump items and in automation they have?
     fn serves_like(&self, other: &Self) -> bool {
         let plain = |user: &Self| Self {
             jump_roles: JumpRoles::default(),
+            automation: AutomationRole::NotAllowed,
             policy_attended: None,
             policy_unattended: None,
             policies_from: Origin::User,
@@ -334,6 +338,18 @@ impl User {
 pub struct Script {
     pub teams: BTreeSet<TeamId>,
     pub text: String,
+    /// Jobs are made of it (P8.7).
+    #[serde(default)]
+    pub template: Option<JobTemplate>,
+}
+
+/// What there is to a script as a template of jobs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct JobTemplate {
+    pub name: String,
+    pub description: String,
+    /// For how long a job of it may run.
+    pub timeout: Span,
 }
 
 /// R11.2: weekly windows in a time zone, in minutes from Monday 00:00; an end before its start wraps the week.

@@ -1,7 +1,7 @@
 //! Session policies, group policies and technician groups as checked (P2): what each layer says, not what comes of it.
 
 use super::{
-    UserPermission,
+    AutomationRole, UserPermission,
     layers::Say,
     tool::{Tool, ToolOption},
     value::ToolValue,
@@ -110,6 +110,9 @@ pub enum PromptMode {
 /// P2.2: three blocks, each not defined, defined or final.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct GroupPolicy {
+    /// Of the block of permissions.
+    #[serde(default)]
+    pub automation: AutomationRole,
     pub code: String,
     pub members: BTreeSet<UserId>,
     pub permissions: (State, BTreeSet<UserPermission>),

@@ -28,12 +28,18 @@ pub struct RawSite {
     pub script: Vec<RawScript>,
 }
 
-/// P3.13: a script that reps of these teams may run on a customer's machine.
+/// P3.13: a script that reps of these teams may run on a customer's machine; with `automation` also a template of jobs
+/// (P8.7).
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawScript {
     pub code: String,
+    pub name: String,
+    pub description: String,
     pub teams: Vec<String>,
+    pub automation: bool,
+    /// For how long a job of it may run; left out: ten minutes.
+    pub timeout_s: Option<u32>,
     pub text: String,
 }
 
@@ -237,6 +243,8 @@ pub struct RawUser {
     pub enabled: bool,
     pub expires: String,
     pub jump_roles: RawJumpRoles,
+    /// `not_allowed`, `user` or `administrator` (P8.7).
+    pub automation: String,
     pub schedule: Option<RawSchedule>,
 }
 
@@ -262,6 +270,7 @@ impl Default for RawUser {
             enabled: true,
             expires: String::new(),
             jump_roles: RawJumpRoles::default(),
+            automation: "not_allowed".to_owned(),
             schedule: None,
         }
     }
@@ -406,11 +415,12 @@ pub struct RawGroupPolicy {
 pub struct RawPermissionsBlock {
     pub state: String,
     pub values: Vec<String>,
+    pub automation: String,
 }
 
 impl Default for RawPermissionsBlock {
     fn default() -> Self {
-        Self { state: "not_defined".to_owned(), values: Vec::new() }
+        Self { state: "not_defined".to_owned(), values: Vec::new(), automation: "not_allowed".to_owned() }
     }
 }
 
@@ -485,6 +495,7 @@ pub struct RawSettings {
     pub idle_limit_s: Option<u32>,
     pub exempt_from_assignment: Option<bool>,
     pub permissions: Option<Vec<String>>,
+    pub automation: Option<String>,
     pub policy_attended: Option<String>,
     pub policy_unattended: Option<String>,
     pub license_pool: Option<String>,

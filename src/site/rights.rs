@@ -3,7 +3,7 @@
 //! product, or changes a policy; who edits changes nothing of what applies to themselves.
 
 use super::{
-    Site, TeamRole, UserPermission,
+    AutomationRole, Script, Site, TeamRole, UserPermission,
     diff::{self, Difference},
     raw::{RawJumpGroup, RawSite},
     tool::Tool,
@@ -30,6 +30,8 @@ pub struct Beyond {
 #[serde(rename_all = "snake_case")]
 pub enum Needs {
     Right(UserPermission),
+    /// The role of endpoint automation (BU-091).
+    AutomationAdministrator,
     Administrator,
 }
 
@@ -49,6 +51,7 @@ impl Site {
         let Some(user) = self.users.get(&editor).filter(|user| user.enabled) else { return false };
         user.permissions.contains(&UserPermission::Administrator)
             || OF_SECTIONS.iter().any(|right| user.permissions.contains(right))
+            || user.automation == AutomationRole::Administrator
             || self.technician_groups.iter().any(|group| group.admins.contains(&editor))
     }
 
@@ -106,7 +109,7 @@ impl Scope<'_> {
                 right(UserPermission::EditSkills).and(right(UserPermission::EditIssues))
             }
             "issue" => right(UserPermission::EditIssues),
-            "script" => right(UserPermission::EditCannedScripts),
+            "script" => self.script(code),
             "team" => right(UserPermission::EditTeams),
             "portal" => and(self.keeps_policies(difference)).or(right(UserPermission::EditPublicSite)),
             "jump_item" => and(has_no_policy(difference)).or(right(UserPermission::EditJumpGroups)),
@@ -117,6 +120,20 @@ impl Scope<'_> {
             "technician_group" => and(self.is_below(code, difference)),
             _ => Some(Needs::Administrator),
         }
+    }
+
+    /// A template of jobs runs wherever a job of it is sent, and a script of teams in their sessions: what is both takes
+    /// both rights (P8.7).
+    fn script(&self, code: &str) -> Option<Needs> {
+        let both = [self.before, self.after].map(|site| site.scripts.get(code));
+        let either = |is: fn(&Script) -> bool| both.into_iter().flatten().any(is);
+        let is_template = either(|script| script.template.is_some());
+        let is_of_teams = either(|script| script.template.is_none() || !script.teams.is_empty());
+        let user = self.before.users.get(&self.editor);
+        let automates = user.is_some_and(|user| user.automation == AutomationRole::Administrator);
+        let edits = self.rights.contains(&UserPermission::EditCannedScripts);
+        let automation = (is_template && !automates).then_some(Needs::AutomationAdministrator);
+        automation.or((is_of_teams && !edits).then_some(Needs::Right(UserPermission::EditCannedScripts)))
     }
 
     /// What is left is what was there, without skills that are gone.
@@ -248,6 +265,7 @@ impl fmt::Display for Beyond {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.needs {
             Needs::Right(right) => write!(f, "{} ({})", self.what, right.name()),
+            Needs::AutomationAdministrator => write!(f, "{} (an administrator of automation)", self.what),
             Needs::Administrator => write!(f, "{} (an administrator)", self.what),
         }
     }

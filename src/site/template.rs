@@ -41,6 +41,7 @@ fn apply(settings: &RawSettings, user: &mut RawUser) {
         idle_limit_s,
         exempt_from_assignment,
         permissions,
+        automation,
         policy_attended,
         policy_unattended,
         license_pool,

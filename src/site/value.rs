@@ -31,7 +31,8 @@ words! {
     CustomerToRep "customer_to_rep", Both "both", Input "input", DisplayAndInput "display_and_input", Always "always",
     RepDecides "rep_decides", Never "never", Upload "upload", Download "download", Browse "browse", Manage "manage",
     WithConsent "with_consent", Rep "rep", Customer "customer", Nothing "nothing", Lock "lock", LogOut "log_out",
-    Standard "standard", Extended "extended", Suffix "suffix", Contains "contains", Classic "classic",
+    Standard "standard", Extended "extended", Suffix "suffix", Contains "contains", Classic "classic", NotAllowed "not_allowed",
+    User "user", Administrator "administrator",
 }
 
 /// A word and the rights it stands for, as bits; the first word of a tool has none.

@@ -29,6 +29,7 @@ impl Check<'_> {
             let group = GroupPolicy {
                 code: raw.code.to_ascii_lowercase(),
                 members: self.references(&users, "user", &raw.members, &key("members")).into_iter().collect(),
+                automation: self.automation(&raw.permissions.automation, &key("permissions.automation")),
                 permissions: (
                     self.state(&raw.permissions.state, &key("permissions")),
                     self.permissions(&raw.permissions.values, &key("permissions.values")),
@@ -131,6 +132,9 @@ impl Check<'_> {
                 &key("settings."),
             );
             self.permissions(settings.permissions.as_deref().unwrap_or_default(), &key("settings.permissions"));
+            if let Some(role) = &settings.automation {
+                self.automation(role, &key("settings.automation"));
+            }
             let text = |text: &Option<String>| text.clone().unwrap_or_default();
             self.own_policies(&text(&settings.policy_attended), &text(&settings.policy_unattended), &key("settings."));
             self.reference(&pools, "licence pool", &text(&settings.license_pool), &key("settings.license_pool"));
@@ -159,6 +163,7 @@ impl Check<'_> {
                 |say: &dyn Fn(&GroupPolicy) -> Say| resolve(groups.iter().map(|at| (say(&policies[*at]), *at)));
             if let Some(at) = winner(&|group| group.permissions.0.say()) {
                 user.permissions = policies[at].permissions.1.clone();
+                user.automation = policies[at].automation;
                 user.permissions_from = Origin::GroupPolicy(at);
             }
             if let Some(at) = winner(&|group| group.session.0.say()) {

@@ -95,6 +95,10 @@ impl Check<'_> {
         }
     }
 
+    pub(super) fn automation(&mut self, role: &str, key: &str) -> AutomationRole {
+        self.choice(role, AutomationRole::NAMES, key).unwrap_or_default()
+    }
+
     /// Empty: none.
     fn role_of(&mut self, code: &str, key: &str) -> Option<usize> {
         let roles: BTreeMap<String, usize> =

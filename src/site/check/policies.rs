@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        raw::RawPrompt,
+        raw::{RawPrompt, RawScript},
         tool::{Tool, ToolOption},
         value::{Shape, ToolValue},
         *,
@@ -62,10 +62,26 @@ impl Check<'_> {
                 self.problem(key("code"), super::CODE_RULE);
                 continue;
             };
-            if self.site.scripts.insert(code, Script { teams, text: raw.text.clone() }).is_some() {
+            let template = self.job_template(raw, &code, key);
+            if self.site.scripts.insert(code, Script { teams, text: raw.text.clone(), template }).is_some() {
                 self.problem(key("code"), format!("`{}` stands twice", raw.code));
             }
         }
+    }
+
+    /// P8.7.
+    fn job_template(&mut self, raw: &RawScript, code: &str, key: impl Fn(&str) -> String) -> Option<JobTemplate> {
+        let name = if raw.name.is_empty() { code } else { &raw.name };
+        let name = self.text(name, limits::NAME_BYTES_MAX, key("name"));
+        let description = self.text(&raw.description, limits::DESCRIPTION_BYTES_MAX, key("description"));
+        let timeout = raw.timeout_s.map_or(limits::JOB_TIMEOUT, |timeout_s| Span::seconds(u64::from(timeout_s)));
+        if timeout.is_zero() || timeout > limits::JOB_TIMEOUT_MAX {
+            self.problem(key("timeout_s"), format!("is 1 to {} seconds", limits::JOB_TIMEOUT_MAX.0 / 1000));
+        }
+        if raw.timeout_s.is_some() && !raw.automation {
+            self.problem(key("timeout_s"), "is for jobs: say `automation = true`, or leave it out");
+        }
+        raw.automation.then_some(JobTemplate { name, description, timeout })
     }
 
     pub(super) fn portals(&mut self) {

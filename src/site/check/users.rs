@@ -60,6 +60,7 @@ impl Check<'_> {
                 console_idle: self.own_inactivity(raw.console_idle_s, options.console_idle, key("console_idle_s")),
                 enabled: raw.enabled,
                 expires_ms,
+                automation: self.automation(&raw.automation, &key("automation")),
                 jump_roles: self.own_jump_roles(&raw.jump_roles, &format!("user[{at}].jump_roles")),
                 schedule: raw.schedule.as_ref().map(|schedule| self.schedule(schedule, &key("schedule"))),
                 username,
