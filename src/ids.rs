@@ -42,6 +42,8 @@ id! {
     NoticeId(u32),
     /// A support button, unique in the site.
     ButtonId(u32),
+    /// A job of endpoint automation, unique in the site.
+    JobId(u64),
     /// Counts up whenever a participant attaches anew; fences frames of an older connection (W3.1).
     AttachEpoch(u32),
     /// Counts up whenever the permissions of a session change (I-P4).

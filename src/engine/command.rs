@@ -325,6 +325,30 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         by_endpoint: bool,
     },
+
+    // ---- endpoint automation ----
+    MakeJob(super::jobs::NewJob),
+    CancelJob {
+        job: JobId,
+    },
+    /// The endpoint of one of its items begins it.
+    TakeJob {
+        job: JobId,
+    },
+    /// And says how it went.
+    JobEnded {
+        job: JobId,
+        exit: Option<u32>,
+        reason: String,
+        output: String,
+    },
+    /// Requests about jobs that were refused since the last such record (P6.3).
+    JobsRefused {
+        by: UserId,
+        count: u32,
+        source: String,
+    },
+
     Accept {
         session: SessionId,
     },

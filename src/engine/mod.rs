@@ -13,6 +13,7 @@ pub mod event;
 pub mod explain;
 pub mod externals;
 pub mod history;
+pub mod jobs;
 pub mod jumps;
 pub mod keys;
 pub mod notices;
@@ -142,8 +143,7 @@ impl Engine {
     fn may_repeat(&self, party: Party) -> bool {
         match party {
             Party::Rep(_) => true,
-            // It asks for nothing.
-            Party::JumpClient(_) => false,
+            Party::JumpClient(_) => true,
             Party::Customer(session) => self.state.sessions.contains_key(&session),
             Party::External(session, guest) => {
                 self.state.session(session).is_some_and(|session| session.guests.contains_key(&guest))
@@ -175,7 +175,7 @@ impl Engine {
         [state.tools.next_deadline(), state.keys.next_deadline(), state.parties.next_deadline()]
             .into_iter()
             .chain([state.accounts.next_deadline(), state.next_deadline(), state.two_factor_due()])
-            .chain([state.notices.next_deadline()])
+            .chain([state.notices.next_deadline(), state.jobs.next_deadline()])
             .flatten()
             .min()
     }
@@ -285,6 +285,15 @@ impl Engine {
             Command::Active => self.go_active(now, actor, out),
 
             Command::Jump { item, join, by_endpoint } => self.jump(now, actor, *item, *join, *by_endpoint, out),
+
+            Command::MakeJob(new) => self.make_job(now, actor, new, out),
+            Command::CancelJob { job } => self.cancel_job(now, actor, *job, out),
+            Command::TakeJob { job } => self.take_job(now, actor, *job, out),
+            Command::JobEnded { job, exit, reason, output } => {
+                self.job_ended(now, actor, *job, *exit, (reason, output), out)
+            }
+            Command::JobsRefused { by, count, source } => self.jobs_refused(now, actor, *by, *count, source, out),
+
             Command::Accept { session } => self.accept(now, actor, *session, out),
             Command::Reject { session } => self.reject(now, actor, *session, out),
             Command::Take { session } => self.take(now, actor, *session, out),
@@ -367,6 +376,7 @@ impl Engine {
                 self.tick_parties(at, out);
                 self.tick_two_factor(at, out);
                 self.tick_notices(at, out);
+                self.tick_jobs(at, out);
             }
         }
     }

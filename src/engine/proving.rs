@@ -100,6 +100,7 @@ fn goes_on(command: &Command) -> bool {
             | Command::Depart { .. }
             | Command::Hold { .. }
             | Command::End { .. }
+            | Command::CancelJob { .. }
             | Command::GiveControl { on: false, .. }
             | Command::RefuseOpen { .. }
             | Command::Note { .. }

@@ -46,6 +46,7 @@ reasons! {
     UnknownIssue "unknown_issue",
     UnknownQueue "unknown_queue",
     UnknownItem "unknown_item",
+    UnknownTemplate "unknown_template",
     UnknownTool "unknown_tool",
     UnknownRequest "unknown_request",
     SessionEnded "session_ended",
@@ -63,6 +64,8 @@ reasons! {
     Stale "stale",
     PromptGone "prompt_gone",
     OpenGone "open_gone",
+    /// Or nothing of it is left to do.
+    JobGone "job_gone",
     PromptDenied "prompt_denied",
     /// The other end would not take the tool up; its own words say why.
     EndRefused "end_refused",

@@ -66,6 +66,7 @@ impl Engine {
             self.after_site(now, out);
         }
         self.end_item_keys(now, out);
+        self.end_jobs_of_items(now, out);
         self.rights_touched(now, out);
         Ok(Outcome::Done)
     }

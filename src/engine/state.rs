@@ -6,6 +6,7 @@ use super::{
     buttons::Buttons,
     estimate::Paces,
     index::Index,
+    jobs::Jobs,
     jumps::ItemKeys,
     keys::Keys,
     notices::Notices,
@@ -51,6 +52,8 @@ pub struct State {
     pub buttons: Buttons,
     #[serde(default)]
     pub item_keys: ItemKeys,
+    #[serde(default)]
+    pub jobs: Jobs,
     pub parties: Parties,
     pub accounts: Accounts,
     #[serde(default)]
@@ -127,6 +130,7 @@ impl State {
         self.keys.apply(at, event);
         self.buttons.apply(at, event);
         self.item_keys.apply(event);
+        self.jobs.apply(at, event);
         self.accounts.apply(at, event);
         self.notices.apply(at, event);
         self.tools.apply(at, event);

@@ -9,6 +9,7 @@ pub use why::{AcceptedHow, AnsweredHow, Cause, ChannelSpec, EndReason, LogoutRea
 use super::{
     accounts::PasswordTerms,
     command::{Ask, Entry, Queue},
+    jobs::{JobEnd, JobItem},
     second_factor::Proof,
 };
 use crate::{
@@ -385,6 +386,47 @@ pub enum Event {
     Ended {
         session: SessionId,
         reason: EndReason,
+    },
+
+    // ---- endpoint automation ----
+    /// A script is to run on these items, but for those that were refused (P8.8).
+    JobMade {
+        job: JobId,
+        by: UserId,
+        template: Option<String>,
+        script: String,
+        timeout: Span,
+        expires_at: Time,
+        items: Vec<JobItem>,
+    },
+    /// Its endpoint is handed the script, and nobody else ever is.
+    JobStarted {
+        job: JobId,
+        item: JumpItemId,
+    },
+    JobEnded {
+        job: JobId,
+        item: JumpItemId,
+        how: JobEnd,
+        output: String,
+    },
+    JobCancelled {
+        job: JobId,
+        by: UserId,
+    },
+    /// It waited for too long wherever it waits.
+    JobExpired {
+        job: JobId,
+    },
+    /// It was over and kept for long enough.
+    JobForgotten {
+        job: JobId,
+    },
+    /// Requests about jobs that were refused, coalesced; changes no state (P6.3).
+    JobsRefused {
+        by: UserId,
+        count: u32,
+        source: String,
     },
 
     // ---- tools ----

@@ -124,6 +124,8 @@ pub enum Outcome {
     Service(ServiceId),
     Notice(NoticeId),
     Button(ButtonId),
+    Job(JobId),
+    JobTaken(JobId),
     /// The presented token was a used one: nobody is attached, and no token of this party is good any more (H-56).
     TokensRevoked {
         party: Party,

@@ -46,6 +46,21 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
+    /// Requests about jobs of endpoint automation (P8.7, P8.8).
+    pub(in crate::engine) fn jobs_refused(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        by: UserId,
+        count: u32,
+        source: &str,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        recorder(actor)?;
+        self.emit(now, Event::JobsRefused { by, count, source: source.to_owned() }, out);
+        Ok(Outcome::Done)
+    }
+
     /// What keeps this participant from the tool at this moment; a customer's end goes by who serves.
     fn withheld_by(&self, session: SessionId, participant: ParticipantId, tool: Tool) -> Option<String> {
         let here = self.state.sessions.get(&session)?;

@@ -1,6 +1,10 @@
 //! What a request is answered with: done, not done, or why it is as it is.
 
-use super::{pushes::Opened, views::SessionView};
+use super::{
+    jobs::{JobTargetView, JobTemplateView, JobView},
+    pushes::Opened,
+    views::SessionView,
+};
 use crate::wire::Hidden;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +41,33 @@ pub enum Done {
         /// There may be more: ask again with this as `after`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<u32>,
+    },
+    JobTemplates {
+        /// By their codes.
+        templates: Vec<JobTemplateView>,
+        /// There are more, after the last of these.
+        #[serde(default, skip_serializing_if = "is_false")]
+        more: bool,
+    },
+    Jobs {
+        /// The newest first.
+        jobs: Vec<JobView>,
+        /// There are more, before the last of these.
+        #[serde(default, skip_serializing_if = "is_false")]
+        more: bool,
+    },
+    Job {
+        job: Box<JobView>,
+        targets: Vec<JobTargetView>,
+        /// There are more: ask again with this as `after`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<u32>,
+    },
+    /// The endpoint runs this, once, and ends it when the time is over.
+    JobTaken {
+        job: u64,
+        script: String,
+        timeout_s: u64,
     },
     Session(Box<SessionView>),
     /// The request waits for the other end, or first for the customer's answer; `opened` or `refused_open` follows.

@@ -5,12 +5,14 @@
 
 mod answers;
 mod hello;
+mod jobs;
 mod pushes;
 mod requests;
 mod views;
 
 pub use answers::*;
 pub use hello::*;
+pub use jobs::*;
 pub use pushes::*;
 pub use requests::*;
 pub use views::*;

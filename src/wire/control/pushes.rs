@@ -2,6 +2,7 @@
 
 use super::{
     answers::Refused,
+    jobs::{JobCall, JobView},
     requests::Value,
     views::{ChannelView, ParticipantView, RepView, SessionView, TeamView, ToolView, WaitRange},
 };
@@ -61,6 +62,8 @@ pub enum Ev {
         session: u64,
         address: String,
     },
+    /// A job of this rep's waits and runs nowhere any more.
+    JobOver(Box<JobView>),
     LoggedOut {
         reason: String,
     },
@@ -109,6 +112,11 @@ pub enum Ev {
     /// To the endpoint that stands by: a rep started a session on its item. It says hello again, as its customer.
     Jumped {
         session: u64,
+    },
+    /// To the endpoint that stands by.
+    Job {
+        job: u64,
+        call: JobCall,
     },
     Prompt {
         session: u64,

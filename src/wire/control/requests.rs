@@ -1,5 +1,6 @@
 //! What a client may ask for.
 
+use super::jobs::{JobEnded, MakeJob};
 use crate::wire::Hidden;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -75,6 +76,39 @@ pub enum Do {
     MakeItemKey {
         item: String,
     },
+
+    // Endpoint automation (P8.7, P8.8).
+    /// The templates of jobs. Answer: `job_templates`.
+    JobTemplates {
+        /// Those after the one of this code.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        after: String,
+    },
+    /// Answer: `job`.
+    MakeJob(MakeJob),
+    /// One's own jobs, or everybody's for an administrator of automation, the newest first. Answer: `jobs`.
+    Jobs {
+        /// Those before the one of this number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<u64>,
+    },
+    /// How it stands on each item. Answer: `job`.
+    Job {
+        job: u64,
+        /// So many items are left out.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        after: u32,
+    },
+    CancelJob {
+        job: u64,
+    },
+    /// The endpoint that stands by for an item takes the job that waits for it. Answer: `job_taken`, or `yes` where it may
+    /// not run any more.
+    TakeJob {
+        job: u64,
+    },
+    JobEnded(JobEnded),
+
     Accept {
         session: u64,
     },

@@ -1,0 +1,503 @@
+//! Endpoint automation: scripts that run on jump items without a session, on the endpoints that stand by (P8.7, P8.8).
+//!
+//! A target runs at most once: `job_started` is durable before its endpoint is handed the script, is decided once for each
+//! target, and nothing leads from there back to waiting. Whoever took it and does not know how it went has lost it.
+
+use super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped, State, refusal::refuse};
+use crate::{
+    ids::*,
+    limits,
+    policy::{Tool, automation},
+    site::AutomationRole,
+    time::{Span, Time},
+    wire::control::JobCall,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Those that are not over, and the latest of those that are.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Jobs {
+    all: BTreeMap<JobId, Job>,
+    last: u64,
+    /// On each item what waits or runs there, the oldest first.
+    on_item: BTreeMap<JumpItemId, BTreeSet<JobId>>,
+    /// In the order in which they were over.
+    over: VecDeque<JobId>,
+    over_bytes: usize,
+    due: BTreeSet<(Time, JobId)>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Job {
+    pub by: UserId,
+    /// The code of its template; none: the script was given with it.
+    pub template: Option<String>,
+    pub script: String,
+    /// For how long it may run on an item.
+    pub timeout: Span,
+    pub made: Time,
+    /// Until when it waits for endpoints.
+    pub expires: Time,
+    pub targets: BTreeMap<JumpItemId, Target>,
+    over: Option<Time>,
+    due: Time,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Target {
+    /// The item's code when the job was made.
+    pub item: String,
+    pub started: Option<Time>,
+    /// It was cancelled while it ran: the endpoint is to end it.
+    pub stops: bool,
+    pub ended: Option<Ended>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Ended {
+    pub at: Time,
+    pub how: JobEnd,
+    pub output: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobEnd {
+    /// The script came to its end, with this exit code.
+    Done(u32),
+    Failed(String),
+    Cancelled,
+    Expired,
+    Refused(Box<Refusal>),
+}
+
+/// One item of a job that is made.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct JobItem {
+    pub item: JumpItemId,
+    pub code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Box<Refusal>>,
+}
+
+/// What is asked for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NewJob {
+    pub of: JobOf,
+    pub items: Vec<JumpItemId>,
+    pub lives: Span,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobOf {
+    /// By its code, in lower case.
+    Template(String),
+    Script {
+        text: String,
+        timeout: Span,
+    },
+}
+
+impl Target {
+    fn new(at: Time, item: &JobItem) -> Self {
+        let refused = item.refused.clone().map(JobEnd::Refused);
+        let ended = refused.map(|how| Ended { at, how, output: String::new() });
+        Self { item: item.code.clone(), started: None, stops: false, ended }
+    }
+
+    pub fn waits(&self) -> bool {
+        self.started.is_none() && self.ended.is_none()
+    }
+
+    pub fn runs(&self) -> bool {
+        self.started.is_some() && self.ended.is_none()
+    }
+
+    fn end(&mut self, at: Time, how: JobEnd, output: String) {
+        self.ended.get_or_insert(Ended { at, how, output });
+    }
+}
+
+impl Job {
+    /// Waits or runs somewhere.
+    pub fn is_live(&self) -> bool {
+        self.over.is_none()
+    }
+
+    fn next_due(&self) -> Time {
+        if let Some(over) = self.over {
+            return over + limits::JOB_KEPT;
+        }
+        let of = |target: &Target| match (target.started, &target.ended) {
+            (None, None) => Some(self.expires),
+            (Some(started), None) => Some(started + self.timeout + limits::JOB_TOLD_WITHIN),
+            _ => None,
+        };
+        self.targets.values().filter_map(of).min().unwrap_or(self.expires)
+    }
+
+    fn bytes(&self) -> usize {
+        let said = |target: &Target| target.ended.as_ref().map_or(0, |ended| ended.output.len()) + 512;
+        self.script.len() + self.targets.values().map(said).sum::<usize>()
+    }
+}
+
+impl Jobs {
+    pub fn get(&self, job: JobId) -> Option<&Job> {
+        self.all.get(&job)
+    }
+
+    /// The newest first, of those before one.
+    pub fn before(&self, before: JobId) -> impl Iterator<Item = (JobId, &Job)> {
+        self.all.range(..before).rev().map(|(id, job)| (*id, job))
+    }
+
+    /// What the endpoint of this item has to do; one that has come may not know of what it took.
+    pub fn call(&self, item: JumpItemId, has_come: bool) -> Option<(JobId, JobCall)> {
+        let there = self.on_item.get(&item)?;
+        let target = |job: &JobId| self.all.get(job)?.targets.get(&item);
+        match there.iter().find_map(|job| target(job).filter(|target| target.runs()).map(|target| (*job, target))) {
+            Some((job, target)) if target.stops => Some((job, JobCall::Stop)),
+            Some((job, _)) => has_come.then_some((job, JobCall::Tell)),
+            None => there.first().map(|job| (*job, JobCall::Take)),
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Job> {
+        self.all.values().filter(|job| job.is_live())
+    }
+
+    pub(super) fn apply(&mut self, at: Time, event: &Event) {
+        match event {
+            Event::JobMade { job: id, by, template, script, timeout, expires_at, items } => {
+                self.last = self.last.max(id.0);
+                let job = Job {
+                    by: *by,
+                    template: template.clone(),
+                    script: script.clone(),
+                    timeout: *timeout,
+                    made: at,
+                    expires: *expires_at,
+                    targets: items.iter().map(|item| (item.item, Target::new(at, item))).collect(),
+                    over: None,
+                    due: *expires_at,
+                };
+                self.all.insert(*id, job);
+                self.change(at, *id, |_| {});
+            }
+            Event::JobStarted { job, item } => self.change_target(at, *job, *item, |target| target.started = Some(at)),
+            Event::JobEnded { job, item, how, output } => {
+                self.change_target(at, *job, *item, |target| target.end(at, how.clone(), output.clone()));
+            }
+            Event::JobCancelled { job, .. } => self.change(at, *job, |job| {
+                for target in job.targets.values_mut() {
+                    match target.started {
+                        Some(_) => target.stops = target.ended.is_none(),
+                        None => target.end(at, JobEnd::Cancelled, String::new()),
+                    }
+                }
+            }),
+            Event::JobExpired { job } => self.change(at, *job, |job| {
+                for target in job.targets.values_mut().filter(|target| target.started.is_none()) {
+                    target.end(at, JobEnd::Expired, String::new());
+                }
+            }),
+            Event::JobForgotten { job } => self.forget(*job),
+            _ => {}
+        }
+    }
+
+    fn change_target(&mut self, at: Time, job: JobId, item: JumpItemId, change: impl FnOnce(&mut Target)) {
+        self.change(at, job, |job| {
+            if let Some(target) = job.targets.get_mut(&item) {
+                change(target);
+            }
+        });
+    }
+
+    fn change(&mut self, at: Time, id: JobId, change: impl FnOnce(&mut Job)) {
+        let Some(job) = self.all.get_mut(&id) else { return };
+        self.due.remove(&(job.due, id));
+        change(job);
+        for (item, target) in &job.targets {
+            if target.ended.is_none() {
+                self.on_item.entry(*item).or_default().insert(id);
+            } else if let Some(there) = self.on_item.get_mut(item) {
+                there.remove(&id);
+                if there.is_empty() {
+                    self.on_item.remove(item);
+                }
+            }
+        }
+        if job.is_live() && job.targets.values().all(|target| target.ended.is_some()) {
+            job.over = Some(at);
+            self.over.push_back(id);
+            self.over_bytes += job.bytes();
+        }
+        job.due = job.next_due();
+        self.due.insert((job.due, id));
+        while (self.over.len() > limits::JOBS_KEPT || self.over_bytes > limits::JOBS_KEPT_BYTES)
+            && let Some(oldest) = self.over.front().copied()
+        {
+            self.forget(oldest);
+        }
+    }
+
+    fn forget(&mut self, id: JobId) {
+        let Some(job) = self.all.remove(&id) else { return };
+        self.due.remove(&(job.due, id));
+        self.over.retain(|over| *over != id);
+        self.over_bytes = self.over_bytes.saturating_sub(job.bytes());
+    }
+}
+
+impl State {
+    /// P8.7: whoever makes jobs of templates, or with `own_script` gives the script itself.
+    pub fn may_automate(&self, user: UserId, own_script: bool) -> Result<(), Refusal> {
+        let (role, source) = automation::role(&self.site, user);
+        let needed = if own_script { AutomationRole::Administrator } else { AutomationRole::User };
+        if role >= needed {
+            return Ok(());
+        }
+        let message = match role {
+            AutomationRole::NotAllowed => "endpoint automation is not allowed",
+            _ => "a user of automation runs templates as they are: an administrator of automation gives scripts",
+        };
+        Err(Refusal::new(Reason::NotPermitted, "P8.7", message).of_tool(Tool::CannedScripts, source.name(&self.site)))
+    }
+
+    /// P8.8: where this user may start a session and run a canned script without a question. Whether somebody sits there is
+    /// as the endpoint says; nobody does where none is connected.
+    pub fn may_run_on(&self, user: UserId, item: JumpItemId) -> Result<(), Refusal> {
+        self.may_jump(user, item).map_err(|refusal| {
+            let source = refusal.source.clone().unwrap_or_default();
+            refusal.of_tool(Tool::CannedScripts, source)
+        })?;
+        let endpoint = self.parties.get(Party::JumpClient(item)).filter(|endpoint| endpoint.connected);
+        let present = endpoint.is_some_and(|endpoint| endpoint.client.present);
+        match automation::barred(&self.site, user, item, present) {
+            None => Ok(()),
+            Some(barred) => {
+                let source = barred.source().name(&self.site);
+                let refusal = Refusal::new(Reason::NotPermitted, "P8.8", barred.said());
+                Err(refusal.of_tool(Tool::CannedScripts, source))
+            }
+        }
+    }
+
+    /// One's own, and everybody's for an administrator of automation (BU-091). One that may not be seen answers as one that
+    /// is not there.
+    pub fn job_seen_by(&self, user: UserId, id: JobId) -> Result<&Job, Refusal> {
+        let own = |job: &&Job| job.by == user || self.may_automate(user, true).is_ok();
+        self.jobs.get(id).filter(own).ok_or_else(job_gone)
+    }
+}
+
+fn job_gone() -> Refusal {
+    Refusal::new(Reason::JobGone, "P8.8", "there is no such job, or nothing of it is left to do")
+}
+
+impl Engine {
+    /// Each item is judged by itself; where none is left nothing is made.
+    pub(super) fn make_job(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        new: &NewJob,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        let by = self.console_of(actor)?;
+        self.state.may_automate(by, matches!(new.of, JobOf::Script { .. }))?;
+        let (template, script, timeout) = self.script(&new.of)?;
+        if new.lives.is_zero() || new.lives > limits::JOB_LIFE_MAX {
+            return refuse(Reason::Malformed, "P8.8", "a job waits from one second to 31 days");
+        }
+        let several: BTreeSet<JumpItemId> = new.items.iter().copied().collect();
+        if several.len() != new.items.len() || several.is_empty() || several.len() > limits::JOB_ITEMS_MAX {
+            let message = format!("a job is for 1 to {} items, each named once", limits::JOB_ITEMS_MAX);
+            return Err(Refusal::new(Reason::Malformed, "P8.8", message));
+        }
+        self.has_room_for_job(by, several.len())?;
+        let judged = new.items.iter().map(|item| JobItem {
+            item: *item,
+            code: self.state.site.jump_items.get(item).map_or_else(String::new, |item| item.code.clone()),
+            refused: self.state.may_run_on(by, *item).err().map(Box::new),
+        });
+        let items: Vec<JobItem> = judged.collect();
+        if let Some(refused) = items.iter().find_map(|item| item.refused.clone())
+            && items.iter().all(|item| item.refused.is_some())
+        {
+            return Err(*refused);
+        }
+        let job = JobId(self.state.jobs.last + 1);
+        let made = Event::JobMade { job, by, template, script, timeout, expires_at: now + new.lives, items };
+        self.emit(now, made, out);
+        Ok(Outcome::Job(job))
+    }
+
+    fn script(&self, of: &JobOf) -> Result<(Option<String>, String, Span), Refusal> {
+        match of {
+            JobOf::Template(code) => {
+                let script = self.state.site.scripts.get(code);
+                match script.and_then(|script| Some((script, script.template.as_ref()?))) {
+                    Some((script, template)) => Ok((Some(code.clone()), script.text.clone(), template.timeout)),
+                    None => refuse(Reason::UnknownTemplate, "P8.7", "there is no template of jobs with this code"),
+                }
+            }
+            JobOf::Script { text, timeout } => {
+                let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+                if text.trim().is_empty() || text.len() > limits::SCRIPT_BYTES_MAX || text.chars().any(odd) {
+                    let most = limits::SCRIPT_BYTES_MAX;
+                    let message = format!("a script has 1 to {most} bytes and no control characters");
+                    return Err(Refusal::new(Reason::Malformed, "P8.7", message));
+                }
+                if timeout.is_zero() || *timeout > limits::JOB_TIMEOUT_MAX {
+                    return refuse(Reason::Malformed, "P8.7", "a script runs from one second to a day");
+                }
+                Ok((None, text.clone(), *timeout))
+            }
+        }
+    }
+
+    fn has_room_for_job(&self, by: UserId, items: usize) -> Result<(), Refusal> {
+        let jobs = &self.state.jobs;
+        let targets: usize = jobs.on_item.values().map(BTreeSet::len).sum();
+        let message = if jobs.live().filter(|job| job.by == by).count() >= limits::JOBS_LIVE_PER_USER {
+            "so many jobs of yours wait or run: cancel some"
+        } else if jobs.live().count() >= limits::JOBS_LIVE_MAX || targets + items > limits::JOB_TARGETS_LIVE_MAX {
+            "so many jobs wait or run: try again later"
+        } else {
+            return Ok(());
+        };
+        refuse(Reason::LimitReached, "P8.8", message)
+    }
+
+    /// What waits is not begun, and what runs is ended by its endpoint. One's own job may always be cancelled.
+    pub(super) fn cancel_job(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        id: JobId,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        let by = match actor {
+            Actor::Admin(user) => user,
+            actor => self.console_of(actor)?,
+        };
+        let job = self.state.job_seen_by(by, id)?;
+        if job.targets.values().any(|target| target.ended.is_none() && !target.stops) {
+            self.emit(now, Event::JobCancelled { job: id, by }, out);
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// The endpoint is there: the job is judged again, for what was allowed when it was made may not be now (P8.8).
+    pub(super) fn take_job(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        id: JobId,
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        let (item, job) = self.job_of_endpoint(actor, id)?;
+        if self.state.jobs.call(item, true) != Some((id, JobCall::Take)) {
+            return Err(job_gone());
+        }
+        match self.still_may(job, item) {
+            Ok(()) => {
+                self.emit(now, Event::JobStarted { job: id, item }, out);
+                Ok(Outcome::JobTaken(id))
+            }
+            Err(refusal) => {
+                let how = JobEnd::Refused(Box::new(refusal));
+                self.emit(now, Event::JobEnded { job: id, item, how, output: String::new() }, out);
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn still_may(&self, job: &Job, item: JumpItemId) -> Result<(), Refusal> {
+        self.state.may_automate(job.by, job.template.is_none())?;
+        if let Some(template) = &job.template {
+            let script = self.state.site.scripts.get(template).filter(|script| script.template.is_some());
+            if script.is_none_or(|script| script.text != job.script) {
+                return refuse(Reason::UnknownTemplate, "P8.7", "its template is gone or says something else");
+            }
+        }
+        self.state.may_run_on(job.by, item)
+    }
+
+    /// The endpoint says how it went; without an exit code it did not come to its end.
+    pub(super) fn job_ended(
+        &mut self,
+        now: Time,
+        actor: Actor,
+        id: JobId,
+        exit: Option<u32>,
+        (reason, output): (&str, &str),
+        out: &mut Vec<Stamped>,
+    ) -> Result<Outcome, Refusal> {
+        let (item, job) = self.job_of_endpoint(actor, id)?;
+        let target = job.targets.get(&item).filter(|target| target.runs()).ok_or_else(job_gone)?;
+        let how = match exit {
+            Some(exit) => JobEnd::Done(exit),
+            None if target.stops => JobEnd::Cancelled,
+            None => JobEnd::Failed(reason.to_owned()),
+        };
+        self.emit(now, Event::JobEnded { job: id, item, how, output: output.to_owned() }, out);
+        Ok(Outcome::Done)
+    }
+
+    fn job_of_endpoint(&self, actor: Actor, id: JobId) -> Result<(JumpItemId, &Job), Refusal> {
+        let Actor::Party(Party::JumpClient(item)) = actor else {
+            return refuse(Reason::NotPermitted, "P8.8", "only the endpoint that stands by for an item does this");
+        };
+        let job = self.state.jobs.get(id).filter(|job| job.targets.contains_key(&item));
+        Ok((item, job.ok_or_else(job_gone)?))
+    }
+
+    /// Of items that the site has no more: nobody is left to begin it, or to tell.
+    pub(super) fn end_jobs_of_items(&mut self, at: Time, out: &mut Vec<Stamped>) {
+        let State { jobs, site, .. } = &self.state;
+        let gone = jobs.on_item.iter().filter(|(item, _)| !site.jump_items.contains_key(item));
+        let gone: Vec<_> = gone.flat_map(|(item, jobs)| jobs.iter().map(|job| (*job, *item))).collect();
+        for (job, item) in gone {
+            let runs = self.state.jobs.get(job).and_then(|job| job.targets.get(&item)).is_some_and(Target::runs);
+            let message = "the jump item is gone";
+            let how = match runs {
+                true => JobEnd::Failed(message.to_owned()),
+                false => JobEnd::Refused(Box::new(Refusal::new(Reason::UnknownItem, "P8.8", message))),
+            };
+            self.emit(at, Event::JobEnded { job, item, how, output: String::new() }, out);
+        }
+    }
+
+    /// Jobs that waited for too long, that nobody was heard of, that were kept for long enough.
+    pub(super) fn tick_jobs(&mut self, at: Time, out: &mut Vec<Stamped>) {
+        while let Some((_, id)) = self.state.jobs.due.first().copied().filter(|(due, _)| *due <= at) {
+            let Some(job) = self.state.jobs.get(id) else { return };
+            if !job.is_live() {
+                self.emit(at, Event::JobForgotten { job: id }, out);
+                continue;
+            }
+            let untold = |target: &Target| {
+                let started = target.started.filter(|_| target.runs());
+                started.is_some_and(|started| started + job.timeout + limits::JOB_TOLD_WITHIN <= at)
+            };
+            let untold: Vec<_> = job.targets.iter().filter(|(_, it)| untold(it)).map(|(item, _)| *item).collect();
+            if job.expires <= at && job.targets.values().any(Target::waits) {
+                self.emit(at, Event::JobExpired { job: id }, out);
+            }
+            for item in untold {
+                let how = JobEnd::Failed("the endpoint did not come back to tell how it ended".to_owned());
+                self.emit(at, Event::JobEnded { job: id, item, how, output: String::new() }, out);
+            }
+        }
+    }
+}
