@@ -8,6 +8,7 @@ mod demo;
 mod desktop;
 mod endpoint;
 mod files;
+mod jobs;
 mod join;
 mod manager;
 mod prompt;

@@ -1,7 +1,7 @@
-//! An endpoint that stands by for a jump item: connected without a session, and the customer's end of each that a rep
-//! starts there. It asks nobody before: what a session may do the policies say (P4.5).
+//! An endpoint that stands by for a jump item: connected without a session, the customer's end of each that a rep starts
+//! there, and where jobs run (P8.8). It asks nobody before: what a session may do the policies say (P4.5).
 
-use super::{AgentError, Options, Terminal, endpoint::serve_at, join, plain};
+use super::{AgentError, Options, Terminal, endpoint::serve_at, jobs::Jobs, join, plain};
 use crate::{
     client::{Client, Happening, Happenings, jitter},
     limits,
@@ -17,17 +17,31 @@ pub async fn stand_by(options: Options, mut terminal: Terminal, stop: Cancellati
     super::files::Roots::open(&options.roots).map_err(AgentError::Root)?;
     // A session is come back into by the item's key, so nothing of one is kept.
     let options = Options { state: None, ..options };
+    let mut jobs = Jobs::default();
+    let stood = stand(&options, &mut terminal, &mut jobs, &stop).await;
+    jobs.end().await;
+    stood
+}
+
+/// Through one connection after another.
+async fn stand(
+    options: &Options,
+    terminal: &mut Terminal,
+    jobs: &mut Jobs,
+    stop: &CancellationToken,
+) -> Result<(), AgentError> {
     let mut again = 0;
     loop {
         let connected = tokio::select! {
-            connected = connect(&options, &mut terminal) => connected?,
+            connected = connect(options, terminal) => connected?,
             () = stop.cancelled() => return Ok(()),
         };
         let (client, happenings) = connected;
         let since = Instant::now();
         terminal.say(&format!("Standing by for {}. Ctrl-C leaves.", plain(&client.welcome().you)));
-        let ended = wait(&options, &mut terminal, happenings, &stop).await;
-        client.close().await;
+        let mut line = Line { client, happenings, jobs, connected: true, next: None, ended: None };
+        let ended = wait(options, terminal, &mut line, stop).await;
+        line.client.close().await;
         match ended {
             None => return Ok(()),
             Some((code, _)) if code == CloseCode::Replaced.number() => return Err(AgentError::Replaced),
@@ -64,15 +78,14 @@ async fn connect(options: &Options, terminal: &mut Terminal) -> Result<(Client, 
 async fn wait(
     options: &Options,
     terminal: &mut Terminal,
-    happenings: Happenings,
+    line: &mut Line<'_>,
     stop: &CancellationToken,
 ) -> Option<(u16, String)> {
-    let mut line = Line { happenings, connected: true, next: None, ended: None };
     let mut tries = 0;
     loop {
         let Some(session) = line.next.take() else {
             if line.ended.is_some() {
-                return line.ended;
+                return line.ended.take();
             }
             let before = line.connected;
             tokio::select! {
@@ -86,6 +99,7 @@ async fn wait(
                 (false, true) => terminal.say("Standing by."),
                 _ => {}
             }
+            line.jobs.said().iter().for_each(|said| terminal.say(said));
             continue;
         };
         terminal.say(&format!("Session {session} begins."));
@@ -120,15 +134,18 @@ async fn wait(
             }
             Err(error) => terminal.say(&format!("Not in the session: {}.", plain(&error.to_string()))),
         }
+        line.jobs.said().iter().for_each(|said| terminal.say(said));
         if line.next.is_none() && line.connected {
             terminal.say("Standing by.");
         }
     }
 }
 
-/// What the connection that stands by has said so far.
-struct Line {
+/// The connection that stands by, and what it has said so far.
+struct Line<'a> {
+    client: Client,
     happenings: Happenings,
+    jobs: &'a mut Jobs,
     connected: bool,
     /// The session to take up.
     next: Option<u64>,
@@ -136,9 +153,14 @@ struct Line {
     ended: Option<(u16, String)>,
 }
 
-impl Line {
+impl Line<'_> {
     async fn hear(&mut self) {
-        match self.happenings.recv().await {
+        let happened = tokio::select! {
+            happened = self.happenings.recv() => happened,
+            () = self.jobs.step(&self.client) => return,
+        };
+        match happened {
+            Some(Happening::Ev { ev: Ev::Job { job, call }, .. }) => self.jobs.called(&self.client, job, call),
             Some(Happening::Ev { ev: Ev::Jumped { session }, .. }) => self.next = Some(session),
             Some(Happening::Ev { .. }) => {}
             Some(Happening::Connected { .. }) => self.connected = true,

@@ -8,6 +8,7 @@ mod directory;
 mod edits;
 mod history;
 mod invitation;
+mod jobs;
 mod kept;
 mod meter;
 mod owner;

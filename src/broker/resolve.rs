@@ -1,6 +1,6 @@
 //! From what a message says to what the engine understands: names to ids, seconds to spans, secrets to hashes.
 
-use super::history::Question;
+use super::{history::Question, jobs};
 use crate::{
     engine::{Actor, Command, Entry, Queue, Reason, Refusal, State, address, command},
     ids::*,
@@ -32,6 +32,7 @@ pub enum Look {
     Notices,
     /// The jump items that this one sees, after one.
     JumpItems(UserId, JumpItemId),
+    Jobs(jobs::Look),
     /// The buttons that this one may manage, after one.
     Buttons(Actor, ButtonId),
     Site(u64),
@@ -41,8 +42,8 @@ pub enum Look {
 pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash) -> Result<Resolved, Refusal> {
     let site = &state.site;
     let session = |session: u64| SessionId(session);
-    if let Actor::Party(Party::JumpClient(_)) = actor {
-        return Err(Refusal::new(Reason::NotPermitted, "", "an endpoint that stands by asks for nothing"));
+    if let (Actor::Party(Party::JumpClient(_)), false) = (actor, matches!(act, Do::TakeJob { .. } | Do::JobEnded(_))) {
+        return Err(Refusal::new(Reason::NotPermitted, "", "an endpoint that stands by asks for jobs alone"));
     }
     // Who belongs to one session is told nothing of any other, ended ones included (H-42).
     if let Actor::Party(Party::Customer(own) | Party::External(own, _)) = actor
@@ -94,6 +95,15 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         }
         Do::Jump { item } => Command::Jump { item: seen_item(state, actor, &item)?, join: None, by_endpoint: true },
         Do::MakeItemKey { item } => Command::MakeItemKey { item: seen_item(state, actor, &item)?, key: hash },
+        Do::JobTemplates { after } => {
+            return Ok(Resolved::Look(Look::Jobs(jobs::look_at_templates(state, actor, after)?)));
+        }
+        Do::Jobs { before } => return Ok(Resolved::Look(Look::Jobs(jobs::look_at_list(state, actor, before)?))),
+        Do::Job { job, after } => return Ok(Resolved::Look(Look::Jobs(jobs::look_at_one(state, actor, job, after)?))),
+        Do::MakeJob(asked) => jobs::make(state, actor, asked)?,
+        Do::CancelJob { job } => Command::CancelJob { job: JobId(job) },
+        Do::TakeJob { job } => Command::TakeJob { job: JobId(job) },
+        Do::JobEnded(said) => jobs::ended(said)?,
         Do::Accept { session: s } => Command::Accept { session: session(s) },
         Do::Reject { session: s } => Command::Reject { session: session(s) },
         Do::Take { session: s } => Command::Take { session: session(s) },
@@ -258,6 +268,13 @@ fn names(act: &Do) -> Option<u64> {
         | Do::JumpItems { .. }
         | Do::Jump { .. }
         | Do::MakeItemKey { .. }
+        | Do::JobTemplates { .. }
+        | Do::MakeJob(_)
+        | Do::Jobs { .. }
+        | Do::Job { .. }
+        | Do::CancelJob { .. }
+        | Do::TakeJob { .. }
+        | Do::JobEnded(_)
         | Do::ShowScreen { .. }
         | Do::PublishNotice { .. }
         | Do::WithdrawNotice { .. }
@@ -383,7 +400,7 @@ fn resolve_ask(ask: Ask, site: &Site, join: SecretHash) -> Result<command::Ask, 
 }
 
 /// The item of this code, if this one sees it: one that may not be seen answers as one that does not exist.
-fn seen_item(state: &State, actor: Actor, code: &str) -> Result<JumpItemId, Refusal> {
+pub(super) fn seen_item(state: &State, actor: Actor, code: &str) -> Result<JumpItemId, Refusal> {
     let viewer = viewer(actor)?;
     let known = state.site.codes.jump_items.get(&code.to_lowercase()).copied();
     known
@@ -391,7 +408,7 @@ fn seen_item(state: &State, actor: Actor, code: &str) -> Result<JumpItemId, Refu
         .ok_or_else(|| Refusal::new(Reason::UnknownItem, "P8", format!("you have no jump item with the code “{code}”")))
 }
 
-fn viewer(actor: Actor) -> Result<UserId, Refusal> {
+pub(super) fn viewer(actor: Actor) -> Result<UserId, Refusal> {
     match actor {
         Actor::Party(Party::Rep(user)) | Actor::Admin(user) => Ok(user),
         _ => Err(Refusal::new(Reason::NotPermitted, "P8", "jump items are for reps and administrators")),
@@ -420,12 +437,12 @@ fn rep(actor: Actor) -> Result<UserId, Refusal> {
 }
 
 /// Untrusted text of one line: bounded, no control or bidirectional characters (H-78).
-fn bounded(field: &str, text: String, bytes_max: usize) -> Result<String, Refusal> {
+pub(super) fn bounded(field: &str, text: String, bytes_max: usize) -> Result<String, Refusal> {
     fit(field, text, bytes_max, &[])
 }
 
 /// The same, of several lines.
-fn lines(field: &str, text: String, bytes_max: usize) -> Result<String, Refusal> {
+pub(super) fn lines(field: &str, text: String, bytes_max: usize) -> Result<String, Refusal> {
     fit(field, text, bytes_max, &['\n', '\t'])
 }
 
@@ -443,7 +460,7 @@ fn fit(field: &str, text: String, bytes_max: usize, allowed: &[char]) -> Result<
     }
 }
 
-fn malformed(field: &str, message: impl Into<String>) -> Refusal {
+pub(super) fn malformed(field: &str, message: impl Into<String>) -> Refusal {
     Refusal::new(Reason::Malformed, "W4.1", format!("{field}: {}", message.into()))
 }
 

@@ -6,6 +6,7 @@ use crate::{
     engine::{
         Event, Session, Stamped, State,
         event::{AcceptedHow, AnsweredHow},
+        jobs::JobEnd,
         session::Stage,
     },
     ids::{SessionId, UserId},
@@ -174,6 +175,21 @@ impl Follower {
                     counter!("equipoise_refusals_total", "tool" => cause.tool.name()).increment(1);
                 }
             }
+            Event::JobMade { items, .. } => {
+                counter!("equipoise_jobs_made_total").increment(1);
+                items.iter().filter(|item| item.refused.is_some()).for_each(|_| job_ended("refused"));
+            }
+            Event::JobEnded { how, .. } => match how {
+                JobEnd::Done(0) => job_ended("done"),
+                JobEnd::Done(_) | JobEnd::Failed(_) => job_ended("failed"),
+                JobEnd::Cancelled => job_ended("cancelled"),
+                JobEnd::Refused(_) => job_ended("refused"),
+                // Said of all at once, as `job_expired`.
+                JobEnd::Expired => {}
+            },
+            Event::JobsRefused { count, .. } => {
+                counter!("equipoise_refusals_total", "tool" => "canned_scripts").increment(u64::from(*count));
+            }
             Event::Refused { tool, count, .. } => {
                 counter!("equipoise_refusals_total", "tool" => tool.name()).increment(u64::from(*count));
             }
@@ -257,6 +273,11 @@ impl Drop for Follower {
             gauge!("equipoise_reps", "state" => console.name()).decrement(1.0);
         }
     }
+}
+
+/// On one item.
+fn job_ended(outcome: &'static str) {
+    counter!("equipoise_job_runs_total", "outcome" => outcome).increment(1);
 }
 
 fn wait(outcome: &'static str, span: Span) {

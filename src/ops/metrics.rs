@@ -187,6 +187,14 @@ pub const TABLE: &[Metric] = &[
         "Times that ended.",
         "",
     ),
+    counter("equipoise_jobs_made_total", "jobs", &[], "Jobs of endpoint automation that were made.", ""),
+    counter(
+        "equipoise_job_runs_total",
+        "items",
+        &[("outcome", &["done", "failed", "cancelled", "refused"])],
+        "Items on which a job ended: with exit code 0, otherwise, by who cancelled it, or because it may not run there (P8.8).",
+        "",
+    ),
     histogram(
         "equipoise_session_wait_seconds",
         &[("outcome", &["accepted", "ended"])],

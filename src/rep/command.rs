@@ -2,6 +2,7 @@
 
 use super::{
     history::Asked,
+    jobs,
     words::{Words, keys},
 };
 
@@ -32,6 +33,17 @@ pub enum Command {
     Pin(String),
     /// Another portal for a button; none: that of the customer's own connection.
     Portal(u32, Option<String>),
+    /// The scripts that jobs are made of.
+    Templates,
+    Job(jobs::Asked),
+    /// Jobs, the newest first, or those before this one.
+    Jobs(Option<u64>),
+    /// How a job stands on each item, or went, once it is over.
+    JobResult {
+        job: u64,
+        wait: bool,
+    },
+    CancelJob(u64),
     /// The session that tools work in.
     Use(u64),
     /// A terminal, or one line given to a shell of its own.
@@ -151,6 +163,12 @@ items [TEXT]                    what jump items there are, or those that TEXT is
 jump CODE                       a session on the endpoint that stands by for the item CODE
 itemkey CODE                    a new key for the endpoint of item CODE, in place of an earlier one
 pin CODE                        the customer's end may be reached as the item CODE later on
+templates                       the scripts that jobs are made of
+job TEMPLATE ITEM… [--for HOURS]     run one on items, at once or when their endpoints are there within HOURS (24)
+job --script FILE [--timeout SECONDS] ITEM…   the same with a script of your own, as an administrator of automation
+jobs [N]                        what jobs there are, or those before job N
+result N [--wait]               how job N stands on each item, or went, once it is over
+cancel N                        end job N wherever it waits or runs
 use N                           work in session N
 shell                           a terminal on the customer's machine; Ctrl-] comes back here
 shell: LINE                     one line in a shell of its own
@@ -245,6 +263,14 @@ impl Command {
             "jump" => Self::Jump(words.need("the code of a jump item")?),
             "itemkey" => Self::ItemKey(words.need("the code of a jump item")?),
             "pin" => Self::Pin(words.need("the code of a jump item")?),
+            "templates" => Self::Templates,
+            "job" => Self::Job(jobs::Asked::of(&mut words)?),
+            "jobs" => Self::Jobs(words.maybe_number()?),
+            "result" => {
+                let wait = words.flag("--wait");
+                Self::JobResult { job: words.number("a job's number")?, wait }
+            }
+            "cancel" => Self::CancelJob(words.number("a job's number")?),
             "use" => Self::Use(words.number("a session's number")?),
             "shell" => Self::Shell(None),
             "put" => {
@@ -409,6 +435,9 @@ mod tests {
         assert_eq!(parse("portal 3"), Command::Portal(3, None));
         assert_eq!((parse("items"), parse("items db")), (Command::Items(None), Command::Items(Some("db".into()))));
         assert_eq!(parse("jump srv-1"), Command::Jump("srv-1".into()));
+        assert_eq!((parse("jobs"), parse("jobs 9")), (Command::Jobs(None), Command::Jobs(Some(9))));
+        assert_eq!(parse("result 3 --wait"), Command::JobResult { job: 3, wait: true });
+        assert_eq!(parse("cancel 3"), Command::CancelJob(3));
         let password = |keep| Command::Password { username: "ben".into(), keep };
         assert_eq!((parse("password ben"), parse("password --keep ben")), (password(false), password(true)));
         assert_eq!(parse("unlock ben"), Command::Unlock("ben".into()));

@@ -7,7 +7,7 @@ use super::{
     explain::explanation,
     fields, files, history,
     hub::Hub,
-    jumps,
+    jobs, jumps,
     keyboard::Keyboard,
     notices, passwords,
     screen::Screen,
@@ -169,6 +169,11 @@ impl Console {
                 let said = "the customer's end keeps the item's key";
                 acts::plain_act(self, "pin_jump_client", texts(&[("item", &item)]), said).await
             }
+            Command::Templates => jobs::templates(self).await,
+            Command::Job(asked) => jobs::make(self, asked).await,
+            Command::Jobs(before) => jobs::list(self, before).await,
+            Command::JobResult { job, wait } => jobs::result(self, job, wait).await,
+            Command::CancelJob(job) => self.act(Do::CancelJob { job }, format!("job {job} is cancelled")).await,
             Command::Use(session) => {
                 self.hub.look(|view| view.current = Some(session));
                 Ok(Answer::new(format!("working in s{session}"), json!({"session": session})))

@@ -12,6 +12,7 @@ mod files;
 mod filter;
 mod history;
 mod hub;
+mod jobs;
 mod jumps;
 mod keyboard;
 mod notices;

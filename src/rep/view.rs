@@ -1,6 +1,6 @@
 //! What the console knows of the site (W4.4): a fold of the broker's pushes, and what is said about each of them.
 
-use super::filter::plain;
+use super::{filter::plain, jobs};
 use crate::wire::control::{ChannelView, Ev, Opened, Refused, RepView, SessionView, TeamView, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,8 @@ pub struct View {
     pub closed: BTreeMap<u32, String>,
     /// Sessions that are over for this rep.
     pub gone: BTreeMap<u64, ()>,
+    /// Jobs of this rep's that are over.
+    pub jobs_over: BTreeSet<u64>,
     /// The channel on which this rep chats in a session.
     pub chats: BTreeMap<u64, ChannelView>,
     /// Channels with a task of their own: chats that are read, and this rep's own screen.
@@ -83,6 +85,13 @@ impl View {
                 "the letter to {} about s{session} did not go out: give them the key yourself",
                 plain(address)
             )),
+            Ev::JobOver(job) => {
+                self.jobs_over.insert(job.job);
+                while self.jobs_over.len() > KEPT {
+                    self.jobs_over.pop_first();
+                }
+                Some(jobs::line(job))
+            }
             Ev::LogoutNotice { minutes } => {
                 Some(format!("your login schedule ends in {minutes} min: you are logged out then"))
             }

@@ -33,7 +33,7 @@ impl Owner {
         let recorded = Recorded::of(&act);
         self.acted(now, from, id, act, turn).inspect_err(|refusal| {
             if let (Some(what), Some(party)) = (recorded, from.party()) {
-                let seat = from.seat(what.session());
+                let seat = what.session().and_then(|session| from.seat(session));
                 self.refusals.note(what, party, seat, refusal);
             }
         })

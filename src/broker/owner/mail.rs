@@ -10,6 +10,7 @@ use crate::{
     engine::{Actor, Command, Outcome, Reason, Refusal, Request, State},
     identity::{LinkSeed, Secret},
     ids::*,
+    limits,
     relay::Outbox,
     time::Time,
     wire::control::{Do, FromBroker, Hello, Value},
@@ -70,6 +71,11 @@ pub(super) fn text_bytes(mail: &Mail) -> usize {
             Do::Open(open) => facts(&open.args),
             Do::AcceptOpen { facts: given, .. } | Do::Note { facts: given, .. } => facts(given),
             Do::PublishNotice { text, .. } => text.len(),
+            // Of a template the text comes to it.
+            Do::MakeJob(job) => {
+                2 * limits::SCRIPT_BYTES_MAX + job.items.iter().map(|item| item.len() + 64).sum::<usize>()
+            }
+            Do::JobEnded(said) => 2 * said.output.len(),
             Do::SetField { field, value, .. } => field.len() + value.len(),
             Do::SetExternalKey { value, .. } => value.len(),
             Do::Ask(ask) => ask.customer_name.len() + ask.details.len() + ask.external_key.len(),
@@ -114,6 +120,9 @@ pub(super) fn is_a_look(mail: &Mail) -> bool {
         Do::Notices {}
             | Do::Buttons { .. }
             | Do::JumpItems { .. }
+            | Do::JobTemplates { .. }
+            | Do::Jobs { .. }
+            | Do::Job { .. }
             | Do::RepList { .. }
             | Do::History(_)
             | Do::Explain { .. }

@@ -7,6 +7,7 @@ use crate::{
         directory::Proof,
         edits::{self, Editor},
         invitation::InvitationLetter,
+        jobs,
         perform::Finals,
         port::refused_by,
         resolve, view,
@@ -124,6 +125,7 @@ impl Owner {
             Answer::Look(resolve::Look::Notices) => view::notices(state),
             Answer::Look(resolve::Look::JumpItems(viewer, after)) => view::jump_items(state, viewer, after),
             Answer::Look(resolve::Look::Buttons(actor, after)) => view::buttons(state, actor, after),
+            Answer::Look(resolve::Look::Jobs(look)) => jobs::done(state, look),
             Answer::Look(resolve::Look::RepList(portal)) => view::rep_list(state, portal),
             Answer::Look(resolve::Look::Site(at)) => edits::site_from(state, at),
             Answer::Outcome { outcome, secret, expires_at_ms, .. } => match (outcome, secret) {
@@ -138,6 +140,8 @@ impl Owner {
                     Done::Key { key: key.reveal().into(), expires_at_ms }
                 }
                 (Outcome::Button(button), Some(key)) => Done::Button { button: button.0, key: key.reveal().into() },
+                (Outcome::Job(job), _) => jobs::one(state, job, 0),
+                (Outcome::JobTaken(job), _) => jobs::taken(state, job),
                 (Outcome::Notice(notice), _) => Done::Notice { notice: notice.0 },
                 (Outcome::Opening { open, prompt }, _) => {
                     Done::Opening { open: open.0, prompt: prompt.map(|prompt| prompt.0) }

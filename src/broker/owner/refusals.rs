@@ -15,12 +15,14 @@ use std::collections::BTreeMap;
 pub(super) struct Refusals {
     tools: BTreeMap<(SessionId, ParticipantId, Tool), (u32, String)>,
     answers: BTreeMap<Party, (SessionId, PromptId, u32, &'static str)>,
+    jobs: BTreeMap<UserId, (u32, String)>,
 }
 
 /// What a request is about, where its refusal goes on record.
 pub(super) enum Recorded {
     Tool(SessionId, Tool),
     Answer(SessionId, PromptId),
+    Job,
 }
 
 impl Recorded {
@@ -31,13 +33,15 @@ impl Recorded {
             Do::SetField { session, .. } => Some(Self::Tool(SessionId(*session), Tool::CustomFields)),
             Do::SetExternalKey { session, .. } => Some(Self::Tool(SessionId(*session), Tool::ExternalKey)),
             Do::Answer { session, prompt, .. } => Some(Self::Answer(SessionId(*session), PromptId(*prompt))),
+            Do::MakeJob(_) | Do::Jobs { .. } | Do::Job { .. } | Do::JobTemplates { .. } => Some(Self::Job),
             _ => None,
         }
     }
 
-    pub fn session(&self) -> SessionId {
+    pub fn session(&self) -> Option<SessionId> {
         match self {
-            Self::Tool(session, _) | Self::Answer(session, _) => *session,
+            Self::Tool(session, _) | Self::Answer(session, _) => Some(*session),
+            Self::Job => None,
         }
     }
 }
@@ -54,6 +58,11 @@ impl Refusals {
             Recorded::Answer(session, prompt) => {
                 let known = self.answers.entry(party).or_insert((session, prompt, 0, ""));
                 *known = (session, prompt, known.2.saturating_add(1), refusal.reason.name());
+            }
+            Recorded::Job => {
+                let (Party::Rep(user), Some(source)) = (party, &refusal.source) else { return };
+                let (count, _) = self.jobs.entry(user).or_insert_with(|| (0, source.clone()));
+                *count = count.saturating_add(1);
             }
         }
     }
@@ -75,6 +84,8 @@ impl Refusals {
             count,
             code: code.to_owned(),
         });
-        tools.chain(answers).map(own_mail)
+        let jobs = std::mem::take(&mut self.jobs).into_iter();
+        let jobs = jobs.map(|(by, (count, source))| Command::JobsRefused { by, count, source });
+        tools.chain(answers).chain(jobs).map(own_mail)
     }
 }

@@ -79,6 +79,7 @@ impl Performer {
             for session in state.sessions_on(item) {
                 push(&connection, head, Ev::Jumped { session: session.0 });
             }
+            self.call_to_job(item, true, state, head);
         }
         if let Actor::Party(Party::Rep(user)) = actor {
             if resumed {

@@ -85,6 +85,15 @@ impl Performer {
                     self.tell(Party::JumpClient(item), head, || Ev::Jumped { session: session.0 });
                 }
             }
+            Event::JobMade { job, .. } => self.call_to_jobs_of(*job, state, head),
+            Event::JobCancelled { job, .. } | Event::JobExpired { job } => {
+                self.call_to_jobs_of(*job, state, head);
+                self.tell_if_over(*job, state, head);
+            }
+            Event::JobEnded { job, item, .. } => {
+                self.call_to_job(*item, false, state, head);
+                self.tell_if_over(*job, state, head);
+            }
             Event::Offered { session, rep, team, expires_at, .. } => {
                 self.views.session_changed(*session);
                 let info = site.options.show_session_information && state.session(*session).is_some();

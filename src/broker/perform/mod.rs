@@ -10,6 +10,7 @@ mod sessions;
 use super::{
     Connection, Shared,
     activity::Activity,
+    jobs,
     views::{Views, push},
 };
 use crate::{
@@ -123,6 +124,24 @@ impl Performer {
     fn tell(&self, party: Party, head: Seq, ev: impl FnOnce() -> Ev) {
         if let Some(connection) = self.shared.directory.connection(party) {
             push(&connection, head, ev());
+        }
+    }
+
+    /// Whoever stands by for this item, of the job that is next there, or that it is to end; `has_come`: just now (P8.8).
+    fn call_to_job(&self, item: JumpItemId, has_come: bool, state: &State, head: Seq) {
+        if let Some((job, call)) = state.jobs.call(item, has_come) {
+            self.tell(Party::JumpClient(item), head, || Ev::Job { job: job.0, call });
+        }
+    }
+
+    fn call_to_jobs_of(&self, job: JobId, state: &State, head: Seq) {
+        let items = state.jobs.get(job).into_iter().flat_map(|job| job.targets.keys());
+        items.for_each(|item| self.call_to_job(*item, false, state, head));
+    }
+
+    fn tell_if_over(&self, id: JobId, state: &State, head: Seq) {
+        if let Some(job) = state.jobs.get(id).filter(|job| !job.is_live()) {
+            self.tell_rep(job.by, head, || Ev::JobOver(Box::new(jobs::summary(state, id, job))));
         }
     }
 
