@@ -444,6 +444,41 @@ fn p6_4_explain_says_whether_a_session_may_be_started_on_the_item_and_who_says_s
 }
 
 #[test]
+fn p8_7_p8_8_p6_4_bu_088_explain_says_the_role_in_automation_and_whether_a_job_runs_on_the_item() {
+    let house = "[[policy]]\ncode = \"house\"\ntools = { ";
+    let unasked =
+        SITE.replace(house, &format!("[[policy]]\ncode = \"house\"\nprompt = {{ mode = \"never\" }}\ntools = {{ "));
+    let of_ana = "username = \"ana\"\n";
+    let automates = |text: &str| text.replace(of_ana, &format!("{of_ana}automation = \"user\"\n"));
+    let lines = |text: &str, item: &str| {
+        let query = Query { user: "ana".into(), jump_item: Some(item.into()), ..Query::default() };
+        let said = explain(&self::site(text), &query).unwrap();
+        let told = said.to_string();
+        let told: Vec<&str> = told.lines().filter(|line| line.contains("automation") || line.contains("job")).collect();
+        (told.join("; "), said.job.unwrap().allowed)
+    };
+    let not =
+        "endpoint automation: not_allowed (user:ana); no job runs on it: endpoint automation is not allowed (user:ana)";
+    assert_eq!(lines(&unasked, "srv"), (not.to_owned(), false));
+    let runs = "endpoint automation: user (user:ana); a job runs on it";
+    assert_eq!(lines(&automates(&unasked), "srv"), (runs.to_owned(), true));
+    let said = lines(&automates(&unasked), "leas");
+    assert!(said.0.ends_with("no job runs on it: no session on it may be started (user:ana)") && !said.1, "{said:?}");
+    let said = lines(&automates(SITE), "srv");
+    assert!(said.0.ends_with("canned_scripts asks for a yes on it, and a job asks nobody (default)"), "{said:?}");
+    let group = "[[group_policy]]\ncode = \"g\"\nmembers = [\"ana\"]\n\
+                 permissions = { state = \"defined\", values = [\"jump_client\"], automation = \"administrator\" }\n";
+    let said = lines(&format!("{unasked}{group}"), "srv");
+    assert_eq!(said, ("endpoint automation: administrator (group_policy:g); a job runs on it".to_owned(), true));
+
+    let query = Query { user: "ana".into(), ..Query::default() };
+    let changes = explain_against(&self::site(SITE), &self::site(&automates(SITE)), &query).unwrap().changes.unwrap();
+    let changed: Vec<_> =
+        changes.iter().map(|it| (it.tool, it.after.value.to_string(), it.after.source.as_str())).collect();
+    assert_eq!(changed, [("automation", "user".to_owned(), "user:ana")]);
+}
+
+#[test]
 fn c1_roles_groups_and_places_of_items_survive_an_export_and_a_diff_names_what_is_other() {
     let raw = RawSite::parse(SITE).unwrap();
     let again = RawSite::parse(&raw.to_toml()).unwrap();

@@ -7,7 +7,7 @@ mod ledger;
 use std::fs;
 
 /// How many rules each chapter has; chapter 5 is one rule.
-const CHAPTERS: [(u32, u32); 7] = [(1, 3), (2, 5), (3, 32), (4, 7), (6, 5), (7, 4), (8, 6)];
+const CHAPTERS: [(u32, u32); 7] = [(1, 3), (2, 5), (3, 32), (4, 7), (6, 5), (7, 4), (8, 8)];
 /// Rules without a test.
 const ABSENT: &[(&str, &str)] = &[
     ("P7.1", "there is no recorder yet"),

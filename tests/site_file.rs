@@ -460,6 +460,33 @@ fn r3_7_a_sites_own_status_has_a_code_of_its_own() {
 }
 
 #[test]
+fn p8_7_bu_088_roles_in_automation_and_templates_are_checked() {
+    let text = file(
+        "[[user]]\nusername = \"ana\"\nautomation = \"user\"\n[[user]]\nusername = \"ben\"\n[[user]]\nusername = \"kim\"\n\
+         automation = \"user\"\n\
+         [[group_policy]]\ncode = \"g\"\nmembers = [\"kim\"]\npermissions = { state = \"final\", automation = \"administrator\" }\n\
+         [[script]]\ncode = \"Tidy\"\nautomation = true\ntext = \"x\"\n\
+         [[script]]\ncode = \"log\"\nautomation = true\nname = \"Logs\"\ndescription = \"d\"\ntimeout_s = 5\ntext = \"x\"\n",
+    );
+    let site = Site::from_text(&text, None).unwrap();
+    let role = |name: &str| site.users[&site.codes.users[name]].automation.word().name();
+    assert_eq!([role("ana"), role("ben"), role("kim")], ["user", "not_allowed", "administrator"]);
+    let template = |code: &str| site.scripts[code].template.clone().unwrap();
+    assert_eq!((template("tidy").name.as_str(), template("tidy").timeout.0), ("tidy", 600_000));
+    assert_eq!((template("log").name.as_str(), template("log").timeout.0), ("Logs", 5_000));
+    let raw = RawSite::parse(&text).unwrap();
+    assert_eq!(RawSite::parse(&raw.to_toml()).unwrap(), raw);
+    let wrong = "[[user]]\nusername = \"ana\"\nautomation = \"all\"\n\
+                 [[script]]\ncode = \"a\"\nautomation = true\ntimeout_s = 0\ntext = \"x\"\n\
+                 [[script]]\ncode = \"b\"\ntimeout_s = 5\ntext = \"x\"\n";
+    bad(
+        &file(wrong),
+        expect![[r#"
+        "#]],
+    );
+}
+
+#[test]
 fn p3_13_scripts_are_checked_and_belong_to_teams() {
     let team = "[[team]]\ncode = \"net\"\nalgorithm = \"none\"\n";
     let site = good(&format!("{team}[[script]]\ncode = \"Tidy\"\nteams = [\"net\"]\ntext = \"df -h\\n\"\n"));

@@ -45,7 +45,8 @@ pub(super) enum SiteCommand {
     /// Make a site file the live site of a running broker, after showing what it changes and for whom
     #[command(
         after_help = "An administrator edits all of it. A rep who may edit teams, issues, skills, canned scripts, the\n\
-                      public site or jump groups, or who administers a technician group, edits that and no more:\n\
+                      public site or jump groups, or who administers a technician group or endpoint automation,\n\
+                      edits that and no more:\n\
                       begin with `site export`, change your part, and apply the whole file. What is not yours to\n\
                       edit is shown with a `!` and refused.\n\n\
                       The password comes from EQUIPOISE_PASSWORD, or is asked for.\n\n\

@@ -21,6 +21,7 @@ mod frames;
 mod half;
 mod history;
 mod http;
+mod jobs;
 mod jumps;
 mod live;
 mod mail;

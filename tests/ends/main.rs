@@ -6,6 +6,7 @@ mod acts;
 #[cfg(feature = "desktop")]
 mod desktop;
 mod history;
+mod jobs;
 mod jumps;
 mod manager;
 mod notices;

@@ -583,3 +583,46 @@ fn i_a9_who_edits_a_part_is_no_administrator_in_anything_else() {
         }
     }
 }
+
+#[test]
+fn p8_7_bu_091_who_administers_automation_edits_its_templates_and_no_other_script() {
+    let site = format!(
+        "{SITE}[[user]]\nusername = \"otto\"\nautomation = \"administrator\"\n[[user]]\nusername = \"uma\"\nautomation = \"user\"\n\
+         [[user]]\nusername = \"both\"\nautomation = \"administrator\"\npermissions = [\"edit_canned_scripts\"]\n\
+         [[script]]\ncode = \"auto\"\nautomation = true\ntext = \"true\"\n\
+         [[script]]\ncode = \"shared\"\nautomation = true\nteams = [\"net\"]\ntext = \"true\"\n"
+    );
+    let script = |raw: &mut RawSite, code: &str| raw.script.iter().position(|script| script.code == code).unwrap();
+    let edits: [(&str, &dyn Fn(&mut RawSite)); 7] = [
+        ("otto both", &|raw| {
+            let at = script(raw, "auto");
+            raw.script[at].text = "false".into();
+        }),
+        ("otto both", &|raw| {
+            let (code, text) = ("new".into(), "true".into());
+            raw.script.push(RawScript { code, text, automation: true, ..RawScript::default() });
+        }),
+        ("otto both", &|raw| raw.script.retain(|script| script.code != "auto")),
+        ("both", &|raw| {
+            let at = script(raw, "shared");
+            raw.script[at].text = "false".into();
+        }),
+        ("both", &|raw| {
+            let at = script(raw, "fix");
+            raw.script[at].automation = true;
+        }),
+        ("cas both", &|raw| {
+            let at = script(raw, "fix");
+            raw.script[at].text = "false".into();
+        }),
+        ("", &|raw| user(raw, "uma").automation = "administrator".into()),
+    ];
+    for (at, (may, edit)) in edits.iter().enumerate() {
+        for name in ["otto", "both", "cas", "uma", "kim", "root"] {
+            let done = apply(&mut World::of(&site), name, edit);
+            assert_eq!(done.is_ok(), name == "root" || may.split(' ').any(|it| it == name), "{at} {name}: {done:?}");
+        }
+    }
+    let refusal = apply(&mut World::of(&site), "cas", edits[0].1).unwrap_err();
+    assert!(refusal.message.ends_with("script auto text (an administrator of automation)"), "{refusal}");
+}

@@ -8,6 +8,7 @@ mod channels;
 mod chaos;
 mod editors;
 mod fields;
+mod jobs;
 mod jumps;
 mod matrix;
 mod prompts;

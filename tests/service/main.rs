@@ -8,6 +8,7 @@ mod crash;
 mod ends;
 mod explain;
 mod files;
+mod jobs;
 mod jumps;
 mod people;
 mod place;

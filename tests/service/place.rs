@@ -52,6 +52,7 @@ algorithm = "least_busy"
 username = "ana"
 public_name = "Ana"
 teams = { ana = "member" }
+automation = "administrator"
 permissions = ["support", "accept_from_queue", "get_next", "generate_keys", "opt_out", "share_outside", "jump_client"]
 
 [[user]]
@@ -85,7 +86,7 @@ code = "srv"
 
 [[policy]]
 code = "open"
-tools = { screen = "control", shell = "yes", file_transfer = "both", customer_paths = "any", rep_paths = "any" }
+tools = { screen = "control", shell = "yes", file_transfer = "both", customer_paths = "any", rep_paths = "any", canned_scripts = "yes" }
 prompt = { mode = "never" }
 
 [[policy]]
