@@ -445,9 +445,8 @@ fn p6_4_explain_says_whether_a_session_may_be_started_on_the_item_and_who_says_s
 
 #[test]
 fn p8_7_p8_8_p6_4_bu_088_explain_says_the_role_in_automation_and_whether_a_job_runs_on_the_item() {
-    let house = "[[policy]]\ncode = \"house\"\ntools = { ";
-    let unasked =
-        SITE.replace(house, &format!("[[policy]]\ncode = \"house\"\nprompt = {{ mode = \"never\" }}\ntools = {{ "));
+    let house = "[[policy]]\ncode = \"house\"\n";
+    let asking = SITE.replace(house, &format!("{house}prompt = {{ mode = \"always\", answer = \"allow\" }}\n"));
     let of_ana = "username = \"ana\"\n";
     let automates = |text: &str| text.replace(of_ana, &format!("{of_ana}automation = \"user\"\n"));
     let lines = |text: &str, item: &str| {
@@ -459,16 +458,16 @@ fn p8_7_p8_8_p6_4_bu_088_explain_says_the_role_in_automation_and_whether_a_job_r
     };
     let not =
         "endpoint automation: not_allowed (user:ana); no job runs on it: endpoint automation is not allowed (user:ana)";
-    assert_eq!(lines(&unasked, "srv"), (not.to_owned(), false));
+    assert_eq!(lines(SITE, "srv"), (not.to_owned(), false));
     let runs = "endpoint automation: user (user:ana); a job runs on it";
-    assert_eq!(lines(&automates(&unasked), "srv"), (runs.to_owned(), true));
-    let said = lines(&automates(&unasked), "leas");
+    assert_eq!(lines(&automates(SITE), "srv"), (runs.to_owned(), true));
+    let said = lines(&automates(SITE), "leas");
     assert!(said.0.ends_with("no job runs on it: no session on it may be started (user:ana)") && !said.1, "{said:?}");
-    let said = lines(&automates(SITE), "srv");
+    let said = lines(&automates(&asking), "srv");
     assert!(said.0.ends_with("canned_scripts asks for a yes on it, and a job asks nobody (default)"), "{said:?}");
     let group = "[[group_policy]]\ncode = \"g\"\nmembers = [\"ana\"]\n\
                  permissions = { state = \"defined\", values = [\"jump_client\"], automation = \"administrator\" }\n";
-    let said = lines(&format!("{unasked}{group}"), "srv");
+    let said = lines(&format!("{SITE}{group}"), "srv");
     assert_eq!(said, ("endpoint automation: administrator (group_policy:g); a job runs on it".to_owned(), true));
 
     let query = Query { user: "ana".into(), ..Query::default() };

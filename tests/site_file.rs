@@ -482,6 +482,9 @@ fn p8_7_bu_088_roles_in_automation_and_templates_are_checked() {
     bad(
         &file(wrong),
         expect![[r#"
+            line 5: user[0].automation: `all` is unknown: choose one of `not_allowed`, `user`, `administrator`
+            line 9: script[0].timeout_s: is 1 to 86400 seconds
+            line 13: script[1].timeout_s: is for jobs: say `automation = true`, or leave it out
         "#]],
     );
 }

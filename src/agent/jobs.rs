@@ -3,7 +3,7 @@
 
 use super::{plain, shell::Shell};
 use crate::{
-    client::{ActError, Client},
+    client::{ActError, Client, jitter},
     limits,
     wire::{
         Do, Done,
@@ -13,6 +13,9 @@ use crate::{
 use std::{pin::pin, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// Refusals after which the same may be done.
+const NOT_YET: [&str; 4] = ["storage_full", "overloaded", "draining", "rate_limited"];
 
 #[derive(Default)]
 pub(super) struct Jobs {
@@ -118,7 +121,7 @@ impl Jobs {
 
 /// Whatever becomes of the connection, nobody is handed it again.
 async fn take_and_run(client: Client, job: u64, stop: CancellationToken) -> Option<JobEnded> {
-    match client.act(Do::TakeJob { job }).await {
+    match ask(&client, Do::TakeJob { job }).await {
         Ok(Done::JobTaken { .. }) if stop.is_cancelled() => Some(failed(job, "it was stopped")),
         Ok(Done::JobTaken { script, timeout_s, .. }) => Some(run(job, &script, timeout_s, &stop).await),
         _ => None,
@@ -162,7 +165,21 @@ fn tells(client: &Client, ended: JobEnded) -> Stage {
 
 /// Across broken connections; a refusal says that the broker knows already.
 fn tell(client: Client, ended: JobEnded) -> JoinHandle<bool> {
-    tokio::spawn(async move { !matches!(client.act(Do::JobEnded(ended)).await, Err(ActError::Closed { .. })) })
+    tokio::spawn(async move { !matches!(ask(&client, Do::JobEnded(ended)).await, Err(ActError::Closed { .. })) })
+}
+
+/// Until the broker has looked at it: one that cannot write, or is about to go, has not.
+async fn ask(client: &Client, act: Do) -> Result<Done, ActError> {
+    let mut tries = 0;
+    loop {
+        match client.act(act.clone()).await {
+            Err(ActError::Refused(refused)) if NOT_YET.contains(&refused.code.as_str()) => {
+                tokio::time::sleep(jitter(tries)).await;
+                tries += 1;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 fn shortened(text: String) -> String {

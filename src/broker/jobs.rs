@@ -54,20 +54,16 @@ pub fn ended(said: JobEnded) -> Result<Command, Refusal> {
 }
 
 pub fn look_at_templates(state: &State, actor: Actor, after: String) -> Result<Look, Refusal> {
-    state.may_automate(viewer(actor)?, false)?;
+    state.reads_jobs(actor)?;
     Ok(Look::Templates { after })
 }
 
 pub fn look_at_list(state: &State, actor: Actor, before: Option<u64>) -> Result<Look, Refusal> {
-    let viewer = viewer(actor)?;
-    state.may_automate(viewer, false)?;
-    Ok(Look::List { viewer, before: JobId(before.unwrap_or(u64::MAX)) })
+    Ok(Look::List { viewer: state.reads_jobs(actor)?, before: JobId(before.unwrap_or(u64::MAX)) })
 }
 
 pub fn look_at_one(state: &State, actor: Actor, job: u64, after: u32) -> Result<Look, Refusal> {
-    let viewer = viewer(actor)?;
-    state.may_automate(viewer, false)?;
-    state.job_seen_by(viewer, JobId(job))?;
+    state.job_seen_by(state.reads_jobs(actor)?, JobId(job))?;
     Ok(Look::One { job: JobId(job), after })
 }
 

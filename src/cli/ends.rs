@@ -81,7 +81,8 @@ pub(super) struct AgentArgs {
         allow_hyphen_values = true
     )]
     key: String,
-    /// Stand by for the jump item whose key this is: take up each session that a rep starts there, until this is stopped
+    /// Stand by for the jump item whose key this is: take up each session that a rep starts there and run its jobs, until
+    /// this is stopped
     #[arg(long, conflicts_with = "state")]
     stand_by: bool,
     /// Allow these tools without asking, such as shell,file_transfer

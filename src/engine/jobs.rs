@@ -272,6 +272,19 @@ impl State {
         Err(Refusal::new(Reason::NotPermitted, "P8.7", message).of_tool(Tool::CannedScripts, source.name(&self.site)))
     }
 
+    /// Whoever looks at jobs and templates; never at a seat whose minutes are over (R11.4).
+    pub fn reads_jobs(&self, actor: Actor) -> Result<UserId, Refusal> {
+        let (Actor::Party(Party::Rep(user)) | Actor::Admin(user)) = actor else {
+            return refuse(Reason::NotPermitted, "P8.7", "jobs are for reps and administrators");
+        };
+        self.may_automate(user, false)?;
+        let must_prove = matches!(actor, Actor::Party(_)) && self.console(user).is_some_and(|it| it.must_prove);
+        match must_prove {
+            true => refuse(Reason::Reauthenticate, "R11.4", "this seat is shared: sign in again first"),
+            false => Ok(user),
+        }
+    }
+
     /// P8.8: where this user may start a session and run a canned script without a question. Whether somebody sits there is
     /// as the endpoint says; nobody does where none is connected.
     pub fn may_run_on(&self, user: UserId, item: JumpItemId) -> Result<(), Refusal> {

@@ -93,8 +93,8 @@ async fn one(person: &Person, job: u64) -> JobTargetView {
     }
 }
 
-fn called(ev: &Ev) -> Option<(u64, JobCall)> {
-    if let Ev::Job { job, call } = ev { Some((*job, *call)) } else { None }
+fn called(ev: Ev) -> Option<(u64, JobCall)> {
+    if let Ev::Job { job, call } = ev { Some((job, call)) } else { None }
 }
 
 fn ended(job: u64, exit: u32) -> JobEnded {
@@ -155,7 +155,7 @@ async fn p8_7_bu_088_to_bu_091_each_asks_for_what_the_role_allows_and_is_told_wh
     }
     assert_eq!(one(&ben, 1).await.state, "waiting");
     asks(&ben, Do::CancelJob { job: 1 }).await.unwrap();
-    let over = ana.until(|ev| if let Ev::JobOver(job) = ev { Some((**job).clone()) } else { None }).await;
+    let over = ana.until(|ev| if let Ev::JobOver(job) = ev { Some(*job) } else { None }).await;
     assert_eq!((over.job, over.cancelled), (1, 1));
     // To who administers the site, nothing of it is theirs.
     let root = account(&place, "root", Role::Admin).await;

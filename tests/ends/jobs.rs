@@ -48,7 +48,7 @@ async fn p8_7_p8_8_bu_091_a_job_is_made_at_the_console_and_runs_on_the_machine()
     rep.line("", "tidy (Tidy up, 60 s)").await;
     rep.line("job theirs srv", "refused (unknown_template) [P8.7]").await;
     rep.line("job tidy elsewhere", "refused (unknown_item) [P8]").await;
-    rep.line("job tidy router", "refused (not_permitted) [P8.1]").await;
+    rep.line("job tidy router", "permission `canned_scripts` by jump_group:lab [P8.1]").await;
     rep.line("job tidy srv away router", "job 1 of ana (tidy): 2 waiting, 1 refused").await;
     srv.until("Job 1 ended with 3.").await;
     rep.line("result 1", "srv: done with 3").await;

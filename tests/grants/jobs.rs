@@ -611,3 +611,20 @@ fn p8_8_bu_090_what_becomes_of_each_target_is_what_a_plain_model_says() {
     }
     assert_eq!(met.len(), 11, "{met:?}");
 }
+
+#[test]
+fn p8_7_r11_4_nobody_looks_at_jobs_or_makes_one_from_a_shared_seat_whose_minutes_are_over() {
+    let pool = "[[license_pool]]\ncode = \"night\"\nseats = 1\nreauthenticate_after_min = 15\n";
+    let site = site("operator").replace("username = \"ana\"\n", "username = \"ana\"\nlicense_pool = \"night\"\n");
+    let mut world = World::of(&format!("{site}{pool}"));
+    world.log_in("ana");
+    let job = make(&mut world, "ana", template("fix"), &["srv"]).unwrap();
+    let (user, actor) = (world.user("ana"), equipoise::engine::Actor::Party(Party::Rep(world.user("ana"))));
+    assert_eq!(world.engine.state().reads_jobs(actor), Ok(user));
+    world.wait(15 * 60);
+    assert_eq!(world.engine.state().reads_jobs(actor).unwrap_err().reason, Reason::Reauthenticate);
+    assert_eq!(make(&mut world, "ana", template("fix"), &["srv"]).unwrap_err().reason, Reason::Reauthenticate);
+    world.rep("ana", Command::CancelJob { job }).unwrap();
+    let outside = equipoise::engine::Actor::Service(ServiceId(1));
+    assert_eq!(world.engine.state().reads_jobs(outside).unwrap_err().reason, Reason::NotPermitted);
+}

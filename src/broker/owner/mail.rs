@@ -71,9 +71,9 @@ pub(super) fn text_bytes(mail: &Mail) -> usize {
             Do::Open(open) => facts(&open.args),
             Do::AcceptOpen { facts: given, .. } | Do::Note { facts: given, .. } => facts(given),
             Do::PublishNotice { text, .. } => text.len(),
-            // Of a template the text comes to it.
+            // Of a template the text comes to it, and to an item why it is refused.
             Do::MakeJob(job) => {
-                2 * limits::SCRIPT_BYTES_MAX + job.items.iter().map(|item| item.len() + 64).sum::<usize>()
+                2 * limits::SCRIPT_BYTES_MAX + job.items.iter().map(|item| item.len() + 256).sum::<usize>()
             }
             Do::JobEnded(said) => 2 * said.output.len(),
             Do::SetField { field, value, .. } => field.len() + value.len(),
