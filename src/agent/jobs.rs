@@ -34,12 +34,18 @@ struct Current {
 }
 
 enum Stage {
-    /// Taken from the broker and run; none: it was not ours to run, or nobody knows.
-    Runs(JoinHandle<Option<JobEnded>>),
+    /// The broker is asked for it; none: there is nothing to run, or nobody knows.
+    Takes(JoinHandle<Option<Script>>),
+    Runs(JoinHandle<JobEnded>),
     /// The broker is told; true: it knows.
     Tells(JoinHandle<bool>, JobEnded),
     /// The connection ended for good before it was told: it asks on the next one.
     Waits(JobEnded),
+}
+
+struct Script {
+    text: String,
+    time: Duration,
 }
 
 impl Jobs {
@@ -52,7 +58,8 @@ impl Jobs {
                 }
                 current.asked |= call != JobCall::Take;
                 if let Stage::Waits(ended) = &current.stage {
-                    current.stage = tells(client, ended.clone());
+                    let ended = ended.clone();
+                    current.tell(client, ended);
                 }
             }
             Some(_) if call == JobCall::Take => self.next = Some(job),
@@ -63,10 +70,9 @@ impl Jobs {
     }
 
     fn take(&mut self, client: &Client, job: u64) {
+        let takes = tokio::spawn(taken(client.clone(), job));
         let stop = CancellationToken::new();
-        self.says.push(format!("Job {job} is taken."));
-        let runs = tokio::spawn(take_and_run(client.clone(), job, stop.clone()));
-        self.current = Some(Current { job, stop, stage: Stage::Runs(runs), asked: false });
+        self.current = Some(Current { job, stop, stage: Stage::Takes(takes), asked: false });
     }
 
     /// Waits for the next step of what is under way; never ends where nothing is.
@@ -74,22 +80,27 @@ impl Jobs {
         let Some(current) = &mut self.current else { return std::future::pending().await };
         let job = current.job;
         match &mut current.stage {
-            Stage::Runs(runs) => match runs.await.ok().flatten().or_else(|| current.asked.then(|| lost(job))) {
-                Some(ended) => {
-                    self.says.push(match ended.exit {
-                        Some(exit) => format!("Job {job} ended with {exit}."),
-                        None => format!("Job {job} did not come to its end: {}.", plain(&ended.reason)),
-                    });
-                    current.asked = false;
-                    current.stage = tells(client, ended);
+            Stage::Takes(takes) => match takes.await.ok().flatten() {
+                Some(script) => {
+                    self.says.push(format!("Job {job} begins."));
+                    current.stage = Stage::Runs(tokio::spawn(run(job, script, current.stop.clone())));
                 }
+                None if current.asked => current.tell(client, lost(job)),
                 None => self.leave(client),
             },
+            Stage::Runs(runs) => {
+                let ended = runs.await.unwrap_or_else(|_| failed(job, "the endpoint made a mistake"));
+                self.says.push(match ended.exit {
+                    Some(exit) => format!("Job {job} ended with {exit}."),
+                    None => format!("Job {job} did not come to its end: {}.", plain(&ended.reason)),
+                });
+                current.tell(client, ended);
+            }
             Stage::Tells(knows, ended) => match knows.await {
                 Ok(true) => self.leave(client),
                 _ if current.asked => {
-                    current.asked = false;
-                    current.stage = tells(client, ended.clone());
+                    let ended = ended.clone();
+                    current.tell(client, ended);
                 }
                 _ => current.stage = Stage::Waits(ended.clone()),
             },
@@ -119,22 +130,33 @@ impl Jobs {
     }
 }
 
+impl Current {
+    fn tell(&mut self, client: &Client, ended: JobEnded) {
+        self.asked = false;
+        self.stage = Stage::Tells(tell(client.clone(), ended.clone()), ended);
+    }
+}
+
 /// Whatever becomes of the connection, nobody is handed it again.
-async fn take_and_run(client: Client, job: u64, stop: CancellationToken) -> Option<JobEnded> {
+async fn taken(client: Client, job: u64) -> Option<Script> {
     match ask(&client, Do::TakeJob { job }).await {
-        Ok(Done::JobTaken { .. }) if stop.is_cancelled() => Some(failed(job, "it was stopped")),
-        Ok(Done::JobTaken { script, timeout_s, .. }) => Some(run(job, &script, timeout_s, &stop).await),
+        Ok(Done::JobTaken { script, timeout_s, .. }) => {
+            Some(Script { text: script, time: Duration::from_secs(timeout_s) })
+        }
         _ => None,
     }
 }
 
-async fn run(job: u64, script: &str, timeout_s: u64, stop: &CancellationToken) -> JobEnded {
-    let (mut shell, mut written) = match Shell::script(script) {
+async fn run(job: u64, script: Script, stop: CancellationToken) -> JobEnded {
+    if stop.is_cancelled() {
+        return failed(job, "it was stopped");
+    }
+    let (mut shell, mut written) = match Shell::script(&script.text) {
         Ok(started) => started,
         Err(error) => return failed(job, &shortened(error.to_string())),
     };
     let mut tail = Tail::default();
-    let mut over = pin!(tokio::time::sleep(Duration::from_secs(timeout_s)));
+    let mut over = pin!(tokio::time::sleep(script.time));
     let cut = loop {
         tokio::select! {
             bytes = written.recv() => match bytes {
@@ -157,10 +179,6 @@ fn lost(job: u64) -> JobEnded {
 
 fn failed(job: u64, reason: &str) -> JobEnded {
     JobEnded { job, reason: reason.to_owned(), ..JobEnded::default() }
-}
-
-fn tells(client: &Client, ended: JobEnded) -> Stage {
-    Stage::Tells(tell(client.clone(), ended.clone()), ended)
 }
 
 /// Across broken connections; a refusal says that the broker knows already.
@@ -210,8 +228,12 @@ impl Tail {
 mod tests {
     use super::*;
 
+    fn of(text: &str, timeout_s: u64) -> Script {
+        Script { text: text.to_owned(), time: Duration::from_secs(timeout_s) }
+    }
+
     async fn ended(script: &str, timeout_s: u64) -> JobEnded {
-        run(1, script, timeout_s, &CancellationToken::new()).await
+        run(1, of(script, timeout_s), CancellationToken::new()).await
     }
 
     #[tokio::test]
@@ -230,8 +252,9 @@ mod tests {
         let said = ended("echo begun; exec sleep 1000", 1).await;
         assert_eq!((said.exit, said.reason.as_str(), said.output.as_str()), (None, "its time was over", "begun\n"));
         let stop = CancellationToken::new();
+        let runs = tokio::spawn(run(1, of("exec sleep 1000", 60), stop.clone()));
         stop.cancel();
-        let said = run(1, "exec sleep 1000", 60, &stop).await;
+        let said = runs.await.unwrap();
         assert_eq!((said.exit, said.reason.as_str()), (None, "it was stopped"));
     }
 }

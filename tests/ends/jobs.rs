@@ -49,30 +49,31 @@ async fn p8_7_p8_8_bu_091_a_job_is_made_at_the_console_and_runs_on_the_machine()
     rep.line("job theirs srv", "refused (unknown_template) [P8.7]").await;
     rep.line("job tidy elsewhere", "refused (unknown_item) [P8]").await;
     rep.line("job tidy router", "permission `canned_scripts` by jump_group:lab [P8.1]").await;
-    rep.line("job tidy srv away router", "job 1 of ana (tidy): 2 waiting, 1 refused").await;
+    rep.line("job tidy srv router", "job 1 of ana (tidy): 1 waiting, 1 refused").await;
     srv.until("Job 1 ended with 3.").await;
-    rep.line("result 1", "srv: done with 3").await;
+    rep.line("result 1 --wait", "srv: done with 3").await;
     rep.until("    42 tidied").await;
-    rep.until("away: waiting").await;
     rep.until("(P8.1, by jump_group:lab)").await;
+    rep.line("job tidy away", "job 2 of ana (tidy): 1 waiting").await;
+    rep.line("result 2", "away: waiting").await;
 
     // A script of her own, beside a session that runs there.
     rep.line("jump srv", "you serve").await;
     let script = place.path("script");
     std::fs::write(&script, "echo $((40+3)) by hand\n").unwrap();
-    rep.line(&format!("job --script '{}' srv", script.display()), "job 2 of ana (a script): 1 waiting").await;
-    rep.until("job 2 of ana (a script): 1 done").await;
-    rep.line("result 2 --wait", "    43 by hand").await;
+    rep.line(&format!("job --script '{}' srv", script.display()), "job 3 of ana (a script): 1 waiting").await;
+    rep.until("job 3 of ana (a script): 1 done").await;
+    rep.line("result 3 --wait", "    43 by hand").await;
     rep.line("end", "ended").await;
 
     // What runs is ended by who cancels it, and what the job started ends with it.
-    rep.line("job stay srv", "job 3 of ana (stay): 1 waiting").await;
-    srv.until("Job 3 is taken.").await;
-    rep.line("cancel 3", "job 3 is cancelled").await;
-    rep.until("job 3 of ana (stay): 1 cancelled").await;
-    srv.until("Job 3 did not come to its end: it was stopped.").await;
-    rep.line("cancel 1", "job 1 of ana (tidy): 1 done, 1 cancelled, 1 refused").await;
-    rep.line("jobs", "job 3 of ana (stay): 1 cancelled").await;
+    rep.line("job stay srv", "job 4 of ana (stay): 1 waiting").await;
+    srv.until("Job 4 begins.").await;
+    rep.line("cancel 4", "job 4 is cancelled").await;
+    rep.until("job 4 of ana (stay): 1 cancelled").await;
+    srv.until("Job 4 did not come to its end: it was stopped.").await;
+    rep.line("cancel 2", "job 2 of ana (tidy): 1 cancelled").await;
+    rep.line("jobs", "job 4 of ana (stay): 1 cancelled").await;
     rep.line("cancel 9", "refused (job_gone) [P8.8]").await;
     rep.type_in("quit\n").await;
     rep.left().await.unwrap();
@@ -90,7 +91,7 @@ async fn p8_8_w3_4_a_job_goes_on_while_the_broker_is_down_and_is_lost_with_its_m
     std::fs::write(&script, waits).unwrap();
     let make = format!("job --script '{}' srv", script.display());
     rep.line(&make, "job 1 of ana (a script): 1 waiting").await;
-    srv.until("Job 1 is taken.").await;
+    srv.until("Job 1 begins.").await;
     place.restart().await;
     std::fs::write(&go, "").unwrap();
     srv.until("Job 1 ended with 0.").await;
@@ -99,7 +100,7 @@ async fn p8_8_w3_4_a_job_goes_on_while_the_broker_is_down_and_is_lost_with_its_m
     // The machine goes down in the middle of one, and another waits for it.
     std::fs::remove_file(&go).unwrap();
     rep.line(&make, "job 2 of ana (a script): 1 waiting").await;
-    srv.until("Job 2 is taken.").await;
+    srv.until("Job 2 begins.").await;
     rep.line("job tidy srv", "job 3 of ana (tidy): 1 waiting").await;
     srv.goes_down();
     let mut srv = machine(&place, &options).await;

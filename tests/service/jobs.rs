@@ -50,7 +50,7 @@ async fn runs_once_through_kill_9(transport: Transport) {
 
     // The broker is away while the script comes to its end.
     let job = made(&ana, &waits).await;
-    agent.out.has(&format!("Job {job} is taken."));
+    agent.out.has(&format!("Job {job} begins."));
     let running = async {
         while on_srv(&ana, job).await.state != "running" {
             yield_now().await;
@@ -77,7 +77,7 @@ async fn runs_once_through_kill_9(transport: Transport) {
     // Both die in the middle of one: it is lost, not begun again, and what waits behind it runs.
     std::fs::remove_file(&go).unwrap();
     let job = made(&ana, &waits).await;
-    agent.out.has(&format!("Job {job} is taken."));
+    agent.out.has(&format!("Job {job} begins."));
     let begun = async {
         while on_srv(&ana, job).await.state != "running" {
             yield_now().await;
