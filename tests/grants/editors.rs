@@ -584,6 +584,9 @@ fn i_a9_who_edits_a_part_is_no_administrator_in_anything_else() {
     }
 }
 
+/// What somebody does to a site file.
+type Change<'a> = &'a dyn Fn(&mut RawSite);
+
 #[test]
 fn p8_7_bu_091_who_administers_automation_edits_its_templates_and_no_other_script() {
     let site = format!(
@@ -593,7 +596,7 @@ fn p8_7_bu_091_who_administers_automation_edits_its_templates_and_no_other_scrip
          [[script]]\ncode = \"shared\"\nautomation = true\nteams = [\"net\"]\ntext = \"true\"\n"
     );
     let script = |raw: &mut RawSite, code: &str| raw.script.iter().position(|script| script.code == code).unwrap();
-    let edits: [(&str, &dyn Fn(&mut RawSite)); 7] = [
+    let edits: [(&str, Change); 7] = [
         ("otto both", &|raw| {
             let at = script(raw, "auto");
             raw.script[at].text = "false".into();

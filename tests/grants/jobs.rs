@@ -22,12 +22,9 @@ fn site(ana: &str) -> String {
         let user = format!("username = \"{name}\"\n");
         site = site.replace(&user, &format!("{user}automation = \"{automation}\"\n"));
     }
-    for name in ["bob", "lea"] {
-        let teams = site.find(&format!("username = \"{name}\"")).unwrap();
-        let at = teams + site[teams..].find("permissions = [").unwrap() + "permissions = [".len();
-        site.insert_str(at, "\"jump_shell\", ");
-    }
     let site = site
+        .replace("\"accept_from_queue\"]", "\"accept_from_queue\", \"jump_shell\"]")
+        .replace("net = \"lead\" }\npermissions = [", "net = \"lead\" }\npermissions = [\"jump_shell\", ")
         .replacen("code = \"srv\"\n", "code = \"srv\"\ngroup = \"servers\"\n", 1)
         .replace("code = \"fix\"\n", "code = \"fix\"\nautomation = true\nname = \"Mend\"\ntimeout_s = 60\n");
     format!(
@@ -77,9 +74,9 @@ fn make(world: &mut World, who: &str, of: JobOf, items: &[&str]) -> Result<JobId
 fn stands_by(world: &mut World, code: &str, is_present: bool) -> Party {
     let item = item(world, code);
     let (key, resume) = (world.secret(), world.secret());
-    world.system(Command::MakeItemKey { item, key }).unwrap();
+    world.system(Command::MakeItemKey { item, key }).expect("the broker makes keys");
     let client = if is_present { present() } else { absent() };
-    world.system(Command::StandBy { key, client, resume }).unwrap();
+    world.system(Command::StandBy { key, client, resume }).expect("the key is good");
     Party::JumpClient(item)
 }
 
@@ -117,7 +114,7 @@ fn said(target: &Target) -> String {
 }
 
 fn refused(answer: Result<JobId, Refusal>) -> (Reason, String, Option<Tool>, Option<String>) {
-    let refusal = answer.unwrap_err();
+    let refusal = answer.expect_err("should be refused");
     (refusal.reason, refusal.rule, refusal.tool, refusal.source)
 }
 
