@@ -95,6 +95,7 @@ impl Source {
             };
         }
         match self {
+            Self::JumpItem(id) if !site.jump_items.contains_key(&id) => "jump_item:(gone)".to_owned(),
             Self::JumpItem(id) => named!("jump_item", site.jump_items.get(&id), code),
             Self::Portal(id) => named!("portal", site.portals.get(&id), code),
             Self::User(id) => named!("user", site.users.get(&id), username),
@@ -252,6 +253,13 @@ fn stack(site: &Site, situation: &Situation) -> Permissions {
 
 /// What the kind of session decides by itself.
 fn by_kind(site: &Site, situation: &Situation, tools: &mut [Effective], options: &mut [(ToolValue, Source)]) {
+    // An item that is gone took its policies with it, and what they forbade is not to be had by that: people talk on.
+    if let Some(gone) = situation.jump_item.filter(|id| !site.jump_items.contains_key(id)) {
+        for tool in Tool::ALL.iter().filter(|tool| !matches!(tool, Tool::Chat | Tool::Termination)) {
+            let held = &mut tools[*tool as usize];
+            (held.value, held.source) = (ToolValue::least(tool.shape()), Source::JumpItem(gone));
+        }
+    }
     let item = situation.jump_item.and_then(|id| Some((id, site.jump_items.get(&id)?.method)));
     let method = item.map(|(_, method)| method);
     // P3.10: a shell-jump session is a shell.

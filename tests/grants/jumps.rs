@@ -65,10 +65,24 @@ fn p8_6_bu_090_who_may_not_start_sessions_on_the_item_runs_no_script_there() {
     world.apply_site(&site("operator", "operator"));
     world.opened("bob", session, Tool::CannedScripts, &[("script", text("fix"))]);
 
-    // The item goes while the session on it goes on.
-    world.apply_site(&site("operator", "operator").replace("\"srv\"", "\"new\""));
-    assert!(world.open("bob", session, Tool::CannedScripts, &[("script", text("fix"))]).is_err());
-    world.opened("bob", session, Tool::SystemInfo, &[]);
+}
+
+#[test]
+fn p6_2_p8_what_the_policies_of_an_item_forbade_is_not_to_be_had_by_removing_it() {
+    let mut world = World::of(&site("operator", "viewer"));
+    world.log_in("ana");
+    let session = jumped(&mut world).unwrap();
+    world.opened("ana", session, Tool::SystemInfo, &[]);
+    world.opened("ana", session, Tool::Chat, &[]);
+    world.words();
+    world.apply_site(&site("operator", "viewer").replace("\"srv\"", "\"new\""));
+    let said = "channel 1 closed: revoked by system_info of jump_item:(gone)\npermissions 1";
+    assert_eq!(world.words(), said, "and the talk goes on");
+    for tool in [Tool::SystemInfo, Tool::Screen, Tool::Shell] {
+        let refused = world.open("ana", session, tool, &[]).unwrap_err();
+        assert_eq!(refused.reason, Reason::NotPermitted, "{}", tool.name());
+    }
+    world.rep("ana", Command::End { session }).unwrap();
 }
 
 #[test]
