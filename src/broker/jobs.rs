@@ -2,7 +2,8 @@
 
 use super::{
     port::refused_by,
-    resolve::{bounded, lines, malformed, seen_item, viewer},
+    resolve::{seen_item, viewer},
+    text::{bounded, lines, malformed},
 };
 use crate::{
     engine::{

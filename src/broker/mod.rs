@@ -17,6 +17,7 @@ mod perform;
 mod port;
 mod resolve;
 mod sign_in;
+mod text;
 mod view;
 mod views;
 mod waiting_room;

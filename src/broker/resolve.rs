@@ -1,6 +1,10 @@
 //! From what a message says to what the engine understands: names to ids, seconds to spans, secrets to hashes.
 
-use super::{history::Question, jobs};
+use super::{
+    history::Question,
+    jobs,
+    text::{bounded, lines, malformed},
+};
 use crate::{
     engine::{Actor, Command, Entry, Queue, Reason, Refusal, State, address, command},
     ids::*,
@@ -434,34 +438,6 @@ fn rep(actor: Actor) -> Result<UserId, Refusal> {
         Actor::Party(Party::Rep(user)) => Ok(user),
         _ => Err(Refusal::new(Reason::NotPermitted, "", "only a rep's console can do this")),
     }
-}
-
-/// Untrusted text of one line: bounded, no control or bidirectional characters (H-78).
-pub(super) fn bounded(field: &str, text: String, bytes_max: usize) -> Result<String, Refusal> {
-    fit(field, text, bytes_max, &[])
-}
-
-/// The same, of several lines.
-pub(super) fn lines(field: &str, text: String, bytes_max: usize) -> Result<String, Refusal> {
-    fit(field, text, bytes_max, &['\n', '\t'])
-}
-
-fn fit(field: &str, text: String, bytes_max: usize, allowed: &[char]) -> Result<String, Refusal> {
-    if text.len() > bytes_max {
-        return Err(malformed(field, format!("longer than {bytes_max} bytes")));
-    }
-    let unfit = |c: char| {
-        (c.is_control() && !allowed.contains(&c))
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}')
-    };
-    match text.chars().find(|c| unfit(*c)) {
-        Some(c) => Err(malformed(field, format!("holds the character U+{:04X}, which may not stand here", c as u32))),
-        None => Ok(text),
-    }
-}
-
-pub(super) fn malformed(field: &str, message: impl Into<String>) -> Refusal {
-    Refusal::new(Reason::Malformed, "W4.1", format!("{field}: {}", message.into()))
 }
 
 /// An address as people and messages write it.

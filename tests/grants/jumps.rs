@@ -64,7 +64,6 @@ fn p8_6_bu_090_who_may_not_start_sessions_on_the_item_runs_no_script_there() {
     assert!(world.open("bob", session, Tool::CannedScripts, &[("script", text("fix"))]).is_err());
     world.apply_site(&site("operator", "operator"));
     world.opened("bob", session, Tool::CannedScripts, &[("script", text("fix"))]);
-
 }
 
 #[test]
