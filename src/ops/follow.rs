@@ -300,9 +300,10 @@ fn name(word: &impl Serialize) -> String {
 mod tests {
     use super::*;
     use crate::engine::{
-        Queue,
+        Queue, Reason, Refusal,
         command::{Ask, Entry},
         event::{Cause, EndReason, LogoutReason, MoveRule, OwnerRule},
+        jobs::JobItem,
     };
     use crate::ids::*;
     use crate::policy::Tool;
@@ -457,6 +458,44 @@ mod tests {
                 "equipoise_refusals_total{tool=\"reboot\"} 7",
                 "equipoise_refusals_total{tool=\"shell\"} 3",
                 "equipoise_opens_total{outcome=\"refused\"} 2",
+            ],
+        );
+    }
+
+    #[test]
+    fn p8_8_jobs_count_by_how_they_ended_on_each_item_and_refused_requests_as_of_scripts() {
+        let refusal = Box::new(Refusal::new(Reason::NotPermitted, "P8.1", "no"));
+        let item = |at: u32, refused| JobItem { item: JumpItemId(at), code: "srv".to_owned(), refused };
+        let (job, by) = (JobId(1), UserId(1));
+        let made = Event::JobMade {
+            job,
+            by,
+            template: None,
+            script: "true".to_owned(),
+            timeout: Span::seconds(1),
+            expires_at: Time(9),
+            items: vec![item(1, None), item(2, None), item(3, Some(refusal.clone()))],
+        };
+        let ended = |how| Event::JobEnded { job, item: JumpItemId(1), how, output: String::new() };
+        let ends = [
+            JobEnd::Done(0),
+            JobEnd::Done(1),
+            JobEnd::Failed(String::new()),
+            JobEnd::Cancelled,
+            JobEnd::Refused(refusal),
+        ];
+        let ends = ends.into_iter().map(|how| (1, ended(how)));
+        let refused = Event::JobsRefused { by, count: 4, source: "user:ana".to_owned() };
+        let text = after([(0, made), (2, refused)].into_iter().chain(ends).collect());
+        says(
+            &text,
+            &[
+                "equipoise_jobs_made_total 1",
+                "equipoise_job_runs_total{outcome=\"done\"} 1",
+                "equipoise_job_runs_total{outcome=\"failed\"} 2",
+                "equipoise_job_runs_total{outcome=\"cancelled\"} 1",
+                "equipoise_job_runs_total{outcome=\"refused\"} 2",
+                "equipoise_refusals_total{tool=\"canned_scripts\"} 4",
             ],
         );
     }

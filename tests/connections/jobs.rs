@@ -7,7 +7,7 @@ use crate::{
 };
 use equipoise::{
     client::{ActError, Client, Transport},
-    engine::{Actor, Command},
+    engine::{Actor, Command, Event, Stamped, State},
     limits,
     site::raw::RawSite,
     wire::{
@@ -16,6 +16,7 @@ use equipoise::{
     },
 };
 use std::collections::BTreeMap;
+use tokio::sync::watch;
 
 /// Ana is a user of automation, ben its administrator, kim is not allowed. Kim has an item of her own.
 fn site() -> String {
@@ -161,6 +162,28 @@ async fn p8_7_bu_088_to_bu_091_each_asks_for_what_the_role_allows_and_is_told_wh
     let root = account(&place, "root", Role::Admin).await;
     assert_eq!(code(&root, Do::Jobs { before: None }).await, "not_permitted");
     assert_eq!(code(&root, Do::MakeJob(of("tidy", &["srv"]))).await, "not_permitted");
+    in_time(place.close()).await;
+}
+
+#[tokio::test]
+async fn p6_3_p8_7_refused_requests_about_jobs_are_on_record_with_their_number_and_who_withholds() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tells, mut record) = watch::channel(Vec::<(u32, String)>::new());
+    let follower = move |events: &[Stamped], _: &State| {
+        for stamped in events {
+            if let Event::JobsRefused { count, source, .. } = &stamped.event {
+                tells.send_modify(|all| all.push((*count, source.clone())));
+            }
+        }
+    };
+    let place = Place::open_with(folder.path(), "127.0.0.1:0".parse().unwrap(), &site(), Box::new(follower)).await;
+    let kim = rep(&place, "kim").await;
+    for _ in 0..7 {
+        assert_eq!(code(&kim, Do::Jobs { before: None }).await, "not_permitted");
+    }
+    let counted = |all: &Vec<(u32, String)>| all.iter().map(|(count, _)| *count).sum::<u32>() == 7;
+    let all = in_time(record.wait_for(counted)).await.unwrap().clone();
+    assert!(all.iter().all(|(_, source)| source == "user:kim"), "{all:?}");
     in_time(place.close()).await;
 }
 
