@@ -570,6 +570,42 @@ pub const LEGS_OF_CONSOLE: u32 = 16 * LEGS_OF_SESSION;
 /// QUIC handshakes under way beyond which an address must first prove that it is reached (H-94).
 pub const QUIC_UNVALIDATED: usize = 500;
 
+// ---- copies of small frames on lines that lose (W4.5) -----------------------------------------------------------------
+
+/// How often a sender looks at what its line lost: ten times a second costs nothing.
+pub const LOSS_LOOK: Span = Span(100);
+/// It goes by the packets it sent lately, half as many to as many: 1 % of them are ten losses.
+pub const LOSS_PACKETS: u64 = 1_024;
+/// From this share on, and from two, small frames leave twice; below the other one no more, for two in a thousand hold up
+/// less than one message in a hundred.
+pub const LOSS_PER_MILLE: u64 = 5;
+pub const LOSS_OVER_PER_MILLE: u64 = 2;
+const _: () = assert!(LOSS_OVER_PER_MILLE < LOSS_PER_MILLE);
+/// After its original, so that not the same burst takes both, and well before a loss could be noticed on a line that is
+/// worth it.
+pub const COPY_DELAY: Span = Span(8);
+/// A copy that found no room for so long shows that the line is full, and then there are none for a while: they would
+/// take the place of what they copy.
+pub const COPY_LATE: Span = Span(16);
+pub const COPIES_REST: Span = Span(500);
+/// What copies may take: twice the 4 Mbit/s of a busy session's messages, and at once what came through a gap of 64 ms.
+pub const COPIES_BYTES_PER_S: usize = 1_000_000;
+pub const COPIES_BYTES: usize = 64 * 1024;
+/// What a piece costs beside its bytes, where it waits and where it is held: so much for a byte bounds their number.
+pub const PIECE_COST_BYTES: usize = 64;
+/// Datagrams before the line: three that are full leave in a millisecond, which is more than the rate above.
+pub const DATAGRAMS_SENT_BYTES: usize = 4 * 1024;
+/// Datagrams that came and were not looked at, of strangers too; older ones are dropped: 16 ms at the rate above.
+pub const DATAGRAMS_RECEIVED_BYTES: usize = 16 * 1024;
+/// Copies held beyond a gap, of a connection: a quarter of a second at the rate above. More are dropped, the streams bring
+/// them anyway.
+pub const COPIES_AHEAD_BYTES: usize = 256 * 1024;
+/// All that is held beyond gaps of streams that copies came for: what QUIC's own windows hold of a connection (W1.5).
+/// Beyond it the connection ends, and comes back.
+pub const PIECES_BYTES_MAX: usize = 2 * QUIC_STREAM_WINDOW_BYTES_MAX as usize;
+/// Datagrams that may come before the frames that account for them; each beyond counts like a message (H-98).
+pub const COPIES_UNACCOUNTED: u32 = 256;
+
 // ---- simulate (contract C2) -----------------------------------------------------------------------------------------
 
 /// Candidates, and reps left out, that one explanation lists: what a person reads, and with names of 64 bytes a quarter

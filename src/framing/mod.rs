@@ -1,6 +1,8 @@
 //! How messages lie in a stream of bytes: WebSocket frames, and the length prefix used on QUIC streams. The broker's
 //! sockets and the client's share it. This room never knows what a message means or who sent it.
 
+mod arriving;
+mod copies;
 pub mod length;
 pub mod quic;
 mod stream;

@@ -2,6 +2,8 @@
 //! unidirectional stream of its own, opened by its sender, so that one that is blocked holds up no other.
 
 use super::{
+    arriving::Arriving,
+    copies::{Copies, Line},
     length::{Splitter, prefix},
     websocket::{Fault, Item, Step, with_scratch},
 };
@@ -11,7 +13,6 @@ use crate::{
     wire::{CloseCode, Frame, Kind, frame::CloseReason},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use std::{
     collections::HashMap,
@@ -21,14 +22,9 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-/// A leg's stream and what one read of it brought.
-type Arrived = (Arriving, Result<Vec<Bytes>, LegFault>);
-
-const FRAME_BYTES_MAX: usize = limits::FRAME_HEADER_BYTES + limits::FRAME_PAYLOAD_BYTES_MAX;
-const FRAME_DEADLINE: Duration = Duration::from_millis(limits::FRAME_DEADLINE.0);
+pub(super) type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// One task owns it and moves everything with [`Quic::step`].
 pub struct Quic {
@@ -42,9 +38,10 @@ pub struct Quic {
     writing: Vec<ChannelId>,
     /// Legs that were full when their next frame was offered.
     refused: Vec<ChannelId>,
-    /// `None` once the connection is lost.
-    accepting: Option<Doing<Result<RecvStream, ConnectionError>>>,
-    reading: FuturesUnordered<Doing<Arrived>>,
+    /// What of it leaves again, and when the next does.
+    copies: Copies,
+    timer: Option<Pin<Box<Sleep>>>,
+    arriving: Arriving,
     closed: Doing<ConnectionError>,
     taken: u64,
     items: u64,
@@ -61,12 +58,16 @@ impl std::fmt::Debug for Quic {
 struct Out {
     bytes: Vec<u8>,
     written: usize,
+    /// The longest that was put in since it was empty.
+    longest: usize,
 }
 
 /// The sending side of one leg.
 struct Leg {
     stream: LegStream,
     out: Out,
+    /// Bytes that the stream took.
+    taken: u64,
     /// Where what was queued ends, and where the channel does.
     end: u64,
     last: Option<u64>,
@@ -78,27 +79,12 @@ enum LegStream {
     Open(SendStream),
 }
 
-/// The receiving side of one leg.
-struct Arriving {
-    stream: RecvStream,
-    splitter: Splitter,
-    channel: Option<[u8; 4]>,
-    partial_since: Option<Instant>,
-}
-
-/// How reading a leg ended.
-enum LegFault {
-    /// Its sender is done with it, in order or not; the channel's own CLOSE says why.
-    Ended,
-    Fault(Fault),
-}
-
 impl Quic {
     /// `send` and `receive` are the first bidirectional stream.
     pub fn new(connection: Connection, send: SendStream, receive: RecvStream) -> Self {
         let closed = connection.clone();
         Self {
-            accepting: Some(accept(&connection)),
+            arriving: Arriving::new(&connection),
             closed: Box::pin(async move { closed.closed().await }),
             connection,
             send,
@@ -108,7 +94,8 @@ impl Quic {
             legs: HashMap::new(),
             writing: Vec::new(),
             refused: Vec::new(),
-            reading: FuturesUnordered::new(),
+            copies: Copies::default(),
+            timer: None,
             taken: 0,
             items: 0,
         }
@@ -130,7 +117,7 @@ impl Quic {
         let leg = self.legs.entry(channel).or_insert_with(|| {
             let connection = connection.clone();
             let stream = LegStream::Opening(Box::pin(async move { connection.open_uni().await }));
-            Leg { stream, out: Out::default(), end: 0, last: None }
+            Leg { stream, out: Out::default(), taken: 0, end: 0, last: None }
         });
         if leg.out.is_empty() {
             self.writing.push(channel);
@@ -179,7 +166,7 @@ impl Quic {
     }
 
     pub fn items(&self) -> u64 {
-        self.items
+        self.items + self.arriving.frames()
     }
 
     /// The longest control message that is taken from here on.
@@ -201,6 +188,7 @@ impl Quic {
                 Err(fault) if self.connection.close_reason().is_none() => return Poll::Ready(Err(fault.into())),
                 Err(_) => false,
             };
+            self.poll_copies(cx);
             match self.poll_read(cx, &mut take) {
                 Poll::Ready(step) => Poll::Ready(step),
                 Poll::Pending if wrote => Poll::Ready(Ok(Step::Written)),
@@ -244,6 +232,7 @@ impl Quic {
         let _ = if at.is_some() {
             stream.finish()
         } else {
+            self.copies.forget(stream.id().into());
             stream.reset(VarInt::from_u32(CloseCode::Forbidden.number().into()))
         };
     }
@@ -256,6 +245,11 @@ impl Quic {
             wrote = self.out.poll_into(&mut self.send, cx).map_err(broken)?.is_ready();
             self.taken += (before - self.out.waiting()) as u64;
         }
+        if self.writing.is_empty() {
+            return Ok(wrote);
+        }
+        let now = Instant::now();
+        self.copies.look(now, || line(&self.connection));
         let mut at = 0;
         while let Some(channel) = self.writing.get(at).copied() {
             let Some(leg) = self.legs.get_mut(&channel) else {
@@ -263,14 +257,18 @@ impl Quic {
                 continue;
             };
             let before = leg.out.waiting();
+            let again = leg.out.written == 0 && leg.out.longest <= self.copies.frame_bytes_max();
             let done = leg.poll_write(cx);
             self.taken += (before - leg.out.waiting()) as u64;
             wrote |= before >= limits::LEG_BUFFER_BYTES && leg.out.waiting() < limits::LEG_BUFFER_BYTES;
             match done {
                 Poll::Pending => at += 1,
-                Poll::Ready(Ok(())) => {
+                Poll::Ready(Ok(written)) => {
                     wrote = true;
                     self.writing.swap_remove(at);
+                    if again && let LegStream::Open(stream) = &leg.stream {
+                        self.copies.add(now, stream.id().into(), leg.taken - written.len() as u64, written.into());
+                    }
                     if leg.is_done() {
                         let last = leg.last;
                         self.end_leg(channel, last);
@@ -278,8 +276,7 @@ impl Quic {
                 }
                 // Its reader wants no more of it; the channel's CLOSE says why.
                 Poll::Ready(Err(WriteError::Stopped(_) | WriteError::ClosedStream)) => {
-                    self.writing.swap_remove(at);
-                    self.legs.remove(&channel);
+                    self.end_leg(channel, None);
                     wrote = true;
                 }
                 Poll::Ready(Err(error)) => {
@@ -290,6 +287,26 @@ impl Quic {
             }
         }
         Ok(wrote)
+    }
+
+    /// Copies that are due leave as datagrams.
+    fn poll_copies(&mut self, cx: &mut Context<'_>) {
+        while let Some(due) = self.copies.due() {
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if timer.deadline() != due {
+                timer.as_mut().reset(due);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            let now = Instant::now();
+            while let Some(piece) = self.copies.next(now, self.connection.datagram_send_buffer_space()) {
+                // Fails where the line takes shorter ones than it did, or is gone: the stream is there for both.
+                let _ = self.connection.send_datagram(piece.encode());
+                metrics::counter!("equipoise_copies_total", "what" => "sent").increment(1);
+            }
+        }
+        self.timer = None;
     }
 
     // ---- reading ----
@@ -323,31 +340,7 @@ impl Quic {
             }
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Protocol("the control stream was reset").into())),
         }
-        while let Some(accepting) = &mut self.accepting
-            && let Poll::Ready(accepted) = accepting.as_mut().poll(cx)
-        {
-            self.accepting = None;
-            let Ok(stream) = accepted else { break };
-            self.accepting = Some(accept(&self.connection));
-            let splitter = Splitter::new(FRAME_BYTES_MAX);
-            self.reading.push(Box::pin(arrive(Arriving { stream, splitter, channel: None, partial_since: None })));
-        }
-        if let Poll::Ready(Some((leg, arrived))) = self.reading.poll_next_unpin(cx) {
-            read = true;
-            match arrived {
-                Ok(messages) => {
-                    self.reading.push(Box::pin(arrive(leg)));
-                    for message in messages {
-                        self.items += 1;
-                        take(Item::Message(message))?;
-                    }
-                }
-                // Whoever opens streams and drops them is held to the rate of messages (H-98).
-                Err(LegFault::Ended) if leg.channel.is_none() => take(Item::EmptyFragment)?,
-                Err(LegFault::Ended) => {}
-                Err(LegFault::Fault(fault)) => return Poll::Ready(Err(fault.into())),
-            }
-        }
+        read |= self.arriving.poll(cx, take)?;
         if read { Poll::Ready(Ok(Step::Read)) } else { Poll::Pending }
     }
 }
@@ -368,10 +361,15 @@ impl Leg {
         self.out.is_empty() && self.last.is_some_and(|last| self.end >= last)
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, WriteError>> {
         loop {
             match &mut self.stream {
-                LegStream::Open(stream) => return self.out.poll_into(stream, cx),
+                LegStream::Open(stream) => {
+                    let before = self.out.waiting();
+                    let written = self.out.poll_into(stream, cx);
+                    self.taken += (before - self.out.waiting()) as u64;
+                    return written;
+                }
                 LegStream::Opening(opening) => {
                     self.stream = LegStream::Open(ready!(opening.as_mut().poll(cx))?);
                 }
@@ -382,10 +380,12 @@ impl Leg {
 
 impl Out {
     fn push(&mut self, parts: &[&[u8]]) {
+        let before = self.bytes.len();
         self.bytes.extend_from_slice(&prefix(parts.iter().map(|part| part.len()).sum()));
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
+        self.longest = self.longest.max(self.bytes.len() - before);
     }
 
     fn waiting(&self) -> usize {
@@ -396,7 +396,8 @@ impl Out {
         self.waiting() == 0
     }
 
-    fn poll_into(&mut self, stream: &mut SendStream, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+    /// Until all is written; gives that, or the end of it.
+    fn poll_into(&mut self, stream: &mut SendStream, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, WriteError>> {
         while !self.is_empty() {
             match Pin::new(&mut *stream).poll_write(cx, &self.bytes[self.written..]) {
                 Poll::Ready(wrote) => self.written += wrote?,
@@ -409,69 +410,17 @@ impl Out {
                 }
             }
         }
-        *self = Self::default();
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(std::mem::take(self).bytes))
     }
 }
 
-fn accept(connection: &Connection) -> Doing<Result<RecvStream, ConnectionError>> {
-    let connection = connection.clone();
-    Box::pin(async move { connection.accept_uni().await })
-}
-
-/// Reads one leg until whole frames are there.
-async fn arrive(mut leg: Arriving) -> (Arriving, Result<Vec<Bytes>, LegFault>) {
-    let arrived = leg.arrive().await;
-    (leg, arrived)
-}
-
-impl Arriving {
-    async fn arrive(&mut self) -> Result<Vec<Bytes>, LegFault> {
-        loop {
-            let deadline = self.partial_since.map(|since| since + FRAME_DEADLINE);
-            let messages = match deadline {
-                Some(deadline) => {
-                    tokio::time::timeout_at(deadline, self.read()).await.map_err(|_| LegFault::Fault(Fault::Late))??
-                }
-                None => self.read().await?,
-            };
-            self.partial_since = match (self.splitter.is_partial(), self.partial_since) {
-                (true, Some(since)) if messages.is_empty() => Some(since),
-                (partial, _) => partial.then(Instant::now),
-            };
-            for message in &messages {
-                self.check(message).map_err(LegFault::Fault)?;
-            }
-            if !messages.is_empty() {
-                return Ok(messages);
-            }
-        }
-    }
-
-    async fn read(&mut self) -> Result<Vec<Bytes>, LegFault> {
-        let Self { stream, splitter, .. } = self;
-        let (read, messages) = poll_fn(|cx| {
-            with_scratch(|scratch| {
-                stream.poll_read(cx, scratch).map_ok(|read| (read, splitter.feed_all(&scratch[..read])))
-            })
-        })
-        .await
-        .map_err(|_| LegFault::Ended)?;
-        if read == 0 {
-            return Err(LegFault::Ended);
-        }
-        messages.map_err(|_| LegFault::Fault(Fault::TooBig(FRAME_BYTES_MAX)))
-    }
-
-    /// A leg's stream carries data frames of exactly one channel (H-100).
-    fn check(&mut self, message: &[u8]) -> Result<(), Fault> {
-        let data = message.first().copied().and_then(Kind::from_byte).is_some_and(Kind::is_data);
-        let channel = message.get(4..8).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
-        match channel.filter(|_| data) {
-            Some(channel) if *self.channel.get_or_insert(channel) == channel => Ok(()),
-            Some(_) => Err(Fault::Forbidden("a stream carries one channel")),
-            None => Err(Fault::Forbidden("a stream of a leg carries data frames")),
-        }
+/// What quinn knows of it.
+fn line(connection: &Connection) -> Line {
+    let path = connection.stats().path;
+    Line {
+        sent_packets: path.sent_packets,
+        lost_packets: path.lost_packets,
+        datagram_bytes_max: connection.max_datagram_size().unwrap_or_default(),
     }
 }
 
@@ -512,7 +461,8 @@ pub fn transport_config(congestion: Congestion, legs: u32, window_max: u64) -> q
         .send_window(connection.into_inner())
         .keep_alive_interval(Some(Duration::from_millis(limits::QUIC_KEEP_ALIVE.0)))
         .max_idle_timeout(Some(VarInt::from_u32(limits::QUIC_IDLE.0 as u32).into()))
-        .datagram_receive_buffer_size(None);
+        .datagram_send_buffer_size(limits::DATAGRAMS_SENT_BYTES)
+        .datagram_receive_buffer_size(Some(limits::DATAGRAMS_RECEIVED_BYTES));
     match congestion {
         Congestion::Bbr => {
             config.congestion_controller_factory(std::sync::Arc::new(quinn::congestion::BbrConfig::default()))

@@ -319,6 +319,13 @@ pub const TABLE: &[Metric] = &[
         "Channels closed because a peer broke the rules.",
         "",
     ),
+    counter(
+        "equipoise_copies_total",
+        "datagrams",
+        &[("what", &["sent", "mended"])],
+        "Copies of small frames on QUIC lines that lose: that left, and that came before what they repeat.",
+        "",
+    ),
     gauge(
         "equipoise_connections",
         "connections",

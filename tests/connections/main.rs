@@ -24,6 +24,7 @@ mod http;
 mod jobs;
 mod jumps;
 mod live;
+mod lossy;
 mod mail;
 mod messages;
 mod passwords;

@@ -1,4 +1,4 @@
-//! QUIC that no client speaks: packets, handshakes and streams (H-93…H-100).
+//! QUIC that no client speaks: packets, handshakes, streams and datagrams (H-93…H-100, H-106).
 
 use crate::{
     attack::{Ground, in_time},
@@ -11,7 +11,8 @@ use equipoise::{
     wire::{Flags, Frame, FromBroker, FromClient, Header, Hello, Kind},
 };
 use quinn::{
-    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, crypto::rustls::QuicClientConfig,
+    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig,
+    crypto::rustls::QuicClientConfig,
 };
 use rustls::{
     Side,
@@ -29,11 +30,17 @@ pub struct Attacker {
 
 impl Attacker {
     pub async fn connect(address: SocketAddr, alpn: &[u8]) -> Result<Self, ConnectionError> {
+        Self::connect_as(address, alpn, TransportConfig::default()).await
+    }
+
+    async fn connect_as(address: SocketAddr, alpn: &[u8], transport: TransportConfig) -> Result<Self, ConnectionError> {
         let mut endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
         let protocols: &[&[u8]] = if alpn.is_empty() { &[] } else { &[alpn] };
         let tls = client(&rustls::version::TLS13, protocols);
         let tls = QuicClientConfig::try_from(tls).unwrap();
-        endpoint.set_default_client_config(ClientConfig::new(Arc::new(tls)));
+        let mut config = ClientConfig::new(Arc::new(tls));
+        config.transport_config(Arc::new(transport));
+        endpoint.set_default_client_config(config);
         let connection = in_time(endpoint.connect(address, "broker.example").unwrap()).await?;
         Ok(Self { connection, endpoint, control: None })
     }
@@ -81,6 +88,13 @@ impl Attacker {
         let mut stream = in_time(self.connection.open_uni()).await.unwrap();
         let _ = stream.write_all(bytes).await;
         stream
+    }
+
+    /// Waits until the last one has left.
+    async fn repeat(&self, stream: u64, at: u64, bytes: &[u8]) {
+        let datagram = [&stream.to_be_bytes()[..], &at.to_be_bytes(), bytes].concat();
+        // The connection may be closed already.
+        let _ = in_time(self.connection.send_datagram_wait(datagram.into())).await;
     }
 
     /// The code it is closed with; the largest number where it just ended.
@@ -378,6 +392,102 @@ async fn h_100_h_42_a_channel_of_another_session_answers_as_one_that_does_not_ex
             .await;
     }
     attacker.is_alive().await;
+    ground.unharmed().await;
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_106_i_m3_datagrams_before_the_hello_are_not_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let mut attacker = Attacker::connect(ground.quic, framing::ALPN).await.unwrap();
+    for n in 0..1_000u64 {
+        attacker.repeat(n, n << 40, &[n as u8; 1_000]).await;
+    }
+    attacker.hello(ground.customers_hello().await).await;
+    attacker.is_alive().await;
+    ground.unharmed().await;
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_106_a_datagram_repeats_a_leg_and_is_checked_like_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let first = data(Kind::File, 7, 0, b"a");
+    let at = first.len() as u64;
+    for (case, repeated, code) in [
+        ("another channel", data(Kind::File, 8, 0, b"b"), 4503),
+        ("a steering frame", prefixed(&Frame::refresh(equipoise::ids::ChannelId(7)).encode()), 4503),
+        ("control", prefixed(&FromClient::Ping(1).encode()), 4503),
+        ("a frame that is too long", (limits::FRAME_PAYLOAD_BYTES_MAX as u32 + 17).to_be_bytes().to_vec(), 1009),
+        ("nothing", Vec::new(), 4503),
+    ] {
+        let attacker = Attacker::welcomed(&ground).await;
+        let stream = attacker.stream(&first).await;
+        // Until the leg is there, what repeats it is dropped.
+        let insist = async {
+            loop {
+                attacker.repeat(stream.id().into(), at, &repeated).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = attacker.ends() => ended,
+            () = insist => unreachable!(),
+        };
+        assert_eq!(ended, code, "{case}");
+        ground.unharmed().await;
+    }
+    // Too short to say what it repeats.
+    let attacker = Attacker::welcomed(&ground).await;
+    let _stream = attacker.stream(&first).await;
+    let _ = attacker.connection.send_datagram(Bytes::from_static(&[0; 15]));
+    assert_eq!(attacker.ends().await, 4503);
+    ground.unharmed().await;
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_106_h_98_a_flood_of_datagrams_is_4029() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let first = data(Kind::File, 7, 0, b"a");
+    for (case, stream, at) in [
+        ("what came already", 2, 0),
+        ("beyond a gap", 2, 1 << 30),
+        ("beyond all there is", 2, u64::MAX),
+        ("a stream that is not there", 6, 0),
+        ("the control stream", 0, 0),
+        ("one of the broker's", 3, 0),
+    ] {
+        let attacker = Attacker::welcomed(&ground).await;
+        let _stream = attacker.stream(&first).await;
+        let flood = async {
+            loop {
+                attacker.repeat(stream, at, &first).await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = attacker.ends() => ended,
+            () = flood => unreachable!(),
+        };
+        assert_eq!(ended, 4029, "{case}");
+        ground.unharmed().await;
+    }
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_106_a_peer_that_takes_no_datagrams_gets_none_and_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ground = Ground::open(folder.path()).await;
+    let mut transport = TransportConfig::default();
+    transport.datagram_receive_buffer_size(None);
+    let mut plain = Attacker::connect_as(ground.quic, framing::ALPN, transport).await.unwrap();
+    assert!(plain.connection.max_datagram_size().is_none());
+    plain.hello(ground.customers_hello().await).await;
+    plain.is_alive().await;
     ground.unharmed().await;
     ground.close().await;
 }
