@@ -572,12 +572,12 @@ pub const QUIC_UNVALIDATED: usize = 500;
 
 // ---- copies of small frames on lines that lose (W4.5) -----------------------------------------------------------------
 
-/// How often a sender looks at what its line lost: ten times a second costs nothing.
-pub const LOSS_LOOK: Span = Span(100);
+/// How often a sender looks at what its line lost: twenty times a second, and only while it writes, costs nothing.
+pub const LOSS_LOOK: Span = Span(50);
 /// It goes by the packets it sent lately, half as many to as many: 1 % of them are ten losses.
 pub const LOSS_PACKETS: u64 = 1_024;
-/// From this share on, and from two, small frames leave twice; below the other one no more, for two in a thousand hold up
-/// less than one message in a hundred.
+/// From this share on small frames leave twice, so from the first loss on where it was among the first 200; below the other
+/// one no more, for a loss in 500 holds up few.
 pub const LOSS_PER_MILLE: u64 = 5;
 pub const LOSS_OVER_PER_MILLE: u64 = 2;
 const _: () = assert!(LOSS_OVER_PER_MILLE < LOSS_PER_MILLE);

@@ -46,6 +46,7 @@ pub struct Line {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Carried {
     pub packets: u64,
+    pub bytes: u64,
     /// By chance, as asked for.
     pub lost: u64,
     /// As the queue was full.
@@ -58,6 +59,7 @@ struct Shared {
     delay_us: AtomicU64,
     bytes_per_s: AtomicU64,
     packets: AtomicU64,
+    bytes: AtomicU64,
     lost: AtomicU64,
     overflowed: AtomicU64,
 }
@@ -94,7 +96,12 @@ impl Line {
     pub fn carried(&self) -> Carried {
         let taken = |counter: &AtomicU64| counter.swap(0, Relaxed);
         let shared = &self.shared;
-        Carried { packets: taken(&shared.packets), lost: taken(&shared.lost), overflowed: taken(&shared.overflowed) }
+        Carried {
+            packets: taken(&shared.packets),
+            bytes: taken(&shared.bytes),
+            lost: taken(&shared.lost),
+            overflowed: taken(&shared.overflowed),
+        }
     }
 }
 
@@ -120,6 +127,7 @@ fn take(from: &SyncDevice, sender: &SyncSender<OnItsWay>, shared: &Shared, mut c
     let mut pace = Pace { free_at: Instant::now() };
     while let Ok(length) = from.recv(&mut buffer) {
         shared.packets.fetch_add(1, Relaxed);
+        shared.bytes.fetch_add(length as u64, Relaxed);
         if chance.below(1_000_000) < shared.loss_per_million.load(Relaxed) {
             shared.lost.fetch_add(1, Relaxed);
             continue;

@@ -139,6 +139,7 @@ async fn messages(
     report.round(&format!("{name}_p99_ms"), ran.latency.value_at_quantile(0.99) as f64 / 1e3);
     report.round(&format!("{name}_undelivered"), (ran.sent - ran.latency.len()) as f64);
     let share = |packets: u64| 100.0 * packets as f64 / carried.packets.max(1) as f64;
+    report.round(&format!("{name}_carried_mb"), carried.bytes as f64 / 1e6);
     report.round(&format!("{name}_lost_percent"), share(carried.lost));
     report.round(&format!("{name}_overflowed_percent"), share(carried.overflowed));
     Ok(())

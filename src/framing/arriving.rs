@@ -93,20 +93,18 @@ impl Arriving {
             self.legs.push(Leg::new(stream));
         }
         let mut came = false;
-        while let Some(repeating) = &mut self.repeating
+        if let Some(repeating) = &mut self.repeating
             && let Poll::Ready(repeated) = repeating.as_mut().poll(cx)
         {
-            self.repeating = None;
-            let Ok(datagram) = repeated else { break };
-            self.repeating = Some(repeat(&self.connection));
-            came = true;
-            let piece =
-                Piece::decode(datagram).ok_or(Fault::Forbidden("a datagram repeats bytes of a leg's stream"))?;
-            self.repeated(piece);
-            // Whoever repeats what was never sent is held to the rate of messages (H-98).
-            match self.accounted.checked_sub(1) {
-                Some(accounted) => self.accounted = accounted,
-                None => take(Item::EmptyFragment)?,
+            self.repeating = repeated.is_ok().then(|| repeat(&self.connection));
+            if let Ok(datagram) = repeated {
+                came = true;
+                self.mend(datagram)?;
+                // Whoever repeats what was never sent is held to the rate of messages (H-98).
+                match self.accounted.checked_sub(1) {
+                    Some(accounted) => self.accounted = accounted,
+                    None => take(Item::EmptyFragment)?,
+                }
             }
         }
         if let Poll::Ready(Some(read)) = self.legs.poll_next_unpin(cx) {
@@ -130,8 +128,10 @@ impl Arriving {
     }
 
     /// Of a stream that is over, or not here yet, there is nothing to mend.
-    fn repeated(&mut self, piece: Piece) {
-        let Some(leg) = self.legs.iter_mut().find(|leg| u64::from(leg.stream.id()) == piece.stream) else { return };
+    fn mend(&mut self, datagram: Bytes) -> Result<(), Fault> {
+        let piece = Piece::decode(datagram).ok_or(Fault::Forbidden("a datagram repeats bytes of a leg's stream"))?;
+        let leg = self.legs.iter_mut().find(|leg| u64::from(leg.stream.id()) == piece.stream);
+        let Some(leg) = leg else { return Ok(()) };
         let room = self.room.get_or_insert_default();
         let pieces = leg.pieces.get_or_insert_with(|| Box::new(Pieces::new(leg.read, room.clone())));
         // What finds no room comes on the stream.
@@ -142,6 +142,7 @@ impl Arriving {
         if let Some(waker) = leg.waker.take() {
             waker.wake();
         }
+        Ok(())
     }
 }
 

@@ -169,12 +169,8 @@ impl Loss {
             self.recently_sent /= 2;
             self.recently_lost /= 2;
         }
-        let per_mille = 1_000 * self.recently_lost / self.recently_sent.max(1);
-        self.lossy = if self.lossy {
-            per_mille >= limits::LOSS_OVER_PER_MILLE
-        } else {
-            self.recently_lost > 1 && per_mille >= limits::LOSS_PER_MILLE
-        };
+        let enough = if self.lossy { limits::LOSS_OVER_PER_MILLE } else { limits::LOSS_PER_MILLE };
+        self.lossy = 1_000 * self.recently_lost >= enough * self.recently_sent.max(1);
     }
 }
 
@@ -427,10 +423,10 @@ mod tests {
             copies.frame_bytes_max() > 0
         };
         assert!(!after(&mut copies, 50, 0));
-        assert!(!after(&mut copies, 50, 1), "one is none");
-        assert!(after(&mut copies, 100, 1), "1 % of 200");
-        assert!(after(&mut copies, 300, 0), "0.4 %: not over yet");
-        assert!(!after(&mut copies, 800, 0), "0.1 %");
+        assert!(after(&mut copies, 50, 1), "1 % of 100");
+        assert!(after(&mut copies, 300, 0), "0.25 %: not over yet");
+        assert!(!after(&mut copies, 300, 0), "0.1 %");
+        assert!(!after(&mut copies, 0, 0), "nothing was sent");
         assert!(!after(&mut copies, 100_000, 300), "0.3 % are too few");
         assert!(after(&mut copies, 100_000, 1_000));
         copies.add(now, STREAM, 0, some(10));

@@ -3,6 +3,7 @@
 
 mod arriving;
 mod copies;
+mod leaving;
 pub mod length;
 pub mod quic;
 mod stream;

@@ -3,8 +3,8 @@
 
 use super::{
     arriving::Arriving,
-    copies::{Copies, Line},
-    length::{Splitter, prefix},
+    leaving::{Leaving, Out},
+    length::Splitter,
     websocket::{Fault, Item, Step, with_scratch},
 };
 use crate::{
@@ -15,15 +15,12 @@ use crate::{
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use std::{
-    collections::HashMap,
     future::poll_fn,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
-
 pub(super) type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// One task owns it and moves everything with [`Quic::step`].
@@ -33,14 +30,7 @@ pub struct Quic {
     receive: RecvStream,
     splitter: Splitter,
     out: Out,
-    legs: HashMap<ChannelId, Leg>,
-    /// Legs with bytes to write.
-    writing: Vec<ChannelId>,
-    /// Legs that were full when their next frame was offered.
-    refused: Vec<ChannelId>,
-    /// What of it leaves again, and when the next does.
-    copies: Copies,
-    timer: Option<Pin<Box<Sleep>>>,
+    leaving: Leaving,
     arriving: Arriving,
     closed: Doing<ConnectionError>,
     taken: u64,
@@ -53,37 +43,12 @@ impl std::fmt::Debug for Quic {
     }
 }
 
-/// Bytes on their way into a stream.
-#[derive(Debug, Default)]
-struct Out {
-    bytes: Vec<u8>,
-    written: usize,
-    /// The longest that was put in since it was empty.
-    longest: usize,
-}
-
-/// The sending side of one leg.
-struct Leg {
-    stream: LegStream,
-    out: Out,
-    /// Bytes that the stream took.
-    taken: u64,
-    /// Where what was queued ends, and where the channel does.
-    end: u64,
-    last: Option<u64>,
-}
-
-enum LegStream {
-    /// Waits until the peer allows one more stream.
-    Opening(Doing<Result<SendStream, ConnectionError>>),
-    Open(SendStream),
-}
-
 impl Quic {
     /// `send` and `receive` are the first bidirectional stream.
     pub fn new(connection: Connection, send: SendStream, receive: RecvStream) -> Self {
         let closed = connection.clone();
         Self {
+            leaving: Leaving::new(&connection),
             arriving: Arriving::new(&connection),
             closed: Box::pin(async move { closed.closed().await }),
             connection,
@@ -91,11 +56,6 @@ impl Quic {
             receive,
             splitter: Splitter::new(limits::MESSAGE_BYTES_MAX),
             out: Out::default(),
-            legs: HashMap::new(),
-            writing: Vec::new(),
-            refused: Vec::new(),
-            copies: Copies::default(),
-            timer: None,
             taken: 0,
             items: 0,
         }
@@ -107,38 +67,22 @@ impl Quic {
         self.out.push(&[message]);
         if let Some(close) = close_of(message) {
             let finished = close.payload.first() == Some(&(CloseReason::Finished as u8));
-            self.end_leg(close.header.channel, finished.then_some(close.header.offset));
+            self.leaving.end(close.header.channel, finished.then_some(close.header.offset));
         }
     }
 
     pub fn queue_frame(&mut self, frame: &Frame) {
-        let channel = frame.header.channel;
-        let connection = &self.connection;
-        let leg = self.legs.entry(channel).or_insert_with(|| {
-            let connection = connection.clone();
-            let stream = LegStream::Opening(Box::pin(async move { connection.open_uni().await }));
-            Leg { stream, out: Out::default(), taken: 0, end: 0, last: None }
-        });
-        if leg.out.is_empty() {
-            self.writing.push(channel);
-        }
-        leg.out.push(&[&frame.header.encode(), &frame.payload]);
-        leg.end = frame.end();
+        self.leaving.queue(frame);
     }
 
     /// Is there room for a frame of this channel before its stream?
     pub fn takes(&mut self, channel: ChannelId) -> bool {
-        let takes = self.legs.get(&channel).is_none_or(Leg::takes);
-        if !takes && !self.refused.contains(&channel) {
-            self.refused.push(channel);
-        }
-        takes
+        self.leaving.takes(channel)
     }
 
     /// Legs that were refused and have room again.
     pub fn freed(&mut self) -> Vec<ChannelId> {
-        let legs = &self.legs;
-        self.refused.extract_if(.., |channel| legs.get(channel).is_none_or(Leg::takes)).collect()
+        self.leaving.freed()
     }
 
     pub fn round_trip(&self) -> Duration {
@@ -150,11 +94,11 @@ impl Quic {
     }
 
     pub fn is_idle(&self) -> bool {
-        self.out.is_empty() && self.writing.is_empty()
+        self.out.is_empty() && self.leaving.is_idle()
     }
 
     pub fn waiting(&self) -> usize {
-        self.out.waiting() + self.legs.values().map(|leg| leg.out.waiting()).sum::<usize>()
+        self.out.waiting() + self.leaving.waiting()
     }
 
     pub fn is_partial(&self) -> bool {
@@ -162,7 +106,7 @@ impl Quic {
     }
 
     pub fn taken(&self) -> u64 {
-        self.taken
+        self.taken + self.leaving.taken()
     }
 
     pub fn items(&self) -> u64 {
@@ -188,7 +132,7 @@ impl Quic {
                 Err(fault) if self.connection.close_reason().is_none() => return Poll::Ready(Err(fault.into())),
                 Err(_) => false,
             };
-            self.poll_copies(cx);
+            self.leaving.poll_copies(cx);
             match self.poll_read(cx, &mut take) {
                 Poll::Ready(step) => Poll::Ready(step),
                 Poll::Pending if wrote => Poll::Ready(Ok(Step::Written)),
@@ -219,24 +163,6 @@ impl Quic {
 
     // ---- writing ----
 
-    /// `at`: where the leg ends in order, for a CLOSE overtakes data; `None`: it ends here.
-    fn end_leg(&mut self, channel: ChannelId, at: Option<u64>) {
-        let Some(leg) = self.legs.get_mut(&channel) else { return };
-        leg.last = at;
-        if at.is_some() && !leg.is_done() {
-            return;
-        }
-        self.writing.retain(|writing| *writing != channel);
-        let Some(Leg { stream: LegStream::Open(mut stream), .. }) = self.legs.remove(&channel) else { return };
-        // Fails only where the peer has stopped it, or the connection is gone.
-        let _ = if at.is_some() {
-            stream.finish()
-        } else {
-            self.copies.forget(stream.id().into());
-            stream.reset(VarInt::from_u32(CloseCode::Forbidden.number().into()))
-        };
-    }
-
     /// Writes what the streams take; true if anything that waited is through.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Fault> {
         let before = self.out.waiting();
@@ -245,68 +171,8 @@ impl Quic {
             wrote = self.out.poll_into(&mut self.send, cx).map_err(broken)?.is_ready();
             self.taken += (before - self.out.waiting()) as u64;
         }
-        if self.writing.is_empty() {
-            return Ok(wrote);
-        }
-        let now = Instant::now();
-        self.copies.look(now, || line(&self.connection));
-        let mut at = 0;
-        while let Some(channel) = self.writing.get(at).copied() {
-            let Some(leg) = self.legs.get_mut(&channel) else {
-                self.writing.swap_remove(at);
-                continue;
-            };
-            let before = leg.out.waiting();
-            let again = leg.out.written == 0 && leg.out.longest <= self.copies.frame_bytes_max();
-            let done = leg.poll_write(cx);
-            self.taken += (before - leg.out.waiting()) as u64;
-            wrote |= before >= limits::LEG_BUFFER_BYTES && leg.out.waiting() < limits::LEG_BUFFER_BYTES;
-            match done {
-                Poll::Pending => at += 1,
-                Poll::Ready(Ok(written)) => {
-                    wrote = true;
-                    self.writing.swap_remove(at);
-                    if again && let LegStream::Open(stream) = &leg.stream {
-                        self.copies.add(now, stream.id().into(), leg.taken - written.len() as u64, written.into());
-                    }
-                    if leg.is_done() {
-                        let last = leg.last;
-                        self.end_leg(channel, last);
-                    }
-                }
-                // Its reader wants no more of it; the channel's CLOSE says why.
-                Poll::Ready(Err(WriteError::Stopped(_) | WriteError::ClosedStream)) => {
-                    self.end_leg(channel, None);
-                    wrote = true;
-                }
-                Poll::Ready(Err(error)) => {
-                    self.writing.clear();
-                    self.legs.clear();
-                    return Err(broken(error));
-                }
-            }
-        }
+        wrote |= self.leaving.poll_write(cx).map_err(broken)?;
         Ok(wrote)
-    }
-
-    /// Copies that are due leave as datagrams.
-    fn poll_copies(&mut self, cx: &mut Context<'_>) {
-        while let Some(due) = self.copies.due() {
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-            if timer.deadline() != due {
-                timer.as_mut().reset(due);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            let now = Instant::now();
-            while let Some(piece) = self.copies.next(now, self.connection.datagram_send_buffer_space()) {
-                // Fails where the line takes shorter ones than it did, or is gone: the stream is there for both.
-                let _ = self.connection.send_datagram(piece.encode());
-                metrics::counter!("equipoise_copies_total", "what" => "sent").increment(1);
-            }
-        }
-        self.timer = None;
     }
 
     // ---- reading ----
@@ -333,7 +199,7 @@ impl Quic {
                     // Nobody takes more of what we send there: a stream that stayed open would count against the
                     // peer's limit for as long as the connection lives.
                     if let Some(close) = close_of(&message) {
-                        self.end_leg(close.header.channel, None);
+                        self.leaving.end(close.header.channel, None);
                     }
                     take(Item::Message(message))?;
                 }
@@ -348,79 +214,6 @@ impl Quic {
 impl Drop for Quic {
     fn drop(&mut self) {
         self.abandon(CloseCode::Normal.number(), "");
-    }
-}
-
-impl Leg {
-    fn takes(&self) -> bool {
-        self.out.waiting() < limits::LEG_BUFFER_BYTES
-    }
-
-    /// All there will ever be is written.
-    fn is_done(&self) -> bool {
-        self.out.is_empty() && self.last.is_some_and(|last| self.end >= last)
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, WriteError>> {
-        loop {
-            match &mut self.stream {
-                LegStream::Open(stream) => {
-                    let before = self.out.waiting();
-                    let written = self.out.poll_into(stream, cx);
-                    self.taken += (before - self.out.waiting()) as u64;
-                    return written;
-                }
-                LegStream::Opening(opening) => {
-                    self.stream = LegStream::Open(ready!(opening.as_mut().poll(cx))?);
-                }
-            }
-        }
-    }
-}
-
-impl Out {
-    fn push(&mut self, parts: &[&[u8]]) {
-        let before = self.bytes.len();
-        self.bytes.extend_from_slice(&prefix(parts.iter().map(|part| part.len()).sum()));
-        for part in parts {
-            self.bytes.extend_from_slice(part);
-        }
-        self.longest = self.longest.max(self.bytes.len() - before);
-    }
-
-    fn waiting(&self) -> usize {
-        self.bytes.len() - self.written
-    }
-
-    fn is_empty(&self) -> bool {
-        self.waiting() == 0
-    }
-
-    /// Until all is written; gives that, or the end of it.
-    fn poll_into(&mut self, stream: &mut SendStream, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, WriteError>> {
-        while !self.is_empty() {
-            match Pin::new(&mut *stream).poll_write(cx, &self.bytes[self.written..]) {
-                Poll::Ready(wrote) => self.written += wrote?,
-                Poll::Pending => {
-                    if self.written >= limits::LEG_BUFFER_BYTES {
-                        self.bytes.drain(..self.written);
-                        self.written = 0;
-                    }
-                    return Poll::Pending;
-                }
-            }
-        }
-        Poll::Ready(Ok(std::mem::take(self).bytes))
-    }
-}
-
-/// What quinn knows of it.
-fn line(connection: &Connection) -> Line {
-    let path = connection.stats().path;
-    Line {
-        sent_packets: path.sent_packets,
-        lost_packets: path.lost_packets,
-        datagram_bytes_max: connection.max_datagram_size().unwrap_or_default(),
     }
 }
 
