@@ -18,6 +18,7 @@ use tokio::time::Instant;
 const DELAY: Duration = Duration::from_millis(limits::COPY_DELAY.0);
 const LATE: Duration = Duration::from_millis(limits::COPY_LATE.0);
 const REST: Duration = Duration::from_millis(limits::COPIES_REST.0);
+const QUEUED: Duration = Duration::from_millis(limits::COPIES_QUEUED.0);
 const LOOK: Duration = Duration::from_millis(limits::LOSS_LOOK.0);
 /// The clock's grain: what is due within it leaves together, and what finds no room is tried again after it.
 const GRAIN: Duration = Duration::from_millis(1);
@@ -53,6 +54,8 @@ impl Piece {
 pub struct Line {
     pub sent_packets: u64,
     pub lost_packets: u64,
+    /// What packets take longer than they ever took: they stand in a queue.
+    pub queued: Duration,
     /// The longest datagram that it takes; 0 where the peer takes none.
     pub datagram_bytes_max: usize,
 }
@@ -91,6 +94,9 @@ impl Copies {
         self.looked = Some(now);
         let line = line();
         self.loss.look(&line);
+        if line.queued > QUEUED {
+            self.rest(now);
+        }
         let longest = line.datagram_bytes_max.saturating_sub(Piece::HEADER_BYTES);
         self.piece_bytes_max = if self.loss.lossy { longest } else { 0 };
     }
@@ -131,8 +137,7 @@ impl Copies {
         Some(self.not_before.map_or(*due, |not_before| not_before.max(*due)))
     }
 
-    /// One that is due. `room`: bytes that would leave at once; where there is none for long the line is full, and
-    /// copies would only take the place of what they copy.
+    /// One that is due. `room`: bytes that would leave at once; where there is none for long the line is full.
     pub fn next(&mut self, now: Instant, room: usize) -> Option<Piece> {
         let (due, piece) = self.waiting.front()?;
         if now + GRAIN <= *due {
@@ -142,12 +147,18 @@ impl Copies {
             self.not_before = None;
             return self.waiting.pop_front().map(|(_, piece)| piece);
         }
-        let full = now >= *due + LATE;
-        if full {
-            self.waiting = VecDeque::new();
+        if now >= *due + LATE {
+            self.rest(now);
+        } else {
+            self.not_before = Some(now + GRAIN);
         }
-        self.not_before = Some(now + if full { REST } else { GRAIN });
         None
+    }
+
+    /// The line is full: copies would take the place of what they copy.
+    fn rest(&mut self, now: Instant) {
+        self.waiting = VecDeque::new();
+        self.not_before = Some(now + REST);
     }
 
     fn refill(&mut self, now: Instant) {
@@ -275,7 +286,7 @@ mod tests {
     /// A sender whose line loses so many packets of a thousand.
     fn sender(now: Instant, lost_packets: u64) -> Copies {
         let mut copies = Copies::default();
-        copies.look(now, || Line { sent_packets: 1_000, lost_packets, datagram_bytes_max: LONGEST });
+        copies.look(now, || Line { sent_packets: 1_000, lost_packets, queued: GRAIN, datagram_bytes_max: LONGEST });
         copies
     }
 
@@ -415,7 +426,7 @@ mod tests {
     fn f20_nothing_leaves_twice_where_nothing_is_lost() {
         let mut now = Instant::now();
         let mut copies = Copies::default();
-        let mut line = Line { sent_packets: 0, lost_packets: 0, datagram_bytes_max: LONGEST };
+        let mut line = Line { datagram_bytes_max: LONGEST, ..Line::default() };
         let mut after = |copies: &mut Copies, sent: u64, lost: u64| {
             (line.sent_packets, line.lost_packets) = (line.sent_packets + sent, line.lost_packets + lost);
             now += LOOK;
@@ -456,5 +467,11 @@ mod tests {
         let rested = now + DELAY + LATE + GRAIN + REST;
         copies.add(rested, STREAM, 1_100, some(100));
         assert_eq!(leaving(&mut copies, rested + REST).len(), 1);
+        // The same where packets stand in a queue of the line's own.
+        copies.add(rested, STREAM, 1_200, some(100));
+        let line = Line { sent_packets: 2_000, lost_packets: 100, queued: 2 * QUEUED, datagram_bytes_max: LONGEST };
+        copies.look(rested + LOOK, || line);
+        copies.add(rested + LOOK, STREAM, 1_300, some(100));
+        assert_eq!(copies.due(), None);
     }
 }

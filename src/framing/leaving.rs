@@ -270,6 +270,7 @@ fn line(connection: &Connection) -> Line {
     Line {
         sent_packets: path.sent_packets,
         lost_packets: path.lost_packets,
+        queued: path.rtt.saturating_sub(path.min_rtt),
         datagram_bytes_max: connection.max_datagram_size().unwrap_or_default(),
     }
 }
