@@ -587,10 +587,10 @@ pub const COPY_DELAY: Span = Span(8);
 /// A copy that found no room for so long shows that the line is full, and then there are none for a while: they would
 /// take the place of what they copy.
 pub const COPY_LATE: Span = Span(16);
-pub const COPIES_REST: Span = Span::seconds(5);
+pub const COPIES_REST: Span = Span::seconds(1);
 /// The same where a round trip takes so much longer than it ever took, more than a radio's unrest: packets stand in the
 /// line's own queue.
-pub const COPIES_QUEUED: Span = Span(30);
+pub const COPIES_QUEUED: Span = Span(40);
 /// What copies may take: twice the 4 Mbit/s of a busy session's messages, and at once what came through a gap of 64 ms.
 pub const COPIES_BYTES_PER_S: usize = 1_000_000;
 pub const COPIES_BYTES: usize = 64 * 1024;
