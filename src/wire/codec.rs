@@ -15,7 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{cell::Cell, collections::BTreeMap, sync::LazyLock};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 /// What a whole message is, by its first byte (W4.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -299,20 +299,9 @@ fn bounded(name: &str) -> String {
     name.get(..end).unwrap_or_default().to_owned()
 }
 
-/// Encoded where the one before was, and copied out: a buffer of its own would grow by doubling, and stay twice as long as
-/// what waits in it.
 #[expect(clippy::expect_used, reason = "only a sequence of unknown length fails, and no message holds one")]
 fn named<T: Serialize>(message: &T) -> Bytes {
-    thread_local! {
-        static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    }
-    let mut scratch = SCRATCH.take();
-    scratch.clear();
-    rmp_serde::encode::write_named(&mut scratch, message).expect("every part of a message knows its length");
-    let encoded = Bytes::copy_from_slice(&scratch);
-    scratch.shrink_to(limits::MESSAGE_BYTES_MAX);
-    SCRATCH.set(scratch);
-    encoded
+    rmp_serde::to_vec_named(message).expect("every part of a message knows its length").into()
 }
 
 /// Top maps as they leave.
