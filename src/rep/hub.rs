@@ -69,9 +69,13 @@ impl Hub {
                 Happening::Ev { ev, .. } => self.push(ev),
                 Happening::Connected { transport, resumed } => {
                     *self.clock.lock() = (self.client.welcome().now_ms, Instant::now());
-                    if !resumed {
-                        self.view.lock().forget();
-                    }
+                    self.look(|view| {
+                        view.connections += 1;
+                        if !resumed {
+                            view.forget();
+                        }
+                    });
+                    self.wake();
                     self.out.say(&format!("connected over {}", format!("{transport:?}").to_lowercase()));
                 }
                 Happening::Lost { retry_in } => {

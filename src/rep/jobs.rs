@@ -5,6 +5,7 @@ use super::{
     Fault,
     console::{Answer, Console},
     filter::plain,
+    view::View,
     words::Words,
 };
 use crate::{
@@ -110,9 +111,12 @@ pub async fn list(console: &Console, before: Option<u64>) -> Result<Answer, Faul
 /// How it stands on each item; with `wait` once it is over.
 pub async fn result(console: &Console, job: u64, wait: bool) -> Result<Answer, Fault> {
     loop {
+        let connections = console.hub.look(|view| view.connections);
         match console.hub.client.act(Do::Job { job, after: 0 }).await? {
             Done::Job { job: view, .. } if wait && view.waiting + view.running > 0 => {
-                console.hub.until(OVER_WITHIN, |view| view.jobs_over.remove(&job).then_some(())).await?;
+                // Nobody says again what was over while the line was not there.
+                let look_again = |view: &mut View| view.jobs_over.remove(&job) || view.connections != connections;
+                console.hub.until(OVER_WITHIN, |view| look_again(view).then_some(())).await?;
             }
             Done::Job { job, targets, next } => return rest(console, *job, targets, next).await,
             done => return Err(strange(&done)),

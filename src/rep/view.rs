@@ -24,6 +24,8 @@ pub struct View {
     pub closed: BTreeMap<u32, String>,
     /// Sessions that are over for this rep.
     pub gone: BTreeMap<u64, ()>,
+    /// How often the line was there: what was pushed while it was not is asked for again.
+    pub connections: u64,
     /// Jobs of this rep's that are over.
     pub jobs_over: BTreeSet<u64>,
     /// The channel on which this rep chats in a session.
