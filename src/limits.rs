@@ -473,8 +473,11 @@ const _: () = assert!(JOB_ITEMS_MAX * (64 + 8) + SCRIPT_BYTES_MAX < MESSAGE_BYTE
 /// Jobs that are not over, and their items altogether: what is looked through for one user, and at most 8 MiB of outputs.
 pub const JOBS_LIVE_MAX: usize = 200;
 pub const JOB_TARGETS_LIVE_MAX: usize = 2_000;
-/// Of which one user has so many, so that nobody keeps the others from theirs.
+/// Of which one user has so many, on so many items, so that nobody keeps the others from theirs.
 pub const JOBS_LIVE_PER_USER: usize = 20;
+pub const JOB_TARGETS_LIVE_PER_USER: usize = 500;
+const _: () =
+    assert!(JOB_ITEMS_MAX <= JOB_TARGETS_LIVE_PER_USER && 2 * JOB_TARGETS_LIVE_PER_USER <= JOB_TARGETS_LIVE_MAX);
 /// The end of what a script wrote: a screenful, and a dozen fit an answer.
 pub const JOB_OUTPUT_BYTES: usize = 4 * 1024;
 const _: () = assert!(JOB_OUTPUT_BYTES + 16 * 1024 < JOBS_PAGE_BYTES);

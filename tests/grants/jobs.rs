@@ -178,6 +178,27 @@ fn p8_7_bu_090_a_user_makes_jobs_of_templates_as_they_are() {
 }
 
 #[test]
+fn p8_8_nobody_s_jobs_on_many_items_keep_the_others_from_theirs() {
+    let codes: Vec<String> = (0..limits::JOB_ITEMS_MAX).map(|n| format!("m{n}")).collect();
+    let machine = |code: &String| {
+        format!(
+            "[[jump_item]]\ncode = \"{code}\"\nmethod = \"jump_shell\"\ngroup = \"servers\"\npolicy_absent = \"absent\"\n"
+        )
+    };
+    let mut world = World::of(&(site("operator") + &codes.iter().map(machine).collect::<String>()));
+    world.log_in("ana");
+    world.log_in("bob");
+    let all: Vec<&str> = codes.iter().map(String::as_str).collect();
+    let fits = limits::JOB_TARGETS_LIVE_PER_USER / limits::JOB_ITEMS_MAX;
+    let made: Vec<JobId> = (0..fits).map(|_| make(&mut world, "ana", template("fix"), &all).unwrap()).collect();
+    let refused = make(&mut world, "ana", template("fix"), &all).unwrap_err();
+    assert_eq!((refused.reason, refused.message.contains("of yours")), (Reason::LimitReached, true));
+    make(&mut world, "bob", template("fix"), &all).unwrap();
+    world.rep("ana", Command::CancelJob { job: made[0] }).unwrap();
+    make(&mut world, "ana", template("fix"), &all).unwrap();
+}
+
+#[test]
 fn p8_7_bu_091_an_administrator_gives_scripts_and_has_everybodys_jobs() {
     let mut world = world();
     let job = make(&mut world, "ana", template("fix"), &["srv"]).unwrap();

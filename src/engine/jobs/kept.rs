@@ -103,6 +103,11 @@ impl Job {
         self.over.is_none()
     }
 
+    /// Items on which it waits or runs.
+    pub(super) fn live_targets(&self) -> usize {
+        self.targets.values().filter(|target| target.ended.is_none()).count()
+    }
+
     fn next_due(&self) -> Time {
         if let Some(over) = self.over {
             return over + limits::JOB_KEPT;

@@ -162,7 +162,9 @@ impl Engine {
     fn has_room_for_job(&self, by: UserId, items: usize) -> Result<(), Refusal> {
         let jobs = &self.state.jobs;
         let targets: usize = jobs.on_item.values().map(BTreeSet::len).sum();
-        let message = if jobs.live().filter(|job| job.by == by).count() >= limits::JOBS_LIVE_PER_USER {
+        let own = jobs.live().filter(|job| job.by == by);
+        let (own, own_targets) = own.fold((0, items), |(own, there), job| (own + 1, there + job.live_targets()));
+        let message = if own >= limits::JOBS_LIVE_PER_USER || own_targets > limits::JOB_TARGETS_LIVE_PER_USER {
             "so many jobs of yours wait or run: cancel some"
         } else if jobs.live().count() >= limits::JOBS_LIVE_MAX || targets + items > limits::JOB_TARGETS_LIVE_MAX {
             "so many jobs wait or run: try again later"
