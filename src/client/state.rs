@@ -180,7 +180,7 @@ impl State {
                 }
             }
             Ev::Closed { channel, reason, at, .. } => {
-                let reason = reason_named(reason);
+                let reason = CloseReason::named(reason);
                 if let Some(channel) = self.channels.get_mut(&ChannelId(*channel)) {
                     channel.told_closed(*at, reason);
                 }
@@ -395,20 +395,6 @@ impl Early {
         let taken: VecDeque<(Instant, Frame)> = taken;
         self.bytes = self.frames.iter().map(|(_, frame)| frame.payload.len()).sum();
         taken.into_iter().map(|(_, frame)| frame).collect()
-    }
-}
-
-/// The reason of a `closed` event, by its documented name.
-fn reason_named(name: &str) -> CloseReason {
-    match name {
-        "finished" => CloseReason::Finished,
-        "cancelled" => CloseReason::Cancelled,
-        "revoked" => CloseReason::Revoked,
-        "session_ended" => CloseReason::SessionEnded,
-        "gap" => CloseReason::Gap,
-        "fault" => CloseReason::Fault,
-        "lagged" => CloseReason::Lagged,
-        _ => CloseReason::Failed,
     }
 }
 

@@ -101,7 +101,7 @@ pub enum Fault {
     File(#[from] FileError),
     #[error(transparent)]
     Transfer(#[from] TransferError),
-    #[error("the channel ended: {0}")]
+    #[error(transparent)]
     Channel(#[from] ChannelEnd),
     #[error(transparent)]
     Client(#[from] ClientError),

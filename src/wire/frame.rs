@@ -157,8 +157,9 @@ impl CloseReason {
         }
     }
 
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    /// The reason of that name; one that this version has no name for is a cancellation.
+    pub fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|reason| reason.name() == name).unwrap_or(Self::Cancelled)
     }
 }
 

@@ -39,7 +39,7 @@ impl Finals {
                 }
                 Event::ChannelClosed { channel, reason, .. } => {
                     if let Some(routed) = directory.channel(*channel) {
-                        for (reader, at) in routed.channel.remove(close_reason(reason), now, &mut finals.words) {
+                        for (reader, at) in routed.channel.remove(CloseReason::named(reason), now, &mut finals.words) {
                             finals.legs.entry((*channel, reader)).or_insert(at);
                         }
                         finals.written.extend(routed.channel.written().map(|written| (*channel, written)));
@@ -88,7 +88,7 @@ impl Performer {
         }
         let there = channel.readers();
         for reader in spec.readers.iter().filter(|reader| !there.contains(reader)) {
-            let (channel, reader, reason) = (spec.channel, *reader, reason_name(CloseReason::Revoked).to_owned());
+            let (channel, reader, reason) = (spec.channel, *reader, CloseReason::Revoked.name().to_owned());
             self.shared.tell_owner(Command::LegEnded { channel, reader, reason });
         }
         let now = tokio::time::Instant::now();
@@ -283,10 +283,10 @@ impl Performer {
             let Some(shared) = shared.upgrade() else { return };
             match notice {
                 Notice::Ended { channel, reason, .. } => {
-                    shared.tell_owner(Command::ChannelEnded { channel, reason: reason_name(reason).to_owned() });
+                    shared.tell_owner(Command::ChannelEnded { channel, reason: reason.name().to_owned() });
                 }
                 Notice::LegEnded { channel, reader, reason, .. } => {
-                    shared.tell_owner(Command::LegEnded { channel, reader, reason: reason_name(reason).to_owned() });
+                    shared.tell_owner(Command::LegEnded { channel, reader, reason: reason.name().to_owned() });
                 }
                 // Its refresh brings it back: nothing has ended.
                 Notice::Lagged { .. } => {}
@@ -302,7 +302,7 @@ impl Performer {
     }
 
     fn channel_ended(&self, channel: ChannelId, reason: CloseReason) {
-        self.shared.tell_owner(Command::ChannelEnded { channel, reason: reason_name(reason).to_owned() });
+        self.shared.tell_owner(Command::ChannelEnded { channel, reason: reason.name().to_owned() });
     }
 }
 
@@ -316,31 +316,5 @@ fn close_what_is_gone(channel: &Channel, spec: &ChannelSpec, state: &State, sess
                 channel.revoke(*reader, now, &mut LastWords::default());
             }
         }
-    }
-}
-
-fn close_reason(name: &str) -> CloseReason {
-    match name {
-        "finished" => CloseReason::Finished,
-        "revoked" => CloseReason::Revoked,
-        "session_ended" | "left" => CloseReason::SessionEnded,
-        "gap" => CloseReason::Gap,
-        "fault" => CloseReason::Fault,
-        "lagged" => CloseReason::Lagged,
-        "failed" => CloseReason::Failed,
-        _ => CloseReason::Cancelled,
-    }
-}
-
-fn reason_name(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Finished => "finished",
-        CloseReason::Cancelled => "cancelled",
-        CloseReason::Revoked => "revoked",
-        CloseReason::SessionEnded => "session_ended",
-        CloseReason::Gap => "gap",
-        CloseReason::Fault => "fault",
-        CloseReason::Lagged => "lagged",
-        CloseReason::Failed => "failed",
     }
 }

@@ -34,7 +34,7 @@ pub struct Chunk {
 
 /// The channel ended before its writer was done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the channel ended at {at}: {reason:?}")]
+#[error("the channel ended at byte {at} ({})", reason.name())]
 pub struct ChannelEnd {
     pub reason: CloseReason,
     pub at: u64,
