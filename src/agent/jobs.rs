@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 /// Refusals after which the same may be done.
 const NOT_YET: [&str; 4] = ["storage_full", "overloaded", "draining", "rate_limited"];
 
-#[derive(Default)]
 pub(super) struct Jobs {
+    /// Its owner lets them run here.
+    allowed: bool,
     current: Option<Current>,
     /// Called to take it while another was under way.
     next: Option<u64>,
@@ -49,6 +50,10 @@ struct Script {
 }
 
 impl Jobs {
+    pub(super) fn new(allowed: bool) -> Self {
+        Self { allowed, current: None, next: None, says: Vec::new() }
+    }
+
     /// The broker calls: to take a job, to tell how one stands, to stop it.
     pub(super) fn called(&mut self, client: &Client, job: u64, call: JobCall) {
         match &mut self.current {
@@ -81,6 +86,10 @@ impl Jobs {
         let job = current.job;
         match &mut current.stage {
             Stage::Takes(takes) => match takes.await.ok().flatten() {
+                Some(_) if !self.allowed => {
+                    self.says.push(format!("Job {job} was turned away."));
+                    current.tell(client, failed(job, "the owner of this computer lets no jobs run on it"));
+                }
                 Some(script) => {
                     self.says.push(format!("Job {job} begins."));
                     current.stage = Stage::Runs(tokio::spawn(run(job, script, current.stop.clone())));

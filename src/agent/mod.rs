@@ -41,6 +41,8 @@ pub struct Options {
     pub key: String,
     /// Takes up every session that reps start on the item whose key this is, until it is stopped.
     pub stand_by: bool,
+    /// Runs jobs of endpoint automation while it stands by (P8.8); else each is answered that none runs here.
+    pub jobs: bool,
     pub allow: Allow,
     /// Directories whose files may be reached; the whole machine if none is given.
     pub roots: Vec<PathBuf>,

@@ -17,7 +17,7 @@ pub async fn stand_by(options: Options, mut terminal: Terminal, stop: Cancellati
     super::files::Roots::open(&options.roots).map_err(AgentError::Root)?;
     // A session is come back into by the item's key, so nothing of one is kept.
     let options = Options { state: None, ..options };
-    let mut jobs = Jobs::default();
+    let mut jobs = Jobs::new(options.jobs);
     let stood = stand(&options, &mut terminal, &mut jobs, &stop).await;
     jobs.end().await;
     stood

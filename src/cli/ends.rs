@@ -85,6 +85,9 @@ pub(super) struct AgentArgs {
     /// this is stopped
     #[arg(long, conflicts_with = "state")]
     stand_by: bool,
+    /// With --stand-by: run no jobs here, whoever may make them
+    #[arg(long, requires = "stand_by")]
+    no_jobs: bool,
     /// Allow these tools without asking, such as shell,file_transfer
     #[arg(long, value_name = "TOOL,…", conflicts_with = "allow_all")]
     allow: Option<String>,
@@ -186,6 +189,7 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
         target: args.broker.target(),
         key: args.key,
         stand_by: args.stand_by,
+        jobs: !args.no_jobs,
         allow,
         roots: args.roots,
         name: args.name,

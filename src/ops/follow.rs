@@ -184,9 +184,10 @@ impl Follower {
                 JobEnd::Done(_) | JobEnd::Failed(_) => job_ended("failed"),
                 JobEnd::Cancelled => job_ended("cancelled"),
                 JobEnd::Refused(_) => job_ended("refused"),
-                // Said of all at once, as `job_expired`.
-                JobEnd::Expired => {}
+                JobEnd::Expired => job_ended("expired"),
             },
+            Event::JobCancelled { waited, .. } => waited.iter().for_each(|_| job_ended("cancelled")),
+            Event::JobExpired { waited, .. } => waited.iter().for_each(|_| job_ended("expired")),
             Event::JobsRefused { count, .. } => {
                 counter!("equipoise_refusals_total", "tool" => "canned_scripts").increment(u64::from(*count));
             }
@@ -486,14 +487,17 @@ mod tests {
         ];
         let ends = ends.into_iter().map(|how| (1, ended(how)));
         let refused = Event::JobsRefused { by, count: 4, source: "user:ana".to_owned() };
-        let text = after([(0, made), (2, refused)].into_iter().chain(ends).collect());
+        let cancelled = Event::JobCancelled { job, by, waited: vec![JumpItemId(1), JumpItemId(2)] };
+        let expired = Event::JobExpired { job, waited: vec![JumpItemId(2)] };
+        let text = after([(0, made), (2, refused), (3, cancelled), (4, expired)].into_iter().chain(ends).collect());
         says(
             &text,
             &[
                 "equipoise_jobs_made_total 1",
                 "equipoise_job_runs_total{outcome=\"done\"} 1",
                 "equipoise_job_runs_total{outcome=\"failed\"} 2",
-                "equipoise_job_runs_total{outcome=\"cancelled\"} 1",
+                "equipoise_job_runs_total{outcome=\"cancelled\"} 3",
+                "equipoise_job_runs_total{outcome=\"expired\"} 1",
                 "equipoise_job_runs_total{outcome=\"refused\"} 2",
                 "equipoise_refusals_total{tool=\"canned_scripts\"} 4",
             ],

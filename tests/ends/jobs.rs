@@ -30,11 +30,11 @@ async fn stands_by(place: &Place) -> (Machine, agent::Options) {
     let key = seen.split("key ").nth(1).and_then(|rest| rest.split(',').next()).map(str::to_owned).unwrap();
     let options = place.options(Transport::Ws, Allow::Ask, &place.folder("share")).await;
     let options = agent::Options { key, stand_by: true, ..options };
-    (machine(place, &options).await, options)
+    (machine(place, &options, &[]).await, options)
 }
 
-async fn machine(place: &Place, options: &agent::Options) -> Machine {
-    let mut machine = place.machine(options, &["--stand-by"]);
+async fn machine(place: &Place, options: &agent::Options, more: &[&str]) -> Machine {
+    let mut machine = place.machine(options, &[&["--stand-by"], more].concat());
     machine.until("Standing by for").await;
     machine
 }
@@ -105,10 +105,20 @@ async fn p8_8_w3_4_a_job_goes_on_while_the_broker_is_down_and_is_lost_with_its_m
     srv.until("Job 2 begins.").await;
     rep.line("job tidy srv", "job 3 of ana (tidy): 1 waiting").await;
     srv.goes_down();
-    let mut srv = machine(&place, &options).await;
+    let mut srv = machine(&place, &options, &[]).await;
     rep.line("result 2 --wait", "srv: failed: the endpoint was started anew").await;
     srv.until("Job 3 ended with 3.").await;
     rep.line("result 3 --wait", "srv: done with 3").await;
+
+    // Its owner may have it stand by for sessions alone.
+    srv.goes_down();
+    let mut srv = machine(&place, &options, &["--no-jobs"]).await;
+    std::fs::write(&go, "").unwrap();
+    rep.line(&make, "job 4 of ana (a script): 1 waiting").await;
+    srv.until("Job 4 was turned away.").await;
+    rep.line("result 4 --wait", "srv: failed: the owner of this computer lets no jobs run on it").await;
+    rep.line("jump srv", "you serve").await;
+    rep.line("end", "ended").await;
     assert_eq!(std::fs::read_to_string(&done).unwrap(), "ran\n", "nothing runs twice");
     rep.type_in("quit\n").await;
     rep.left().await.unwrap();

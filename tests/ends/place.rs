@@ -167,6 +167,7 @@ impl Place {
             screen: Show::Demo,
             unattended: false,
             stand_by: false,
+            jobs: true,
             state: None,
             restart: None,
             button: None,

@@ -410,13 +410,16 @@ pub enum Event {
         how: JobEnd,
         output: String,
     },
+    /// Over on the items where it waited; told to end where it runs.
     JobCancelled {
         job: JobId,
         by: UserId,
+        waited: Vec<JumpItemId>,
     },
-    /// It waited for too long wherever it waits.
+    /// It waited for too long on these items.
     JobExpired {
         job: JobId,
+        waited: Vec<JumpItemId>,
     },
     /// It was over and kept for long enough.
     JobForgotten {

@@ -98,6 +98,19 @@ impl Target {
 }
 
 impl Job {
+    fn end_on(&mut self, at: Time, items: &[JumpItemId], how: &JobEnd) {
+        for item in items {
+            if let Some(target) = self.targets.get_mut(item) {
+                target.end(at, how.clone(), String::new());
+            }
+        }
+    }
+
+    /// Where it is not begun.
+    pub fn waits_on(&self) -> Vec<JumpItemId> {
+        self.targets.iter().filter(|(_, target)| target.waits()).map(|(item, _)| *item).collect()
+    }
+
     /// Waits or runs somewhere.
     pub fn is_live(&self) -> bool {
         self.over.is_none()
@@ -177,19 +190,13 @@ impl Jobs {
             Event::JobEnded { job, item, how, output } => {
                 self.change_target(at, *job, *item, |target| target.end(at, how.clone(), output.clone()));
             }
-            Event::JobCancelled { job, .. } => self.change(at, *job, |job| {
-                for target in job.targets.values_mut() {
-                    match target.started {
-                        Some(_) => target.stops = target.ended.is_none(),
-                        None => target.end(at, JobEnd::Cancelled, String::new()),
-                    }
+            Event::JobCancelled { job, waited, .. } => self.change(at, *job, |job| {
+                job.end_on(at, waited, &JobEnd::Cancelled);
+                for target in job.targets.values_mut().filter(|target| target.runs()) {
+                    target.stops = true;
                 }
             }),
-            Event::JobExpired { job } => self.change(at, *job, |job| {
-                for target in job.targets.values_mut().filter(|target| target.started.is_none()) {
-                    target.end(at, JobEnd::Expired, String::new());
-                }
-            }),
+            Event::JobExpired { job, waited } => self.change(at, *job, |job| job.end_on(at, waited, &JobEnd::Expired)),
             Event::JobForgotten { job } => self.forget(*job),
             _ => {}
         }

@@ -188,7 +188,8 @@ impl Engine {
         };
         let job = self.state.job_seen_by(by, id)?;
         if job.targets.values().any(|target| target.ended.is_none() && !target.stops) {
-            self.emit(now, Event::JobCancelled { job: id, by }, out);
+            let waited = job.waits_on();
+            self.emit(now, Event::JobCancelled { job: id, by, waited }, out);
         }
         Ok(Outcome::Done)
     }
@@ -287,8 +288,9 @@ impl Engine {
                 started.is_some_and(|started| started + job.timeout + limits::JOB_TOLD_WITHIN <= at)
             };
             let untold: Vec<_> = job.targets.iter().filter(|(_, it)| untold(it)).map(|(item, _)| *item).collect();
-            if job.expires <= at && job.targets.values().any(Target::waits) {
-                self.emit(at, Event::JobExpired { job: id }, out);
+            let waited = if job.expires <= at { job.waits_on() } else { Vec::new() };
+            if !waited.is_empty() {
+                self.emit(at, Event::JobExpired { job: id, waited }, out);
             }
             for item in untold {
                 let how = JobEnd::Failed("the endpoint did not come back to tell how it ended".to_owned());
