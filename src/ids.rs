@@ -91,13 +91,25 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// MessagePack binary (32 bytes), not an array of numbers.
+/// Stands for what is kept of a secret where people read: a short key could be found from its hash by trying.
+const HIDDEN: &str = "(hidden)";
+
+/// For a text that is kept of a secret, such as a password's hash: whole in the journal, hidden where people read.
+pub(crate) fn hide_from_people<S: serde::Serializer>(kept: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let hidden = serializer.is_human_readable();
+    serializer.serialize_str(if hidden { HIDDEN } else { kept })
+}
+
+/// MessagePack binary (32 bytes), not an array of numbers; hidden where people read.
 mod hash_bytes {
     use serde::{Deserializer, Serializer, de};
     use std::fmt;
 
     pub fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
+        match serializer.is_human_readable() {
+            true => serializer.serialize_str(super::HIDDEN),
+            false => serializer.serialize_bytes(bytes),
+        }
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {

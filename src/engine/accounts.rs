@@ -28,6 +28,7 @@ pub struct Accounts {
 /// What proves a user: a PHC string, and how often it was set (W5.7).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Credential {
+    #[serde(serialize_with = "crate::ids::hide_from_people")]
     pub phc: String,
     pub version: u32,
     #[serde(default)]

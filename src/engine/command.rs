@@ -167,6 +167,7 @@ pub enum Command {
     /// A PHC string; replaces the one of `version` (W5.7), 0 for none yet.
     SetCredential {
         user: UserId,
+        #[serde(serialize_with = "crate::ids::hide_from_people")]
         phc: String,
         version: u32,
         #[serde(default)]
@@ -175,6 +176,7 @@ pub enum Command {
     /// The first administrator (I-A8): refused once there is one.
     CreateFirstAdmin {
         username: String,
+        #[serde(serialize_with = "crate::ids::hide_from_people")]
         phc: String,
         /// Of the user that [`State::admin_to_be`](super::State::admin_to_be) names.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,7 @@ pub mod session;
 pub mod state;
 pub mod telling;
 pub mod tools;
+pub mod trail;
 
 mod asking;
 mod by_hand;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SecondFactor {
     /// Only the broker that wrote it can open it.
+    #[serde(serialize_with = "crate::ids::hide_from_people")]
     pub sealed: String,
     /// Codes of this step and of those before it are used up.
     last_step: u64,
@@ -20,6 +21,7 @@ pub struct SecondFactor {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Enrolled {
     pub user: UserId,
+    #[serde(serialize_with = "crate::ids::hide_from_people")]
     pub sealed: String,
     pub step: u64,
     pub recovery: Vec<SecretHash>,

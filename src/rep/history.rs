@@ -4,13 +4,13 @@ use super::{
     Fault,
     console::{Answer, Console},
     filter::plain,
+    when::When,
     words::Words,
 };
 use crate::wire::{
     Do, Done,
     control::{self, PastSession},
 };
-use jiff::{Timestamp, civil, tz::TimeZone};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -26,52 +26,16 @@ pub struct Asked {
     long: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum When {
-    /// So many milliseconds ago.
-    Ago(u64),
-    /// Milliseconds since 1970 UTC.
-    At(u64),
-}
-
 impl Asked {
     pub fn of(words: &mut Words<'_>) -> Result<Self, String> {
-        let mut when = |name| words.option(name)?.map(|text| When::parse(&text)).transpose();
+        let mut when = |name| {
+            let when = |text: String| text.parse().map_err(|wrong| format!("history: {wrong}"));
+            words.option(name)?.map(when).transpose()
+        };
         let (since, until) = (when("--since")?, when("--until")?);
         let before = words.option("--before")?.map(|text| words.parse(&text)).transpose()?;
         let (team, rep) = (words.option("--team")?, words.option("--rep")?);
         Ok(Self { since, until, team, rep, before, long: words.flag("--long") })
-    }
-}
-
-impl When {
-    /// `90m`, `24h`, `7d`, or a date and perhaps a time in UTC.
-    fn parse(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("history: `{text}` is neither a time ago, such as 24h or 7d, nor a date such as 2026-03-02");
-        let unit = match text.chars().last() {
-            Some('m') => Some(60_000),
-            Some('h') => Some(3_600_000),
-            Some('d') => Some(86_400_000),
-            _ => None,
-        };
-        if let Some(unit) = unit {
-            let count = text[..text.len() - 1].parse::<u32>().map_err(|_| wrong())?;
-            return Ok(Self::Ago(u64::from(count) * unit));
-        }
-        // With `Z` or another offset; without one it is UTC.
-        let moment = text.parse::<Timestamp>().or_else(|_| {
-            let day = || text.parse::<civil::Date>().map(civil::Date::into);
-            text.parse::<civil::DateTime>().or_else(|_| day())?.to_zoned(TimeZone::UTC).map(|moment| moment.timestamp())
-        });
-        u64::try_from(moment.map_err(|_| wrong())?.as_millisecond()).map(Self::At).map_err(|_| wrong())
-    }
-
-    fn ms(self, now_ms: u64) -> u64 {
-        match self {
-            Self::Ago(ms) => now_ms.saturating_sub(ms),
-            Self::At(ms) => ms,
-        }
     }
 }
 

@@ -22,12 +22,14 @@ mod screen;
 mod shell;
 mod show;
 mod view;
+mod when;
 mod words;
 
 pub use explain::explanation;
 pub use filter::Filter;
 pub use keyboard::Keyboard;
 pub use output::Output;
+pub use when::When;
 
 use crate::{
     agent::{ScreenError, Show},

@@ -26,7 +26,7 @@ fn write_golden(to: &Path) {
     }
 }
 
-/// Everything that was there is there still, with the same value; more may be.
+/// Everything that was there is there still, with the same value; more may be. What is kept of secrets is not shown.
 fn contains(now: &Value, then: &Value) -> bool {
     match (now, then) {
         (Value::Object(now), Value::Object(then)) => {
@@ -35,7 +35,7 @@ fn contains(now: &Value, then: &Value) -> bool {
         (Value::Array(now), Value::Array(then)) => {
             now.len() == then.len() && now.iter().zip(then).all(|(now, then)| contains(now, then))
         }
-        _ => now == then,
+        _ => now == then || now == "(hidden)",
     }
 }
 
@@ -70,6 +70,7 @@ fn w5_5_i_j7_journals_of_every_released_version_replay() {
             row.turn.events.iter().for_each(|stamped| Engine::apply(&mut state, stamped));
             let now = serde_json::to_value(&row.turn).unwrap();
             assert!(contains(&now, then), "{}, turn {}:\n{now}\nwas\n{then}", golden.display(), row.seq);
+            assert_eq!(row.turn, serde_json::from_value(then.clone()).unwrap(), "{}, turn {}", golden.display(), row.seq);
         }
     }
     assert!(versions >= 1);

@@ -2,6 +2,7 @@
 #![cfg(feature = "io")]
 
 mod again;
+mod audit;
 mod files;
 mod process;
 mod setup;

@@ -10,10 +10,10 @@ use equipoise::{
     },
 };
 
-const PASSWORD: &str = "long enough for all";
+pub const PASSWORD: &str = "long enough for all";
 
 /// A broker with the example site, and how its administrator reaches it.
-fn served(data: &std::path::Path) -> (Broker, [String; 6]) {
+pub fn served(data: &std::path::Path) -> (Broker, [String; 6]) {
     let mut broker = Broker::start(data, &["--site", "config/site.toml"]);
     broker.said_plainly("There is no administrator yet");
     let made = equipoise(

@@ -86,7 +86,7 @@ impl Performer {
                 }
             }
             Event::JobMade { job, .. } => self.call_to_jobs_of(*job, state, head),
-            Event::JobCancelled { job, .. } | Event::JobExpired { job } => {
+            Event::JobCancelled { job, .. } | Event::JobExpired { job, .. } => {
                 self.call_to_jobs_of(*job, state, head);
                 self.tell_if_over(*job, state, head);
             }

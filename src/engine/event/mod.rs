@@ -60,6 +60,7 @@ pub enum Event {
     },
     CredentialSet {
         user: UserId,
+        #[serde(serialize_with = "crate::ids::hide_from_people")]
         phc: String,
         version: u32,
         #[serde(default)]
@@ -72,6 +73,7 @@ pub enum Event {
     /// Enrolled, in place of an earlier one; the code that confirmed it was of this step.
     SecondFactorSet {
         user: UserId,
+        #[serde(serialize_with = "crate::ids::hide_from_people")]
         sealed: String,
         step: u64,
         recovery: Vec<SecretHash>,
