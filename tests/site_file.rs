@@ -508,3 +508,17 @@ fn p3_13_scripts_are_checked_and_belong_to_teams() {
         "#]],
     );
 }
+
+#[test]
+fn ra_013_fields_that_no_session_can_have_are_named() {
+    bad(
+        r#"[site]
+name = "desk"
+[options]
+end_fields = ["company", "two words"]
+"#,
+        expect![[r#"
+            line 4: options.end_fields[1]: `two words` is no field: 1 to 64 letters, digits, `_` or `-`
+        "#]],
+    );
+}

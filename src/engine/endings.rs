@@ -81,7 +81,10 @@ impl Engine {
     fn may_end(&self, rep: UserId, id: SessionId) -> Result<(), Refusal> {
         let session = self.session_of(id)?;
         let allowed = match &session.stage {
-            Stage::Active { owner, .. } | Stage::Held { owner, .. } => *owner == rep,
+            Stage::Active { owner, .. } | Stage::Held { owner, .. } if *owner == rep => {
+                return self.fields_written(rep, id);
+            }
+            Stage::Active { .. } | Stage::Held { .. } => false,
             Stage::Waiting(waiting) => match waiting.queue {
                 Queue::Personal(owner) => owner == rep,
                 Queue::Team(team) => {

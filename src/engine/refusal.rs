@@ -39,6 +39,8 @@ reasons! {
     HardCap "hard_cap",
     OfferGone "offer_gone",
     OpenSessions "open_sessions",
+    /// The site wants custom fields written before a rep ends a session (RA-013).
+    FieldsMissing "fields_missing",
     UnknownRep "unknown_rep",
     UnknownTeam "unknown_team",
     UnknownSession "unknown_session",

@@ -140,6 +140,9 @@ pub struct Options {
     /// For how long sessions that have ended are kept (BU-048).
     #[serde(default = "history_default")]
     pub history: Span,
+    /// In the order of the file (RA-013).
+    #[serde(default)]
+    pub end_fields: Vec<String>,
     pub default_policy: Option<PolicyId>,
     pub auto_start: bool,
     pub disclaimer: bool,

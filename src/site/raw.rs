@@ -74,6 +74,8 @@ pub struct RawOptions {
     pub session_inactivity_s: u32,
     pub console_idle_s: u32,
     pub history_days: u32,
+    /// Custom fields without which a rep does not end what it serves (RA-013).
+    pub end_fields: Vec<String>,
     pub default_policy: String,
     pub auto_start: bool,
     pub disclaimer: bool,
@@ -105,6 +107,7 @@ impl Default for RawOptions {
             session_inactivity_s: 0,
             console_idle_s: 0,
             history_days: limits::HISTORY_DAYS_DEFAULT,
+            end_fields: Vec::new(),
             default_policy: String::new(),
             auto_start: false,
             disclaimer: false,

@@ -103,3 +103,44 @@ fn p3_29_r7_6_the_customer_and_who_monitors_write_nothing_and_who_is_not_in_it_c
     world.rep("lea", field(session, "order", "1")).unwrap();
     assert_eq!(fields(&world, session).len(), 1);
 }
+
+/// The site wants two fields written before a rep ends a session.
+fn with_end_fields() -> String {
+    SITE.replacen("[options]\n", "[options]\nend_fields = [\"company\", \"notes\"]\n", 1)
+}
+
+#[test]
+fn ra_013_a_rep_ends_what_it_serves_once_the_fields_the_site_wants_are_written() {
+    let (mut world, session) = World::serving(None);
+    world.apply_site(&with_end_fields());
+    let refused = world.rep("ana", Command::End { session }).unwrap_err();
+    assert_eq!((refused.reason, refused.rule.as_str()), (Reason::FieldsMissing, "RA-013"));
+    assert_eq!(refused.message, "write these fields of the session before it ends: company, notes");
+    world.rep("ana", field(session, "notes", "a cable")).unwrap();
+    world.rep("ana", Command::Hold { session }).unwrap();
+    let refused = world.rep("ana", Command::End { session }).unwrap_err();
+    assert_eq!(refused.message, "write these fields of the session before it ends: company");
+    world.rep("ana", field(session, "company", "Acme")).unwrap();
+    world.rep("ana", Command::End { session }).unwrap();
+    assert!(!world.engine.state().sessions.contains_key(&session));
+}
+
+#[test]
+fn ra_013_neither_a_customer_nor_who_may_not_write_nor_a_session_that_waits_is_held_up() {
+    let (mut world, session) = World::serving(None);
+    world.apply_site(&with_end_fields());
+    world.customer(session, Command::End { session }).unwrap();
+
+    let session = world.serve(None, present());
+    let closed =
+        with_end_fields().replacen("record = \"with_consent\"", "custom_fields = \"no\", record = \"with_consent\"", 1);
+    world.apply_site(&closed);
+    world.rep("ana", Command::End { session }).expect("nobody is asked for what it may not do");
+
+    world.apply_site(&with_end_fields());
+    let key = world.key("ana", "net");
+    let waits = world.redeem(key, None, present()).unwrap();
+    world.rep("lea", Command::End { session: waits }).expect_err("lea is not logged in");
+    world.log_in("lea");
+    world.rep("lea", Command::End { session: waits }).expect("nobody served it");
+}

@@ -70,7 +70,13 @@ fn w5_5_i_j7_journals_of_every_released_version_replay() {
             row.turn.events.iter().for_each(|stamped| Engine::apply(&mut state, stamped));
             let now = serde_json::to_value(&row.turn).unwrap();
             assert!(contains(&now, then), "{}, turn {}:\n{now}\nwas\n{then}", golden.display(), row.seq);
-            assert_eq!(row.turn, serde_json::from_value(then.clone()).unwrap(), "{}, turn {}", golden.display(), row.seq);
+            assert_eq!(
+                row.turn,
+                serde_json::from_value(then.clone()).unwrap(),
+                "{}, turn {}",
+                golden.display(),
+                row.seq
+            );
         }
     }
     assert!(versions >= 1);

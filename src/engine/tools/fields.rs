@@ -12,6 +12,7 @@ use crate::{
         Tool,
         plan::{Rights, Side, Unplanned},
     },
+    site::check::is_field_name,
     time::Time,
 };
 
@@ -61,6 +62,20 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
+    /// RA-013: what the site wants written before a rep ends what it serves. Not of a rep who may not write.
+    pub(in crate::engine) fn fields_written(&self, rep: UserId, id: SessionId) -> Result<(), Refusal> {
+        let here = self.session_in(id)?;
+        let wanted = &self.state.site.options.end_fields;
+        let missing: Vec<&str> =
+            wanted.iter().map(String::as_str).filter(|field| !here.fields.contains_key(*field)).collect();
+        let nothing = missing.is_empty() || here.is_show();
+        if nothing || self.granted(here, Party::Rep(rep)).rights(Tool::CustomFields) == 0 {
+            return Ok(());
+        }
+        let message = format!("write these fields of the session before it ends: {}", missing.join(", "));
+        Err(Refusal::new(Reason::FieldsMissing, "RA-013", message))
+    }
+
     /// Who takes part in serving a session writes on it, held or not, where their own permissions let them.
     fn writing(&mut self, session: SessionId, actor: Actor, tool: Tool) -> Result<ParticipantId, Refusal> {
         let (by, side) = self.acting(session, actor)?;
@@ -75,11 +90,6 @@ impl Engine {
             Side::Rep => Ok(by),
         }
     }
-}
-
-fn is_field_name(field: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    (1..=limits::CODE_BYTES_MAX).contains(&field.len()) && field.bytes().all(known)
 }
 
 fn fits(value: &str) -> Result<(), Refusal> {

@@ -61,6 +61,12 @@ fn code(text: &str) -> Option<String> {
     (starts && code.len() <= limits::CODE_BYTES_MAX && code.bytes().all(inner)).then_some(code)
 }
 
+/// The name of a custom field (P3.29); its case counts.
+pub fn is_field_name(field: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=limits::CODE_BYTES_MAX).contains(&field.len()) && field.bytes().all(known)
+}
+
 const CODE_RULE: &str = "must begin with a letter or digit and have only letters, digits, `_`, `.` and `-`, 64 at most";
 
 impl<'raw> Check<'raw> {
@@ -249,6 +255,7 @@ impl<'raw> Check<'raw> {
             session_inactivity: self.inactivity(raw.session_inactivity_s, key("session_inactivity_s")),
             console_idle: self.inactivity(raw.console_idle_s, key("console_idle_s")),
             history: self.history(),
+            end_fields: self.end_fields(),
             default_policy: self.reference(&policies, "policy", &raw.default_policy, "options.default_policy"),
             auto_start: raw.auto_start,
             disclaimer: raw.disclaimer,
@@ -286,6 +293,24 @@ impl<'raw> Check<'raw> {
         let days = self.raw.options.history_days;
         self.number(days, limits::HISTORY_DAYS, "options.history_days".to_owned());
         Span::days(days)
+    }
+
+    /// RA-013: names of custom fields.
+    fn end_fields(&mut self) -> Vec<String> {
+        let fields = &self.raw.options.end_fields;
+        if fields.len() > limits::FIELDS_PER_SESSION {
+            let message =
+                format!("names {} fields; a session has at most {}", fields.len(), limits::FIELDS_PER_SESSION);
+            self.problem("options.end_fields", message);
+        }
+        for (at, field) in fields.iter().enumerate() {
+            if !is_field_name(field) {
+                let message =
+                    format!("`{field}` is no field: 1 to {} letters, digits, `_` or `-`", limits::CODE_BYTES_MAX);
+                self.problem(format!("options.end_fields[{at}]"), message);
+            }
+        }
+        fields.clone()
     }
 
     /// R11.3: a date at 00:00 in its zone, and the least version of a client.
