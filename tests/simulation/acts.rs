@@ -2,7 +2,7 @@
 
 use crate::{
     history::History,
-    model, reaching,
+    jobs, model, reaching,
     world::{Act, Step},
 };
 use equipoise::{
@@ -164,17 +164,21 @@ fn asked(history: &mut History<'_>, step: &Step) -> Option<(Actor, Command)> {
         Act::EditSite => {
             // Whom external reps are let in by changes more often while some are there.
             let outsiders = !history.checker.shadow.people.externals.is_empty();
-            let what = if outsiders && step.dice.is_multiple_of(3) { 13 } else { step.dice % 16 };
+            let what = if outsiders && step.dice.is_multiple_of(3) { 13 } else { step.dice % 17 };
             (Actor::System, Command::ApplySite(edited(&state.site.raw, step, what).into()))
         }
         Act::Crash | Act::Repeat => return None,
+        Act::StandBy | Act::MakeJob | Act::TakeJob | Act::EndJob | Act::CancelJob => {
+            return jobs::request(history, step, user);
+        }
         _ => return reaching::request(history, step, user, session),
     })
 }
 
 fn jump(history: &History<'_>, rep: Actor) -> Option<(Actor, Command)> {
     let item = *history.state().site.codes.jump_items.get("j0")?;
-    Some((rep, Command::Jump { item, join: None, by_endpoint: false }))
+    let by_endpoint = history.state().parties.get(Party::JumpClient(item)).is_some_and(|endpoint| endpoint.connected);
+    Some((rep, Command::Jump { item, join: None, by_endpoint }))
 }
 
 fn needs_service(act: Act) -> bool {
@@ -245,6 +249,7 @@ fn edited(raw: &RawSite, step: &Step, what: u64) -> RawSite {
         3 => raw.user.retain(|user| user.username != rep),
         4 => raw.options.fallback_team = team,
         12 => raw.options.disclaimer ^= true,
+        16 => raw.jump_item.retain(|item| item.code != "j1"),
         13 => raw.policy.iter_mut().filter(|policy| policy.code == "guest").for_each(|it| it.for_invites ^= true),
         _ => {
             let Some(user) = raw.user.iter_mut().find(|user| user.username == rep) else { return raw };

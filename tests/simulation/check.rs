@@ -2,6 +2,7 @@
 
 use crate::{
     calendar,
+    jobs::Jobs,
     model::{self, Moment},
     rare::Seen,
     shadow::Shadow,
@@ -28,6 +29,7 @@ pub fn ensure(holds: bool, what: impl FnOnce() -> String) -> Checked {
 pub struct Checker {
     pub state: State,
     pub shadow: Shadow,
+    pub jobs: Jobs,
     begun: BTreeSet<SessionId>,
     ended: BTreeSet<SessionId>,
     /// Reps whose offer of a session ran out at this moment without that being a rejection.
@@ -39,6 +41,7 @@ impl Checker {
         Self {
             state,
             shadow: Shadow::default(),
+            jobs: Jobs::default(),
             begun: BTreeSet::new(),
             ended: BTreeSet::new(),
             avoid: BTreeMap::new(),
@@ -58,6 +61,7 @@ impl Checker {
             let Stamped { at, event } = stamped;
             self.judge(*at, event).map_err(|problem| format!("{problem}\nat {event:?}"))?;
             self.record(*at, event)?;
+            self.jobs.follow(event, seen)?;
             let avoided = match event {
                 Event::Offered { session, .. } => self.avoid.get(session).copied(),
                 _ => None,
@@ -215,6 +219,7 @@ impl Checker {
             let due = self.seat_times_out(*rep).filter(|_| !presence.must_prove);
             ensure(due.is_none_or(|due| now < due), || format!("R11.4: the seat of {rep} was good until {due:?}"))?;
         }
+        self.jobs.invariants(state, now)?;
         self.shadow.people.invariants(self.moment(now))
     }
 

@@ -12,6 +12,7 @@ use equipoise::{
         Actor, Command, Engine, Entry, Event, Outcome, Queue, Refusal, Request, Stamped, State, Turn, session::Stage,
     },
     ids::*,
+    limits,
     site::Site,
     time::{Span, Time},
     wire::control::ClientInfo,
@@ -41,6 +42,8 @@ pub struct History<'seen> {
     pub external_keys: Vec<SecretHash>,
     /// Tokens of buttons that reps made.
     pub buttons: Vec<SecretHash>,
+    /// Of endpoints that stand by.
+    pub item_keys: BTreeMap<JumpItemId, SecretHash>,
     /// Tokens in mails that were sent.
     pub mails: Vec<SecretHash>,
     /// The last request that was done under a number of its own, and its outcome.
@@ -69,6 +72,7 @@ impl<'seen> History<'seen> {
             keys: Vec::new(),
             external_keys: Vec::new(),
             buttons: Vec::new(),
+            item_keys: BTreeMap::new(),
             mails: Vec::new(),
             done: None,
             steps: 0,
@@ -221,7 +225,8 @@ impl<'seen> History<'seen> {
             self.ask_for(Actor::System, Command::LoseForGood { user })?;
         }
         self.checker.invariants(self.now)?;
-        self.now = self.now + Span::minutes(15 * 24 * 60);
+        // Beyond what is held and what is kept of jobs.
+        self.now = self.now + Span::days(15) + limits::JOB_KEPT;
         self.ask_for(Actor::System, Command::Tick)?;
         self.checker.invariants(self.now)?;
         self.reload()?;

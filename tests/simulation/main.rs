@@ -9,6 +9,7 @@ mod calendar;
 mod check;
 mod evidence;
 mod history;
+mod jobs;
 mod model;
 mod people;
 mod random;

@@ -109,6 +109,11 @@ impl Seen {
             Event::Overdue { .. } => self.sometimes("marked overdue"),
             Event::Moved { session, to, rule, .. } => self.moved(moment, *session, *to, *rule),
             Event::Ended { session, reason } => self.ended(moment, *session, *reason),
+            Event::Attached { party: Party::JumpClient(_), .. } => self.sometimes("an endpoint stood by"),
+            Event::Attached { party: Party::Customer(session), presented: None, .. } => {
+                let on_item = state.sessions.get(session).is_some_and(|session| session.ask.item.is_some());
+                self.when("an endpoint took a session up", on_item);
+            }
             Event::Accepted { how: AcceptedHow::Jump, .. } => self.sometimes("jumped"),
             Event::Joined { .. } => self.sometimes("joined"),
             Event::InviteGone { reason, .. } => {

@@ -70,6 +70,15 @@ pub const SOMETIMES: &[&str] = &[
     "nobody answered the disclaimer",
     "a notice ran out",
     "a notice was withdrawn",
+    // endpoints that stand by, and jobs on them
+    "an endpoint stood by",
+    "an endpoint took a session up",
+    "a job was made",
+    "a job began",
+    "a job was done",
+    "a job was cancelled",
+    "a job waited for too long",
+    "a job was forgotten",
     // orphans
     "fell back to the last queue",
     "fell back to the first queue",

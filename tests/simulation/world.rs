@@ -79,6 +79,12 @@ pub enum Act {
     Press,
     /// A button is revoked, or leads through another portal.
     EditButton,
+    /// An item gets a key, or an endpoint comes with it, is lost, or takes a session up.
+    StandBy,
+    MakeJob,
+    TakeJob,
+    EndJob,
+    CancelJob,
     Disable,
     DeleteTeam,
     EditSite,
@@ -138,6 +144,11 @@ const ACTS: &[(Act, usize)] = &[
     (Act::MakeButton, 1),
     (Act::Press, 2),
     (Act::EditButton, 1),
+    (Act::StandBy, 4),
+    (Act::MakeJob, 2),
+    (Act::TakeJob, 4),
+    (Act::EndJob, 3),
+    (Act::CancelJob, 1),
     (Act::Disable, 1),
     (Act::DeleteTeam, 1),
     (Act::EditSite, 3),
@@ -159,6 +170,7 @@ const THEMES: &[&[Act]] = &[
     &[Act::Extended, Act::Logout, Act::Login, Act::Jump, Act::Share, Act::AnswerInvitation, Act::MailFailed],
     &[Act::Jump, Act::InviteExternal, Act::ExternalCome, Act::ExternalLost, Act::ExternalBack],
     &[Act::UseKey, Act::MakeKey, Act::CustomerCome, Act::AnswerDisclaimer, Act::CustomerLost, Act::CustomerBack],
+    &[Act::StandBy, Act::MakeJob, Act::TakeJob, Act::EndJob, Act::CancelJob, Act::Jump],
     &[Act::Jump, Act::Accept, Act::AskForHelp, Act::Share, Act::Join, Act::TakeOver, Act::Hold, Act::Resume],
 ];
 
@@ -310,6 +322,7 @@ fn site(random: &mut Random, season: &Season) -> String {
         if random.once_in(8) {
             text += "exempt_from_assignment = true\n";
         }
+        let _ = writeln!(text, "automation = \"{}\"", random.pick(&["not_allowed", "user", "administrator"]));
         if random.once_in(6) {
             text += "console_idle_s = 300\n";
         }
@@ -333,7 +346,8 @@ fn site(random: &mut Random, season: &Season) -> String {
         let _ =
             writeln!(text, "[[license_pool]]\ncode = \"pool\"\nseats = {seats}\nreauthenticate_after_min = {minutes}");
     }
-    text += "[[portal]]\ncode = \"p0\"\nteams = [\"t0\", \"t1\"]\n[[jump_item]]\ncode = \"j0\"\n";
+    text += "[[portal]]\ncode = \"p0\"\nteams = [\"t0\", \"t1\"]\n[[jump_item]]\ncode = \"j0\"\n[[jump_item]]\ncode = \"j1\"\n";
+    text += "[[script]]\ncode = \"tidy\"\ntext = \"echo 42\"\nautomation = true\ntimeout_s = 60\n";
     let helps = !random.once_in(4);
     let _ = writeln!(
         text,
@@ -342,7 +356,8 @@ fn site(random: &mut Random, season: &Season) -> String {
     let invites = if random.once_in(6) { "no" } else { "yes" };
     let _ = writeln!(
         text,
-        "[[policy]]\ncode = \"house\"\ntools = {{ invite_external = \"{invites}\" }}\n[[policy]]\ncode = \"guest\"\n\
+        "[[policy]]\ncode = \"house\"\ntools = {{ invite_external = \"{invites}\", canned_scripts = \"yes\" }}\n\
+         prompt = {{ mode = \"never\" }}\n[[policy]]\ncode = \"guest\"\n\
          for_invites = true\ntools = {{ shell = \"no\" }}"
     );
     if random.once_in(4) {
