@@ -29,8 +29,10 @@ pub fn read(place: &Path) -> Result<Rows, OpenError> {
 }
 
 fn find(place: &Path) -> Result<PathBuf, OpenError> {
+    if !place.exists() {
+        return Err(OpenError::NotAJournal { path: place.to_owned(), reason: "there is nothing of this name".into() });
+    }
     if !place.is_dir() {
-        // One that is not there is named by SQLite.
         return Ok(place.to_owned());
     }
     if place.join(DATABASE).is_file() {

@@ -53,4 +53,5 @@ fn ra_033_the_trail_tells_who_changed_what_and_shows_no_secret() {
     assert!(erased.iter().any(|entry| entry["request"] == "apply_site"));
     let nowhere = equipoise(&["audit", "export", "--data", folder.path().join("none").to_str().unwrap()], "");
     assert_eq!(nowhere.code, 1, "{nowhere:?}");
+    assert!(nowhere.err.contains("there is nothing of this name"), "{nowhere:?}");
 }
