@@ -214,7 +214,10 @@ impl Engine {
         let queue = text("queue").map_or(Ok(Queue::Personal(rep)), |queue| address::queue(codes, queue))?;
         let portal = text("portal").map(|code| address::portal(codes, code)).transpose()?;
         let account = || format!("user:{}", self.state.site.username(rep));
-        self.may_have_button(rep, queue).map_err(|refusal| refusal.of_tool(Tool::Deploy, account()))?;
+        self.may_have_button(rep, queue).map_err(|refusal| match refusal.tool {
+            Some(_) => refusal,
+            None => refusal.of_tool(Tool::Deploy, account()),
+        })?;
         self.serves(queue, portal)?;
         Ok((rep, queue, portal))
     }
@@ -248,7 +251,8 @@ impl Engine {
         Ok((button, Event::ButtonMade { button, by, queue, portal, token }))
     }
 
-    /// A rep's own queue, or that of a team it is in, each by its permission (P1.1).
+    /// A rep's own queue, or that of a team it is in, each by its permission (P1.1). Into its own it is a calling card: a
+    /// way of private sessions (P3.24).
     fn may_have_button(&self, rep: UserId, queue: Queue) -> Result<(), Refusal> {
         let (own, permission) = match queue {
             Queue::Personal(user) => (user == rep, UserPermission::ButtonsPersonal),
@@ -265,7 +269,10 @@ impl Engine {
             let message = format!("this button needs the permission {}", permission.name());
             return Err(Refusal::new(Reason::NotPermitted, "P1.1", message));
         }
-        Ok(())
+        match queue {
+            Queue::Personal(_) => self.state.may_start_privately(rep, None, "calling_card"),
+            Queue::Team(_) => Ok(()),
+        }
     }
 
     /// The button, if it is there and this one may manage it.

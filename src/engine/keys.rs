@@ -121,8 +121,8 @@ impl Keys {
 }
 
 impl Engine {
-    /// A key for one customer, single use (I-K1). A rep needs `generate_keys` and leads to its own personal queue or to
-    /// a team it is in (R2.1, I-A10); administrators and service accounts lead anywhere in the site. A longer life than
+    /// A key for one customer, single use (I-K1). A rep needs `generate_keys`, and `private_sessions` with its way in the
+    /// layers of its sessions (P3.24), and leads to its own personal queue or to a team it is in (R2.1, I-A10); administrators and service accounts lead anywhere in the site. A longer life than
     /// its kind may have is cut to that.
     #[expect(clippy::too_many_arguments, reason = "the fields of one command")]
     pub(super) fn make_key(
@@ -136,6 +136,7 @@ impl Engine {
         out: &mut Vec<Stamped>,
     ) -> Result<Outcome, Refusal> {
         self.may_lead(actor, entry)?;
+        self.may_invite_privately(actor, code, None)?;
         let keys = &self.state.keys;
         let (alive, most, life) = match code {
             true => (keys.codes, limits::JOIN_CODES_LIVE, limits::JOIN_CODE),
@@ -190,9 +191,11 @@ impl Engine {
         if let Some(button) = self.state.buttons.of_token(key) {
             return self.press(now, button, portal, customer, resume, out);
         }
-        let Key { by, entry, .. } = self.state.keys.get(key).cloned().ok_or_else(gone)?;
-        // What its maker may not do at this moment, the key cannot either (I-A10).
+        let Key { by, entry, code, .. } = self.state.keys.get(key).cloned().ok_or_else(gone)?;
+        // What its maker may not do at this moment, the key cannot either (I-A10); nor what the portal forbids it.
         self.may_lead(by, entry).map_err(|_| gone())?;
+        self.may_invite_privately(by, code, None).map_err(|_| gone())?;
+        self.may_invite_privately(by, code, portal).map_err(|_| gone())?;
         let ask = Ask { portal, customer: customer.clone(), ..Ask::of(entry) };
         let session = self.ask(now, by, ask, out)?;
         self.emit(now, Event::KeyUsed { key }, out);
@@ -230,6 +233,13 @@ impl Engine {
         let epoch = self.attach(now, party, resume, customer.client.clone(), out);
         self.show_disclaimer(now, session, out);
         Outcome::Attached { party, epoch }
+    }
+
+    /// P3.24: what reps read out or send out begins a session of their own. Administrators and service accounts have no
+    /// layer of a representative to be judged in.
+    fn may_invite_privately(&self, by: Actor, code: bool, portal: Option<PortalId>) -> Result<(), Refusal> {
+        let Actor::Party(Party::Rep(rep)) = by else { return Ok(()) };
+        self.state.may_start_privately(rep, portal, if code { "pin" } else { "link" })
     }
 
     fn may_lead(&self, actor: Actor, entry: Entry) -> Result<(), Refusal> {

@@ -95,6 +95,31 @@ fn p3_17_p6_3_handing_one_over_needs_the_sessions_policy_and_the_users_permissio
 }
 
 #[test]
+fn lr_026_p3_24_a_button_into_ones_own_queue_is_a_calling_card_and_a_way_of_private_sessions() {
+    let without = site()
+        + "[[technician_group]]\ncode = \"tier1\"\nmembers = [\"ana\"]\ntools = { private_sessions = \"deny\" }\n";
+    let pins = site().replacen("deploy = \"yes\"", "deploy = \"yes\", private_ways = [\"pin\"]", 1);
+    let mut world = World::of(&site());
+    let session = world.serve(None, present());
+    let (made, token) = world.button(world.own(), None);
+    made.unwrap();
+    for (site, source) in [(without, "technician_group:tier1"), (pins, "default")] {
+        world.apply_site(&site);
+        let (made, _) = world.button(world.own(), None);
+        let refused = made.unwrap_err();
+        assert_eq!((refused.rule.as_str(), refused.source.as_deref()), ("P3.24", Some(source)));
+        let refused = world.open("ana", session, Tool::Deploy, &[]).unwrap_err();
+        assert_eq!((refused.tool, refused.source.as_deref()), (Some(Tool::PrivateSessions), Some(source)));
+        // What was given out before opens nothing meanwhile.
+        assert_eq!(world.redeem(token, None, present()).unwrap_err().reason, Reason::KeyGone);
+        // Into a team's queue it has a permission of its own.
+        world.open("ana", session, Tool::Deploy, &[("queue", text("team:net"))]).unwrap();
+    }
+    world.apply_site(&site());
+    world.redeem(token, None, present()).unwrap();
+}
+
+#[test]
 fn p2_1_sessions_by_a_button_have_the_policy_of_its_portal_from_when_it_was_set() {
     let mut world = World::of(&site());
     world.log_in("ana");

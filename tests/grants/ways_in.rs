@@ -288,6 +288,77 @@ fn i_a10_a_key_is_worth_no_more_than_its_maker_may_do_at_that_moment() {
     assert_eq!(world.redeem(key, None, present()).unwrap_err().reason, Reason::KeyGone);
 }
 
+/// The site in which this group holds ana's tools.
+fn grouped(tools: &str, more: &str) -> String {
+    format!("{SITE}[[technician_group]]\ncode = \"tier1\"\nmembers = [\"ana\"]\ntools = {{ {tools} }}\n{more}")
+}
+
+#[test]
+fn lr_026_p3_24_a_key_needs_private_sessions_and_the_refusal_names_the_layer() {
+    let mut world = World::of(&grouped("private_sessions = \"deny\"", ""));
+    let (ana, life) = (Actor::Party(Party::Rep(world.user("ana"))), Span::minutes(5));
+    let own = Queue::Personal(world.user("ana"));
+    for (queue, code) in [(own, true), (Queue::Team(world.team("net")), false)] {
+        let refused = world.make_key(ana, queue, code, life).0.unwrap_err();
+        assert_eq!((refused.reason, refused.rule.as_str()), (Reason::NotPermitted, "P3.24"));
+        let (tool, source) = (refused.tool, refused.source.as_deref());
+        assert_eq!((tool, source), (Some(Tool::PrivateSessions), Some("technician_group:tier1")));
+    }
+    // Who has no layer of a representative is not judged in one.
+    world.make_key(Actor::Service(ServiceId(1)), own, true, life).0.unwrap();
+    world.make_key(Actor::Admin(world.user("root")), own, true, life).0.unwrap();
+    // It is a right of sessions, and no right to serve those that begin otherwise.
+    world.log_in("ana");
+    let (session, _) = world.asked("net", SessionKind::Support);
+    world.rep("ana", Command::Take { session }).unwrap();
+}
+
+#[test]
+fn lr_026_p3_24_a_key_begins_private_sessions_by_the_ways_that_are_listed() {
+    let ways = |list: &str| SITE.replacen("record = \"with", &format!("private_ways = {list}, record = \"with"), 1);
+    let mut world = World::of(&ways("[\"link\", \"sms\"]"));
+    let (ana, life) = (Actor::Party(Party::Rep(world.user("ana"))), Span::minutes(5));
+    let own = Queue::Personal(world.user("ana"));
+    let refused = world.make_key(ana, own, true, life).0.unwrap_err();
+    assert_eq!((refused.rule.as_str(), refused.source.as_deref()), ("P3.24", Some("default")));
+    world.make_key(ana, own, false, life).0.unwrap();
+    world.apply_site(&ways("[\"pin\"]"));
+    world.make_key(ana, own, true, life).0.unwrap();
+    assert_eq!(reason(&world.make_key(ana, own, false, life).0), Reason::NotPermitted);
+    world.apply_site(&ways("[]"));
+    assert_eq!(reason(&world.make_key(ana, own, true, life).0), Reason::NotPermitted);
+}
+
+#[test]
+fn lr_026_i_a10_a_key_made_before_the_right_ended_is_good_no_more_and_again_when_it_is_back() {
+    let mut world = World::new();
+    world.log_in("ana");
+    let (first, second) = (world.key("ana", "net"), world.key("ana", "net"));
+    for without in [grouped("private_sessions = \"deny\"", ""), {
+        let only_links = "private_ways = [\"link\"], record = \"with";
+        SITE.replacen("record = \"with", only_links, 1)
+    }] {
+        world.apply_site(&without);
+        assert_eq!(world.redeem(first, None, present()).unwrap_err().reason, Reason::KeyGone);
+        // A portal allows nobody what the rep has not.
+        let allowing = without.replacen(
+            "tools = { shell = \"no\", file",
+            "tools = { private_sessions = \"yes\", shell = \"no\", file",
+            1,
+        );
+        world.apply_site(&allowing);
+        assert_eq!(world.redeem(first, Some("strict"), present()).unwrap_err().reason, Reason::KeyGone);
+    }
+    world.apply_site(SITE);
+    world.redeem(first, None, present()).expect("the key was not used up");
+    // And the customers of a portal that has no private sessions do not come in by one.
+    let forbidding =
+        SITE.replacen("tools = { shell = \"no\", file", "tools = { private_sessions = \"no\", shell = \"no\", file", 1);
+    world.apply_site(&forbidding);
+    assert_eq!(world.redeem(second, Some("strict"), present()).unwrap_err().reason, Reason::KeyGone);
+    world.redeem(second, Some("kind"), present()).unwrap();
+}
+
 #[test]
 fn r2_6_a_key_is_not_used_up_where_nobody_can_serve() {
     let mut world = World::new();

@@ -11,7 +11,7 @@ use crate::{
         prompt::{Prompt, Prompting},
         session::{Permissions, Person, Situation, grant},
     },
-    site::Site,
+    site::{SessionKind, Site},
 };
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -165,8 +165,7 @@ impl State {
     /// The permissions of `rep` in `session` as the site is at this moment (P2.5).
     pub fn granted(&self, session: &Session, rep: Party) -> Granted<'_> {
         let situation = self.situation(session, rep);
-        let known = self.grants.known.get(&situation.basis(&self.site)).cloned();
-        let permissions = known.unwrap_or_else(|| Arc::new(grant(&self.site, &situation)));
+        let permissions = self.permissions(&situation);
         let customer = self.parties.get(Party::Customer(session.id));
         let client = customer.map_or(&session.ask.customer.client, |customer| &customer.client);
         let rep_os = self.parties.get(rep).map_or("", |rep| &rep.client.os);
@@ -207,6 +206,45 @@ impl State {
         };
         let reps = session.participants.iter().filter(|it| !matches!(it.party, Party::Customer(_)));
         reps.map(|rep| self.situation(session, rep.party)).collect()
+    }
+}
+
+impl State {
+    /// LR-026, P3.24: may this rep begin sessions by keys of its own, in this way? Judged in the layers of a support session
+    /// of the rep: as the key is made through no portal, for nobody knows yet through which its customer will come.
+    pub(in crate::engine) fn may_start_privately(
+        &self,
+        rep: UserId,
+        portal: Option<PortalId>,
+        way: &str,
+    ) -> Result<(), Refusal> {
+        let (person, kind) = (Person::User(rep), SessionKind::Support);
+        let situation = Situation { person, portal, jump_item: None, kind, present: true };
+        let permissions = self.permissions(&situation);
+        let refused = |source: Source, message: String| {
+            let source = source.of(person).name(&self.site);
+            let message = format!("{message}, by {source}");
+            Err(Refusal::new(Reason::NotPermitted, "P3.24", message).of_tool(Tool::PrivateSessions, source))
+        };
+        if !permissions.any(Tool::PrivateSessions) {
+            return refused(
+                permissions.get(Tool::PrivateSessions).source,
+                "private sessions are not permitted".to_owned(),
+            );
+        }
+        let (ways, source) = permissions.option(ToolOption::PrivateWays);
+        match ways {
+            ToolValue::List(ways) if !ways.iter().any(|known| known == way) => {
+                refused(*source, format!("private sessions do not begin by `{way}`"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the site gives in this situation, looked up where it was learned.
+    fn permissions(&self, situation: &Situation) -> Arc<Permissions> {
+        let known = self.grants.known.get(&situation.basis(&self.site)).cloned();
+        known.unwrap_or_else(|| Arc::new(grant(&self.site, situation)))
     }
 }
 
