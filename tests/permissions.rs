@@ -603,6 +603,25 @@ fn p3_4_a_privacy_screen_is_asked_for_in_some_jumps_only() {
 }
 
 #[test]
+fn bu_113_p3_4_the_privacy_screen_at_start_is_held_down_to_what_the_restrictions_allow() {
+    let at_start = |tools: &str| {
+        let site = site(&format!(
+            "[[user]]\nusername = \"ana\"\n[[jump_item]]\ncode = \"srv\"\nmethod = \"jump_client\"\npolicy_present = \"p\"\n\
+             [[policy]]\ncode = \"p\"\ntools = {{ privacy_at_start = \"yes\", {tools} }}\n"
+        ));
+        let said = explain(&site, &query("ana on=srv")).unwrap();
+        let option = &said.options[ToolOption::PrivacyAtStart.name()];
+        (option.value == ToolValue::YES, option.source.clone())
+    };
+    let item = || "jump_item:srv".to_owned();
+    assert_eq!(at_start("customer_restrictions = \"display_and_input\""), (true, item()));
+    assert_eq!(at_start("customer_restrictions = \"input\""), (false, item()));
+    assert_eq!(at_start("shell = \"no\""), (false, "builtin".to_owned()), "restrictions are none");
+    let view = "screen = \"view\", customer_restrictions = \"display_and_input\"";
+    assert_eq!(at_start(view), (false, item()), "they need control");
+}
+
+#[test]
 fn p3_10_a_shell_jump_always_has_its_shell() {
     let site = site(
         "[[user]]\nusername = \"ana\"\n[[jump_item]]\ncode = \"router\"\nmethod = \"jump_shell\"\npolicy_present = \"p\"\n\

@@ -14,7 +14,7 @@ use crate::{
     },
     ids::*,
     limits,
-    policy::{Tool, ToolOption, ToolValue, plan::Rights},
+    policy::{Tool, ToolOption, ToolValue, Word, plan::Rights},
     site::{JumpPlace, SessionKind, Site},
     wire::{
         EncodedRights, Kind,
@@ -341,8 +341,30 @@ fn nth_part<T: Clone>(all: &[T], part: usize) -> Vec<T> {
     all.chunks(limits::SNAPSHOT_PART).nth(part).unwrap_or_default().to_vec()
 }
 
-/// What a rep may do by a grant, with the layer that says so (P6.2).
-pub fn rights(granted: &Granted<'_>) -> EncodedRights {
+/// What stands in a session whatever the layers give: how its customer is held back (P3.4), and what its end does when it is
+/// over (P3.30).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Standing {
+    restricted: Option<Word>,
+    termination: Option<Word>,
+}
+
+impl Standing {
+    pub fn of(session: &Session) -> Self {
+        Self { restricted: session.restricted.map(|(_, mode)| mode), termination: session.termination }
+    }
+
+    /// By the names of the tools, as options.
+    fn told(self, granted: &Granted<'_>) -> [(String, Value); 2] {
+        let policys = granted.permissions().value(Tool::Termination);
+        let termination = self.termination.map_or_else(|| value(policys), |mode| Value::Text(mode.name().to_owned()));
+        let restricted = Value::Text(self.restricted.unwrap_or(Word::None).name().to_owned());
+        [(Tool::CustomerRestrictions.name().to_owned(), restricted), (Tool::Termination.name().to_owned(), termination)]
+    }
+}
+
+/// What a rep may do by a grant, with the layer that says so (P6.2), and what stands.
+pub fn rights(granted: &Granted<'_>, standing: Standing) -> EncodedRights {
     let permissions = granted.permissions();
     let tools = permissions.iter().map(|(tool, effective)| {
         let prompt = effective.prompt.name().to_owned();
@@ -351,16 +373,15 @@ pub fn rights(granted: &Granted<'_>) -> EncodedRights {
     });
     let options =
         ToolOption::ALL.iter().map(|option| (option.name().to_owned(), value(&permissions.option(*option).0)));
-    EncodedRights::new(tools.collect(), options.collect())
+    EncodedRights::new(tools.collect(), options.chain(standing.told(granted)).collect())
 }
 
-/// What a customer's endpoint has to honour (P3.30, P3.31): of its rep's tools it is told nothing.
-pub fn rights_of_customer(granted: &Granted<'_>) -> EncodedRights {
+/// What a customer's endpoint has to honour (P3.4, P3.30, P3.31): of its rep's tools it is told nothing.
+pub fn rights_of_customer(granted: &Granted<'_>, standing: Standing) -> EncodedRights {
     let permissions = granted.permissions();
     let options = ToolOption::ALL.iter().filter(|option| option.is_endpoints());
     let options = options.map(|option| (option.name().to_owned(), value(&permissions.option(*option).0)));
-    let termination = (Tool::Termination.name().to_owned(), value(permissions.value(Tool::Termination)));
-    EncodedRights::new(BTreeMap::new(), options.chain([termination]).collect())
+    EncodedRights::new(BTreeMap::new(), options.chain(standing.told(granted)).collect())
 }
 
 fn value(value: &ToolValue) -> Value {

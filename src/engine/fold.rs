@@ -143,6 +143,13 @@ impl State {
             Event::OpenRequested { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
             Event::Noted { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
             Event::ControlGiven { session, on } => self.change_session(*session, |it| it.control_given = *on),
+            Event::Restricted { session, by, mode } => {
+                self.change_session(*session, |it| it.restricted = Some((*by, *mode)));
+            }
+            Event::RestrictionsLifted { session, .. } => self.change_session(*session, |it| it.restricted = None),
+            Event::TerminationSet { session, mode, .. } => {
+                self.change_session(*session, |it| it.termination = Some(*mode));
+            }
             Event::FieldSet { session, by, field, value } => {
                 self.change_session(*session, |it| match value.as_str() {
                     "" => drop(it.fields.remove(field)),

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     ids::*,
     limits,
+    policy::Word,
     site::{SessionKind, Site},
     time::{Span, Time},
 };
@@ -58,6 +59,12 @@ pub struct Session {
     /// Custom fields, by their names as written (P3.29).
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
+    /// How the customer is held back, and at whose request (P3.4).
+    #[serde(default)]
+    pub restricted: Option<(ParticipantId, Word)>,
+    /// What the customer's end does when it is over, instead of what the policy says (P3.30).
+    #[serde(default)]
+    pub termination: Option<Word>,
     /// Of a rep who shows its screen: who looks at it may control it (BU-068).
     #[serde(default)]
     pub control_given: bool,
@@ -215,6 +222,8 @@ impl Session {
             invites: Vec::new(),
             guests: BTreeMap::new(),
             fields: BTreeMap::new(),
+            restricted: None,
+            termination: None,
             control_given: false,
             course: Course::begun(at),
         }

@@ -243,6 +243,13 @@ fn stack(site: &Site, situation: &Situation) -> Permissions {
         }
     }
 
+    // P3.4: a privacy screen is an option of that value alone, and clamped with it.
+    let restrictions = &tools[Tool::CustomerRestrictions as usize];
+    let private = &mut options[ToolOption::PrivacyAtStart as usize];
+    if restrictions.value != ToolValue::Word(Word::DisplayAndInput) && private.0 == ToolValue::YES {
+        *private = (ToolValue::NO, restrictions.source);
+    }
+
     let rules = layers.named().map(|(_, policy)| &policy.prompt).chain([&builtin.prompt]);
     let (prompting, mode) = prompt::settle(rules);
     for tool in Tool::ALL {

@@ -39,6 +39,7 @@ mod second_factor;
 mod shows;
 mod slow;
 mod smtp;
+mod standing;
 mod timers;
 mod tls;
 mod tools;

@@ -16,5 +16,6 @@ mod prompts;
 mod random;
 mod requests;
 mod shows;
+mod standing;
 mod ways_in;
 mod world;

@@ -114,7 +114,7 @@ impl Performer {
                 self.greet_customer(connection, state, session, head);
             }
             // What changed while it was away was told to nobody.
-            if session.owner().is_some() {
+            if session.owner().is_some() || state.tools.session(session.id).is_some() {
                 self.say_permissions(connection, state, session, participant, head);
             }
             let Some(tools) = state.tools.session(session.id) else { continue };

@@ -229,7 +229,10 @@ impl Performer {
             Event::Noted { session, channel, by, facts } => {
                 self.noted((*session, *channel), *by, facts, state, head);
             }
-            Event::PermissionsChanged { session, .. } => self.tell_permissions(*session, state, head),
+            Event::PermissionsChanged { session, .. }
+            | Event::Restricted { session, .. }
+            | Event::RestrictionsLifted { session, .. }
+            | Event::TerminationSet { session, .. } => self.tell_permissions(*session, state, head),
             Event::SiteApplied { .. } | Event::TeamDeleted { .. } => {
                 self.said.forget();
                 if let Event::SiteApplied { site } = event {

@@ -12,10 +12,10 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// Encoded, by the address of the grant that is said and to whom. Each entry keeps its grant, so that no other comes to
+/// Encoded, by the address of the grant that is said, to whom, and what stands in the session. Each entry keeps its grant, so that no other comes to
 /// lie there.
 #[derive(Default)]
-pub(super) struct Said(HashMap<(usize, To), (Arc<Permissions>, EncodedRights)>);
+pub(super) struct Said(HashMap<(usize, To, view::Standing), (Arc<Permissions>, EncodedRights)>);
 
 #[derive(PartialEq, Eq, Hash)]
 enum To {
@@ -25,11 +25,17 @@ enum To {
 }
 
 impl Said {
-    fn of(&mut self, granted: &Arc<Permissions>, to: To, encode: impl FnOnce() -> EncodedRights) -> &EncodedRights {
+    fn of(
+        &mut self,
+        granted: &Arc<Permissions>,
+        to: To,
+        standing: view::Standing,
+        encode: impl FnOnce() -> EncodedRights,
+    ) -> &EncodedRights {
         if self.0.len() >= limits::GRANTS_REMEMBERED {
             self.0.clear();
         }
-        &self.0.entry((Arc::as_ptr(granted).addr(), to)).or_insert_with(|| (granted.clone(), encode())).1
+        &self.0.entry((Arc::as_ptr(granted).addr(), to, standing)).or_insert_with(|| (granted.clone(), encode())).1
     }
 
     /// The site changed: layers may have other names.
@@ -59,17 +65,19 @@ impl Performer {
     ) {
         let Some(party) = session.participant(participant).map(|found| found.party) else { return };
         let epoch = state.tools.epoch(session.id);
+        let standing = view::Standing::of(session);
         let message = match party {
             Party::Customer(_) => {
-                let Some(owner) = session.owner() else { return };
-                let granted = state.granted(session, Party::Rep(owner));
-                let said = self.said.of(granted.shared().0, To::Customer, || view::rights_of_customer(&granted));
+                // Where nobody serves it the layers are those without a representative.
+                let granted = state.granted(session, session.owner().map_or(party, Party::Rep));
+                let said = || view::rights_of_customer(&granted, standing);
+                let said = self.said.of(granted.shared().0, To::Customer, standing, said);
                 said.push(head, session.id, epoch)
             }
             rep => {
                 let granted = state.granted(session, rep);
                 let (shared, account) = granted.shared();
-                let said = self.said.of(shared, To::Rep(account), || view::rights(&granted));
+                let said = self.said.of(shared, To::Rep(account), standing, || view::rights(&granted, standing));
                 said.push(head, session.id, epoch)
             }
         };

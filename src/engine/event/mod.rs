@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ids::*,
-    policy::Tool,
+    policy::{Tool, Word},
     site::raw::RawSite,
     time::{Span, Time},
     wire::control::{ClientInfo, Value},
@@ -541,6 +541,24 @@ pub enum Event {
     PermissionsChanged {
         session: SessionId,
         epoch: PermissionEpoch,
+    },
+    /// The customer's end took up what this participant asked for: its person is held back like this from here on (P3.4).
+    Restricted {
+        session: SessionId,
+        by: ParticipantId,
+        mode: Word,
+    },
+    /// Nobody holds the customer back any more: asked for, or what allowed it is gone.
+    RestrictionsLifted {
+        session: SessionId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
+    },
+    /// What the customer's end does when this session is over, instead of what its policy says (P3.30).
+    TerminationSet {
+        session: SessionId,
+        by: ParticipantId,
+        mode: Word,
     },
     /// Privileged refusals, coalesced; changes no state (P6.3).
     Refused {

@@ -102,8 +102,10 @@ impl Engine {
         } else {
             None
         };
+        let remembered = self.remembered(session, &request);
         let (tool, facts) = (request.tool, facts.clone());
         self.emit(now, Event::Opened { session, open, tool, channels, facts }, out);
+        remembered.into_iter().for_each(|event| self.emit(now, event, out));
         kept.into_iter().for_each(|made| self.emit(now, made, out));
         Ok(Outcome::Opened { open })
     }

@@ -75,6 +75,9 @@ impl Engine {
             }
         }
         self.withdraw_idle_prompts(now, session, out);
+        if meant(Tool::CustomerRestrictions) {
+            self.lift_restrictions(now, session, None, "customer", out);
+        }
         let epoch = self.next_permissions(now, session, out);
         Ok(Outcome::Revoked { epoch, legs })
     }
@@ -254,6 +257,9 @@ impl Engine {
             let party = here.participant(participant).map(|there| there.party);
             party.is_some_and(|party| self.granted(here, party).prompt(tool) != Prompt::Never)
         });
+        if asks && tool == Tool::CustomerRestrictions {
+            self.lift_restrictions(at, session, Some(participant), "consent", out);
+        }
         let Some(using) = self.state.tools.session(session).filter(|_| asks) else { return };
         let its = |channel: &&super::Channel| channel.tool == tool && channel.by == Some(participant);
         let channels: Vec<ChannelId> =

@@ -46,6 +46,7 @@ impl Engine {
                 continue;
             }
             self.judge(at, session, out);
+            self.judge_restrictions(at, session, out);
             if !self.end_forbidden_show(at, session, out) {
                 self.next_permissions(at, session, out);
             }

@@ -69,6 +69,9 @@ impl Engine {
         for session in &touched {
             self.learn(*session);
         }
+        for session in &touched {
+            self.judge_restrictions(at, *session, out);
+        }
         let tools = &self.state.tools;
         touched.retain(|session| {
             tools.session(*session).is_some_and(|using| using.in_use() || !using.consents.is_empty())
@@ -98,6 +101,7 @@ impl Engine {
     fn depose(&mut self, at: Time, session: SessionId, old: UserId, out: &mut Vec<Stamped>) {
         let here = self.state.sessions.get(&session);
         let Some(old) = here.and_then(|here| here.participant_of(Party::Rep(old))).map(|old| old.id) else { return };
+        self.lift_restrictions(at, session, Some(old), "take_over", out);
         let Some(using) = self.state.tools.session(session) else { return };
         let its = |channel: &&Channel| {
             let alone = !plan::read_along(channel.tool, channel.spec.kinds) && channel.spec.readers == [old];
