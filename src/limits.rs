@@ -352,6 +352,8 @@ pub const HOLD_MAX: Span = Span::minutes(14 * 24 * 60);
 pub const CUSTOMER_GRACE: Span = Span::seconds(60);
 /// A customer who lost the connection in an active session may come back for so long (R10.3).
 pub const RECONNECT_TIMEOUT: Span = Span::seconds(300);
+/// What the customer's end runs when its session is over has to be done within this (P3.30): to lock a screen takes one second.
+pub const ENDING_COMMAND: Span = Span::seconds(30);
 /// A rep is warned when so much of an offer's time is left, or a quarter of it if that is more (R5.1).
 pub const OFFER_WARNING_MIN: Span = Span::seconds(5);
 /// How long an invitation to a rep lives: the default of a team's alert (R7.4).

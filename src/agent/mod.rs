@@ -6,6 +6,7 @@ mod clipboard;
 mod demo;
 #[cfg(feature = "desktop")]
 mod desktop;
+mod ending;
 mod endpoint;
 mod files;
 mod jobs;
@@ -21,6 +22,7 @@ mod system;
 mod terminal;
 mod tool;
 
+pub use ending::Commands;
 pub use endpoint::serve;
 pub use prompt::Allow;
 pub use screen::{Screen, ScreenError, Show};
@@ -57,6 +59,9 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// A line of the system's shell that restarts this machine, where its owner allows that (P3.16).
     pub restart: Option<String>,
+    /// Lines of the system's shell that lock this machine, or log its user out, when a session is over (P3.30); what is not
+    /// given is only said.
+    pub at_end: Commands,
     /// A program that shows a page; without it a page is only named.
     pub browser: Option<String>,
     /// Where a support button is kept that a rep hands over (P3.17); without it none is taken.

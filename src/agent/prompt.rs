@@ -93,6 +93,7 @@ pub fn plainly(tool: &str) -> &str {
         "canned_scripts" => "run a prepared script on this computer",
         "push_url" => "show you a page of the web",
         "reboot" => "restart this computer",
+        "termination" => "say what happens on this computer when the session is over",
         "system_info_actions" => "list and end what runs on this computer",
         "screen_capture" => "take one picture of this screen",
         "annotations" => "draw over this screen",

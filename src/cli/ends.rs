@@ -112,6 +112,12 @@ pub(super) struct AgentArgs {
     /// Allow reps to restart this machine, by this line of the system's shell
     #[arg(long, value_name = "COMMAND")]
     allow_reboot: Option<String>,
+    /// Lock this machine by this line of the system's shell when a session is over whose site or rep wants that
+    #[arg(long, value_name = "COMMAND")]
+    lock: Option<String>,
+    /// Log this machine's user out by this line of the system's shell when a session is over whose site or rep wants that
+    #[arg(long, value_name = "COMMAND")]
+    log_out: Option<String>,
     /// Show pages that a rep pushes with this program; without it they are only named
     #[arg(long, value_name = "PROGRAM")]
     browser: Option<String>,
@@ -198,6 +204,7 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
         unattended: args.unattended,
         state: args.state,
         restart: args.allow_reboot,
+        at_end: agent::Commands { lock: args.lock, log_out: args.log_out },
         browser: args.browser,
         button: args.button,
         pin: args.item_key,

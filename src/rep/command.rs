@@ -71,6 +71,8 @@ pub enum Command {
     Script(String),
     Page(String),
     Reboot,
+    /// What happens at the customer's end when the session is over.
+    AtEnd(String),
     Capture(String),
     /// An arrow at a place, and what it says.
     Mark(u16, u16, String),
@@ -183,6 +185,7 @@ ps | kill N                     what runs there | end process N
 script CODE                     run a script of your team
 push URL                        show a page to the customer
 reboot                          restart the machine; the session goes on
+atend nothing|lock|log_out      what happens on the machine when the session is over
 capture FILE                    one picture of the screen, as PNG
 mark X Y [TEXT]                 an arrow over the customer's screen
 clip [TEXT]                     fetch the customer's clipboard, or put a text into it
@@ -291,6 +294,7 @@ impl Command {
             "script" => Self::Script(words.need("the code of a script")?),
             "push" => Self::Page(words.need("an address")?),
             "reboot" => Self::Reboot,
+            "atend" => Self::AtEnd(words.need("nothing, lock or log_out")?),
             "capture" => Self::Capture(words.need("a file")?),
             "mark" => Self::Mark(words.number("x")?, words.number("y")?, words.rest()),
             "screen" if words.flag("stop") => Self::ScreenStop,

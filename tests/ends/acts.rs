@@ -224,6 +224,54 @@ async fn p3_16_what_ran_when_the_machine_went_down_is_closed() {
     place.close().await;
 }
 
+/// A site whose sessions end with a locked screen, unless their reps say otherwise.
+fn locking() -> String {
+    SITE.replace("tools = { screen", "tools = { termination = \"lock\", termination_override = \"yes\", screen")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bu_133_p3_30_the_agent_locks_or_logs_out_by_its_owners_commands_when_the_session_is_over() {
+    let place = Place::open(&locking()).await;
+    let (share, log) = (place.folder("share"), place.path("log"));
+    let command = |word: &str| Some(format!("echo {word} >> {}", log.display()));
+    let at_end = agent::Commands { lock: command("locked"), log_out: command("out") };
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        keys.push(place.options(Transport::Ws, Allow::All, &share).await);
+    }
+    let mut sessions = keys.into_iter().map(|options| agent::Options { at_end: at_end.clone(), ..options });
+    let (mut customer, mut rep) = place.serving_with(sessions.next().unwrap()).await;
+    customer.until("When this session is over this computer is locked.").await;
+    assert!(!log.exists());
+    rep.line("end", "ended").await;
+    customer.until("The session is over: this computer is locked.").await;
+    customer.ended().await.unwrap();
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "locked\n");
+
+    // What the rep says for this session counts, also where its own person ends it.
+    let mut customer = place.customer_with(sessions.next().unwrap()).await;
+    rep.until("accept or reject").await;
+    rep.line("accept", "you serve").await;
+    rep.line("atend log_out", "it is said at the customer's end").await;
+    customer.until("When this session is over this computer's user is logged out.").await;
+    customer.leave().await.unwrap();
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "locked\nout\n");
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bu_133_p3_30_without_a_command_the_agent_says_what_it_was_told_and_does_nothing() {
+    let place = Place::open(&locking()).await;
+    let (mut customer, mut rep) = place.serving(Allow::All, &place.folder("share")).await;
+    customer
+        .until("The site wants that this computer be locked when this session is over; nothing here does that")
+        .await;
+    rep.line("end", "ended").await;
+    customer.until("The site wanted that this computer be locked; nothing here does that").await;
+    customer.ended().await.unwrap();
+    place.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p3_29_a_rep_writes_on_the_session_at_the_console() {
     let place = Place::open(SITE).await;

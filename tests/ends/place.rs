@@ -170,6 +170,7 @@ impl Place {
             jobs: true,
             state: None,
             restart: None,
+            at_end: Default::default(),
             button: None,
             pin: None,
             browser: None,

@@ -6,13 +6,17 @@ mod running;
 
 use super::{AgentError, Allow, Options, Terminal, files, join::join, plain, screen, state::StateFile};
 use super::{
+    ending::Ending,
     prompt::{Question, Questions},
     tool::{Asked, Means, News, ToolError},
 };
 use crate::{
     client::{ActError, Happening, Happenings},
     limits,
-    wire::{Do, Done, control::Ev},
+    wire::{
+        Do, Done,
+        control::{Ev, Value},
+    },
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
@@ -50,7 +54,7 @@ pub(super) async fn serve_at(
     let (lease, leased) = watch::channel(true);
     let (who, known) = watch::channel(BTreeMap::new());
     let (says, said) = mpsc::channel(limits::TERMINAL_READS_WAITING);
-    let Options { shell, restart, browser, button, pin, .. } = options;
+    let Options { shell, restart, at_end, browser, button, pin, .. } = options;
     let (screen, clipboard) = (screen.map(Arc::new), Arc::new(clipboard));
     let means = Means {
         client,
@@ -82,6 +86,8 @@ pub(super) async fn serve_at(
         first: None,
         came_back,
         disclaimer: None,
+        ending: Ending::new(at_end),
+        over: false,
     };
     endpoint
         .terminal
@@ -90,6 +96,9 @@ pub(super) async fn serve_at(
     let ended = endpoint.live(happenings, said, stop).await;
     endpoint.tasks.shutdown().await;
     endpoint.means.client.close().await;
+    if endpoint.over {
+        endpoint.at_the_end().await;
+    }
     ended
 }
 
@@ -113,6 +122,9 @@ struct Endpoint<'a> {
     came_back: bool,
     /// The session whose disclaimer waits for a yes or no.
     disclaimer: Option<u64>,
+    ending: Ending,
+    /// The session ended, and not only this endpoint's part in it.
+    over: bool,
 }
 
 struct Running {
@@ -179,7 +191,12 @@ impl Endpoint<'_> {
                 line = self.terminal.line() => self.line(&line),
                 Some(text) = said.recv() => self.terminal.say(&text),
                 Some(done) = self.tasks.join_next() => self.done(done),
-                _ = beat.tick() => self.renew_lease(),
+                _ = beat.tick() => {
+                    self.renew_lease();
+                    if self.ending.timed_out(Instant::now()) {
+                        self.at_the_end().await;
+                    }
+                }
             }
         }
     }
@@ -190,6 +207,7 @@ impl Endpoint<'_> {
             Happening::Ev { ev, .. } => return self.push(ev),
             Happening::Connected { transport, resumed } => {
                 self.clock = Clock::new(self.means.client.welcome().now_ms);
+                self.ending.connected();
                 self.renew_lease();
                 self.keep_state();
                 let again = if resumed { " again" } else { "" };
@@ -197,6 +215,7 @@ impl Endpoint<'_> {
                 self.terminal.say(&format!("Connected{again} over {name}."));
             }
             Happening::Lost { retry_in } => {
+                self.ending.lost(Instant::now());
                 self.terminal.say(&format!("Connection lost; trying again in {:.1} s.", retry_in.as_secs_f32()));
             }
             Happening::Ended { .. } => {}
@@ -258,7 +277,15 @@ impl Endpoint<'_> {
             }
             Ev::Closed { channel, reason, .. } => self.tell_all(|| News::Closed(channel, reason.clone())),
             Ev::Noted { channel, by, facts, .. } if by != 0 => self.tell_all(|| News::Noted(channel, facts.clone())),
+            Ev::Permissions { options, .. } => {
+                if let Some(Value::Text(mode)) = options.get("termination")
+                    && let Some(text) = self.ending.told(mode)
+                {
+                    self.terminal.say(&text);
+                }
+            }
             Ev::Ended { reason, .. } => {
+                self.over = true;
                 self.forget_state();
                 self.terminal.say(&format!("The session ended: {}.", plain(&reason)));
                 return true;
@@ -286,6 +313,7 @@ impl Endpoint<'_> {
     /// Ends the session from this side; a broker that is away learns it from the closed connection.
     async fn leave(&mut self) {
         let end = self.means.client.act(Do::End { session: self.session });
+        self.over = true;
         self.forget_state();
         if tokio::time::timeout(Duration::from_millis(limits::HANDSHAKE.0), end).await.is_err() {
             tracing::debug!("the broker did not answer to the end of the session");
@@ -295,10 +323,18 @@ impl Endpoint<'_> {
     fn ended(&mut self, code: u16, reason: String) -> Result<(), AgentError> {
         self.forget_state();
         if code == crate::wire::CloseCode::SessionEnded.number() {
+            self.over = true;
             self.terminal.say("The session ended.");
             return Ok(());
         }
         Err(AgentError::Ended { code, reason: plain(&reason) })
+    }
+
+    /// P3.30: what the broker said last of it, by the commands of this machine's owner.
+    async fn at_the_end(&mut self) {
+        if let Some(text) = self.ending.apply().await {
+            self.terminal.say(&text);
+        }
     }
 
     fn forget_state(&self) {

@@ -122,7 +122,7 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
     let opened = match tool.means.client.act(Do::AcceptOpen { session, open, facts }).await? {
         Done::Opened(opened) => opened,
         // What has no channels is opened by being taken up.
-        _ if matches!(prepared, Prepared::Page(_) | Prepared::Restart(_) | Prepared::Keep(..)) => {
+        _ if matches!(prepared, Prepared::Page(_) | Prepared::Restart(_) | Prepared::Keep(..) | Prepared::AtTheEnd) => {
             Opened { session, open, tool: asked.tool, channels: Vec::new(), facts: Facts::new() }
         }
         _ => tool.opened().await?,
@@ -145,6 +145,8 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
         Prepared::Script(text) => tool.script(&opened, &text).await,
         Prepared::Page(url) => tool.page(&url).await,
         Prepared::Restart(command) => tool.restart(&command).await,
+        // The broker remembers it, and says it with every `permissions` from here on.
+        Prepared::AtTheEnd => Ok("it was taken note of".to_owned()),
         Prepared::Keep(token, what) => {
             token.keep().map_err(failed)?;
             Ok(format!("{what} is kept here"))
@@ -180,6 +182,7 @@ enum Prepared {
     Script(String),
     Page(String),
     Restart(String),
+    AtTheEnd,
     /// With what it is, for the person.
     Keep(KeptToken, &'static str),
     Capture(Arc<Shown>),
@@ -237,6 +240,10 @@ impl Prepared {
                 (Some(command), "normal") => Self::Restart(command.clone()),
                 (Some(_), _) => return Err(refused("malformed: this machine restarts in mode `normal` only")),
                 (None, _) => return Err(refused("no_reboot: the owner of this machine does not allow it")),
+            },
+            "termination" => match transfer::text(args, "mode") {
+                Some("nothing" | "lock" | "log_out") => Self::AtTheEnd,
+                _ => return Err(refused("malformed: the mode is nothing, lock or log_out")),
             },
             "deploy" => {
                 let path = means.button.clone().ok_or_else(|| refused("no_button: this end keeps none"))?;
