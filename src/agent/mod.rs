@@ -12,6 +12,7 @@ mod files;
 mod jobs;
 mod join;
 mod manager;
+mod pages;
 mod prompt;
 mod screen;
 mod shell;

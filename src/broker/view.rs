@@ -341,17 +341,19 @@ fn nth_part<T: Clone>(all: &[T], part: usize) -> Vec<T> {
     all.chunks(limits::SNAPSHOT_PART).nth(part).unwrap_or_default().to_vec()
 }
 
-/// What stands in a session whatever the layers give: how its customer is held back (P3.4), and what its end does when it is
-/// over (P3.30).
+/// What stands in a session whatever the layers give: how its customer is held back (P3.4), what its end does when it is
+/// over (P3.30), and whether it is a shared page.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Standing {
     restricted: Option<Word>,
     termination: Option<Word>,
+    cobrowse: bool,
 }
 
 impl Standing {
     pub fn of(session: &Session) -> Self {
-        Self { restricted: session.restricted.map(|(_, mode)| mode), termination: session.termination }
+        let (restricted, termination) = (session.restricted.map(|(_, mode)| mode), session.termination);
+        Self { restricted, termination, cobrowse: session.ask.kind == SessionKind::Cobrowse }
     }
 
     /// By the names of the tools, as options.
@@ -381,7 +383,14 @@ pub fn rights_of_customer(granted: &Granted<'_>, standing: Standing) -> EncodedR
     let permissions = granted.permissions();
     let options = ToolOption::ALL.iter().filter(|option| option.is_endpoints());
     let options = options.map(|option| (option.name().to_owned(), value(&permissions.option(*option).0)));
-    EncodedRights::new(BTreeMap::new(), options.chain(standing.told(granted)).collect())
+    let mut options: BTreeMap<String, Value> = options.chain(standing.told(granted)).collect();
+    // P3.32: where people go by themselves on a shared page only its end sees.
+    if standing.cobrowse {
+        let (domains, by) = (Tool::CobrowseDomains, ToolOption::CobrowseDomainsMatch);
+        options.insert(domains.name().to_owned(), value(permissions.value(domains)));
+        options.insert(by.name().to_owned(), value(&permissions.option(by).0));
+    }
+    EncodedRights::new(BTreeMap::new(), options)
 }
 
 fn value(value: &ToolValue) -> Value {

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use equipoise::{
     client::{ActError, Client, Transport},
     engine::{Actor, Command, Entry, Event, Outcome, Queue, Stamped, command::Ask},
+    identity::Secret,
     ids::*,
     limits,
-    site::raw::RawSite,
+    site::{SessionKind, raw::RawSite},
     wire::{
         Credential, Do, Done, Ev, Flags, Kind,
         control::{Role, Value},
@@ -221,6 +222,55 @@ async fn p3_31_p3_30_the_endpoint_is_told_the_flags_that_only_it_can_honour() {
     assert_eq!(options["termination"], Value::Text("lock".to_owned()));
     assert!(!options.contains_key("transfer_to"), "nothing beyond what the endpoint needs");
     leave(place, ana, customer).await;
+}
+
+#[tokio::test]
+async fn lg_027_p3_31_p3_32_the_end_of_a_shared_page_is_told_which_pages_may_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let listing = |domains: &str| {
+        SITE.replace(
+            "termination = \"lock\"",
+            &format!("cobrowse_domains = {domains}, cobrowse_domains_match = \"contains\""),
+        )
+    };
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let place = Place::open_with(folder.path(), listen, &listing("[\"test.com\"]"), Box::new(|_, _| {})).await;
+    let look = place.broker.look(|state| (state.site.codes.users["ana"], state.site.codes.teams["desk"])).await;
+    let (ana, desk) = look.unwrap();
+    let token = place.broker.token_for("ana").await.unwrap();
+    let (rep, _hears) =
+        Client::connect(place.target(Transport::Ws), hello(Role::Rep, Credential::Token(token))).await.unwrap();
+    let told = |ev| match ev {
+        Ev::Permissions { options, .. } => Some(options),
+        _ => None,
+    };
+    let mut customers = Vec::new();
+    for kind in [SessionKind::Cobrowse, SessionKind::Support] {
+        let link = Secret::link();
+        let ask = Ask { kind, join: Some(link.hash()), ..Ask::of(Entry::Queue(Queue::Team(desk))) };
+        let asked = place.broker.command(Actor::Service(ServiceId(1)), Command::Ask(ask)).await;
+        let Ok(Outcome::Session(session)) = asked else { panic!("asked for: {asked:?}") };
+        let hello = hello(Role::Customer, Credential::Key(link.reveal().to_owned()));
+        let (client, happenings) = Client::connect(place.target(Transport::Quic), hello).await.unwrap();
+        place.broker.command(Actor::Party(Party::Rep(ana)), Command::Take { session }).await.unwrap();
+        customers.push(Person { client, happenings, session: session.0 });
+    }
+    let [shared, other] = customers.as_mut_slice() else { panic!("two") };
+    let options = shared.until(told).await;
+    assert_eq!(options["cobrowse_domains"], Value::List(vec!["test.com".to_owned()]));
+    assert_eq!(options["cobrowse_domains_match"], Value::Text("contains".to_owned()));
+    let options = other.until(told).await;
+    assert!(!options.contains_key("cobrowse_domains"), "the list is of shared pages (P3.19)");
+    // An edit reaches it at once.
+    let edit = Command::ApplySite(RawSite::parse(&listing("[\"example.org\"]")).unwrap().into());
+    place.broker.command(Actor::System, edit).await.unwrap();
+    let options = shared.until(told).await;
+    assert_eq!(options["cobrowse_domains"], Value::List(vec!["example.org".to_owned()]));
+    for person in customers {
+        person.client.close().await;
+    }
+    rep.close().await;
+    place.close().await;
 }
 
 #[tokio::test]

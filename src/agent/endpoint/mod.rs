@@ -7,6 +7,7 @@ mod running;
 use super::{AgentError, Allow, Options, Terminal, files, join::join, plain, screen, state::StateFile};
 use super::{
     ending::Ending,
+    pages::Pages,
     prompt::{Question, Questions},
     tool::{Asked, Means, News, ToolError},
 };
@@ -53,6 +54,7 @@ pub(super) async fn serve_at(
     let clock = Clock::new(client.welcome().now_ms);
     let (lease, leased) = watch::channel(true);
     let (who, known) = watch::channel(BTreeMap::new());
+    let (pages, shown) = watch::channel(Pages::default());
     let (says, said) = mpsc::channel(limits::TERMINAL_READS_WAITING);
     let Options { shell, restart, at_end, browser, button, pin, .. } = options;
     let (screen, clipboard) = (screen.map(Arc::new), Arc::new(clipboard));
@@ -68,6 +70,7 @@ pub(super) async fn serve_at(
         clipboard,
         lease: leased,
         who: known,
+        pages: shown,
         says,
     };
     let mut endpoint = Endpoint {
@@ -80,6 +83,7 @@ pub(super) async fn serve_at(
         tasks: JoinSet::new(),
         lease,
         who,
+        pages,
         clock,
         last: String::new(),
         state,
@@ -113,6 +117,7 @@ struct Endpoint<'a> {
     tasks: JoinSet<Outcome>,
     lease: watch::Sender<bool>,
     who: watch::Sender<BTreeMap<u16, String>>,
+    pages: watch::Sender<Pages>,
     clock: Clock,
     /// The last thing said about waiting, so that nothing is said twice.
     last: String,
@@ -278,6 +283,7 @@ impl Endpoint<'_> {
             Ev::Closed { channel, reason, .. } => self.tell_all(|| News::Closed(channel, reason.clone())),
             Ev::Noted { channel, by, facts, .. } if by != 0 => self.tell_all(|| News::Noted(channel, facts.clone())),
             Ev::Permissions { options, .. } => {
+                self.pages.send_replace(Pages::told(&options));
                 if let Some(Value::Text(mode)) = options.get("termination")
                     && let Some(text) = self.ending.told(mode)
                 {

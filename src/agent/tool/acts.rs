@@ -57,6 +57,8 @@ impl Tool {
 
     /// Shows a page, in a browser where the owner of this machine named one (P3.19).
     pub(super) async fn page(&self, url: &str) -> Result<String, ToolError> {
+        // The broker may have named others since it was asked for.
+        self.means.pages.borrow().check(url)?;
         match &self.means.browser {
             Some(browser) => {
                 let (shell, output) = Shell::command(browser, &[url])?;

@@ -10,8 +10,9 @@ mod typed;
 use super::{
     button::KeptToken,
     clipboard::Clipboard,
-    files::{Roots, hidden},
+    files::Roots,
     manager::Act,
+    pages::Pages,
     plain,
     screen::Screen as Shown,
     shell::{Shell, ShellError},
@@ -61,6 +62,8 @@ pub struct Means {
     pub lease: watch::Receiver<bool>,
     /// Who takes part, as the person may see them.
     pub who: watch::Receiver<BTreeMap<u16, String>>,
+    /// Which pages are shown.
+    pub pages: watch::Receiver<Pages>,
     /// What the person should see.
     pub says: mpsc::Sender<String>,
 }
@@ -235,7 +238,11 @@ impl Prepared {
                 let text = transfer::text(args, "text").ok_or_else(|| refused("malformed: the script is missing"))?;
                 Self::Script(text.to_owned())
             }
-            "push_url" => Self::Page(page(transfer::text(args, "url").unwrap_or_default())?),
+            "push_url" => {
+                let url = transfer::text(args, "url").unwrap_or_default();
+                means.pages.borrow().check(url)?;
+                Self::Page(url.to_owned())
+            }
             "reboot" => match (&means.restart, transfer::text(args, "mode").unwrap_or("normal")) {
                 (Some(command), "normal") => Self::Restart(command.clone()),
                 (Some(_), _) => return Err(refused("malformed: this machine restarts in mode `normal` only")),
@@ -280,17 +287,6 @@ fn keeps(path: PathBuf, what: &'static str, facts: &mut Facts) -> Result<Prepare
     let token = KeptToken::draw(path).map_err(failed)?;
     facts.insert("token".into(), Value::Text(token.hash()));
     Ok(Prepared::Keep(token, what))
-}
-
-/// Whatever the broker found: only a page of the web is shown (H-79).
-fn page(url: &str) -> Result<String, ToolError> {
-    let sound = url::Url::parse(url).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
-    });
-    match sound && !url.chars().any(hidden) {
-        true => Ok(url.to_owned()),
-        false => Err(refused("malformed: only pages of the web are shown")),
-    }
 }
 
 fn failed(error: io::Error) -> ToolError {
