@@ -387,6 +387,13 @@ pub const SKILLS_PER_SESSION: usize = 16;
 pub const NAME_BYTES_MAX: usize = 128;
 pub const TEXT_BYTES_MAX: usize = 4_096;
 
+/// A key of the registry from its root on, the parts it has at most, and the characters of each: what Windows itself takes of a
+/// part, and far more than installed software nests. A value's name: a fifteenth of what Windows takes, beyond every one seen.
+pub const REGISTRY_KEY_BYTES_MAX: usize = 2_048;
+pub const REGISTRY_DEPTH_MAX: usize = 64;
+pub const REGISTRY_PART_CHARS_MAX: usize = 255;
+pub const REGISTRY_NAME_BYTES_MAX: usize = 1_024;
+
 /// What a site says to customers: a greeting, a notice. A screen of text, small enough for any push.
 pub const ANNOUNCEMENT_BYTES_MAX: usize = 2_048;
 /// A disclaimer: some pages of a lawyer's text.

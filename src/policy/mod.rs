@@ -10,6 +10,7 @@ pub mod jumps;
 pub mod paths;
 pub mod plan;
 pub mod prompt;
+mod registry;
 pub mod session;
 mod shown;
 mod verbs;

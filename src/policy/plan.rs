@@ -36,6 +36,11 @@ pub trait Rights {
     /// out, because every path is allowed.
     fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, NoPath>;
 
+    /// Is the customer's end a mobile device? (P3.11)
+    fn mobile(&self) -> bool {
+        false
+    }
+
     /// The text of a canned script, if it belongs to a team of this rep (P3.13).
     fn script(&self, _code: &str) -> Option<&str> {
         None
@@ -98,6 +103,8 @@ pub enum Unplanned {
     /// This permission has not the right for it.
     NotPermitted(Tool),
     Path(Tool, String),
+    /// It is permitted, but an option does not let it go so far.
+    Limited(Tool, ToolOption),
     /// No script of this name belongs to a team of the rep (P3.13).
     NoScript(String),
 }

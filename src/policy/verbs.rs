@@ -4,6 +4,7 @@
 use super::{
     Tool, ToolOption, ToolValue, Word, domains,
     plan::{Args, Asked, Planned, Readers, Rights, Side, Unplanned},
+    registry,
 };
 use crate::{
     limits,
@@ -68,6 +69,8 @@ pub(super) fn read(asked: Asked<'_>, rights: &impl Rights) -> Result<Verb, Unpla
             Tool::CannedScripts => canned_script(args, rights),
             Tool::SystemInfoActions => system_info_action(args),
             Tool::CustomerRestrictions => customer_restrictions(args),
+            Tool::SystemInfo => system_info(args, rights),
+            Tool::Registry => registry(args),
             Tool::ShowMyScreen => {
                 args.only(&[])?;
                 Ok(verb([picture(&[Kind::Picture], Side::Rep, Readers::Customer)]))
@@ -281,6 +284,39 @@ fn termination(asked: Asked<'_>, args: Reader<'_>, rights: &impl Rights) -> Resu
     Ok(Verb::default())
 }
 
+/// P3.11: of a mobile device no more than its option allows, which is also what it is asked for where the request does not say.
+fn system_info(args: Reader<'_>, rights: &impl Rights) -> Result<Verb, Unplanned> {
+    args.only(&["detail"])?;
+    let asked = args.text("detail")?;
+    if !matches!(asked, None | Some("standard" | "extended")) {
+        return Err(malformed("detail", "`standard` or `extended`"));
+    }
+    let needs = vec![(Tool::SystemInfo, right::YES)];
+    let verb = Verb { channels: vec![document()], needs, ..Verb::default() };
+    if !rights.mobile() {
+        return Ok(verb);
+    }
+    let most = match rights.option(ToolOption::SystemInfoMobile).word() {
+        Some(Word::Extended) => "extended",
+        _ => "standard",
+    };
+    if asked == Some("extended") && most != "extended" {
+        return Err(Unplanned::Limited(Tool::SystemInfo, ToolOption::SystemInfoMobile));
+    }
+    let told = Some(("detail", Value::Text(asked.unwrap_or(most).to_owned())));
+    Ok(Verb { told, ..verb })
+}
+
+/// P3.12: the broker reads the verb (W1.3).
+fn registry(args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["verb", "key", "name", "value", "type"])?;
+    let [verb, key, name, value, kind] = ["verb", "key", "name", "value", "type"].map(|name| args.text(name));
+    let asked = registry::Asked { verb: verb?, key: key?, name: name?, value: value?, kind: kind? };
+    registry::check(&asked).map_err(|(arg, how)| malformed(arg, how))?;
+    let needs = vec![(Tool::Registry, right::YES)];
+    Ok(Verb { channels: vec![document()], needs, ..Verb::default() })
+}
+
 /// P3.11: what runs there, and ending one of it.
 fn system_info_action(args: Reader<'_>) -> Result<Verb, Unplanned> {
     args.only(&["action", "target"])?;
@@ -311,8 +347,6 @@ fn customer_restrictions(args: Reader<'_>) -> Result<Verb, Unplanned> {
 /// Acts that are answered with a document or only with done; the texts are for the endpoint.
 fn act(tool: Tool, args: Reader<'_>) -> Result<Verb, Unplanned> {
     let (texts, answered): (&[&'static str], bool) = match tool {
-        Tool::SystemInfo => (&["detail"], true),
-        Tool::Registry => (&["verb", "key", "name", "value"], true),
         Tool::ScriptDeploy | Tool::EmbeddedScripts => (&["script"], true),
         Tool::ScreenCapture => (&[], true),
         Tool::Credentials => (&["reason"], true),

@@ -2,12 +2,12 @@
 
 use crate::world::*;
 use equipoise::{
-    engine::{Command, Outcome, Reason},
+    engine::{Command, Event, Outcome, Reason, Refusal},
     ids::*,
     limits,
     policy::Tool,
     site::SessionKind,
-    wire::control::Value,
+    wire::control::{ClientInfo, Value},
 };
 use expect_test::expect;
 use std::collections::BTreeMap;
@@ -229,4 +229,39 @@ fn p6_3_refusals_go_on_record_in_one_event_that_changes_nothing() {
     assert_eq!(reason(&world.rep("ana", record.clone())), Reason::NotPermitted);
     world.system(record).unwrap();
     assert_eq!(world.engine.state(), &before);
+}
+
+#[test]
+fn bo_030_p3_11_a_mobile_endpoint_is_asked_for_no_more_than_its_option_allows() {
+    let of_os = |os: &str| ClientInfo { os: os.to_owned(), ..present() };
+    let extended = SITE.replacen("record = \"with", "system_info_mobile = \"extended\", record = \"with", 1);
+    let detail = |world: &mut World, session, args: &[(&str, Value)]| -> Result<Option<Value>, Refusal> {
+        world.open("ana", session, Tool::SystemInfo, args)?;
+        let requested = world.log().iter().rev().find_map(|stamped| match &stamped.event {
+            Event::OpenRequested { args, .. } => Some(args.get("detail").cloned()),
+            _ => None,
+        });
+        Ok(requested.expect("it was asked for"))
+    };
+    for os in ["android", "ios"] {
+        let mut world = World::new();
+        let session = world.serve(None, of_os(os));
+        let refused = detail(&mut world, session, &[("detail", text("extended"))]).unwrap_err();
+        assert_eq!((refused.reason, refused.tool), (Reason::NotPermitted, Some(Tool::SystemInfo)));
+        assert_eq!(refused.source.as_deref(), Some("builtin"));
+        assert_eq!(detail(&mut world, session, &[]).unwrap(), Some(text("standard")), "the end is told how much");
+        world.apply_site(&extended);
+        assert_eq!(detail(&mut world, session, &[("detail", text("extended"))]).unwrap(), Some(text("extended")));
+        assert_eq!(detail(&mut world, session, &[("detail", text("standard"))]).unwrap(), Some(text("standard")));
+        assert_eq!(detail(&mut world, session, &[]).unwrap(), Some(text("extended")));
+        // What waits for the end by a right that is gone is not had any more.
+        world.words();
+        world.apply_site(SITE);
+        assert!(world.words().contains("refused: not_permitted"));
+    }
+    // Elsewhere it means nothing, and any other word is none.
+    let mut world = World::new();
+    let session = world.serve(None, present());
+    assert_eq!(detail(&mut world, session, &[]).unwrap(), None);
+    assert_eq!(detail(&mut world, session, &[("detail", text("all"))]).unwrap_err().reason, Reason::Malformed);
 }

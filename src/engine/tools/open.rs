@@ -428,6 +428,11 @@ pub(super) fn refusal(tool: Tool, unplanned: Unplanned, granted: &Granted<'_>) -
             let message = format!("{} is not permitted here, by {source}", missing.name());
             Refusal::new(Reason::NotPermitted, "P6.3", message).of_tool(missing, source)
         }
+        Unplanned::Limited(limited, option) => {
+            let (value, source) = granted.option_from(option);
+            let message = format!("{} is {value} here, by {source}", option.name());
+            Refusal::new(Reason::NotPermitted, "P6.3", message).of_tool(limited, source)
+        }
         Unplanned::NoScript(code) => {
             let message = format!("there is no script `{code}` of your teams");
             Refusal::new(Reason::NotPermitted, "P3.13", message).of_tool(tool, "teams")

@@ -23,6 +23,7 @@ pub struct Granted<'site> {
     person: Person,
     rep: Party,
     customer_os: Option<Os>,
+    mobile: bool,
     rep_os: Option<Os>,
 }
 
@@ -37,6 +38,10 @@ impl Rights for Granted<'_> {
 
     fn option(&self, option: ToolOption) -> &ToolValue {
         &self.permissions.option(option).0
+    }
+
+    fn mobile(&self) -> bool {
+        self.mobile
     }
 
     fn script(&self, code: &str) -> Option<&str> {
@@ -169,8 +174,9 @@ impl State {
         let customer = self.parties.get(Party::Customer(session.id));
         let client = customer.map_or(&session.ask.customer.client, |customer| &customer.client);
         let rep_os = self.parties.get(rep).map_or("", |rep| &rep.client.os);
+        let mobile = matches!(client.os.as_str(), "android" | "ios");
         let (customer_os, rep_os) = (Os::from_name(&client.os), Os::from_name(rep_os));
-        Granted { site: &self.site, permissions, person: situation.person, rep, customer_os, rep_os }
+        Granted { site: &self.site, permissions, person: situation.person, rep, customer_os, mobile, rep_os }
     }
 
     /// What the permissions of `rep` in `session` are made of.
