@@ -387,6 +387,8 @@ pub const SKILLS_PER_SESSION: usize = 16;
 pub const NAME_BYTES_MAX: usize = 128;
 pub const TEXT_BYTES_MAX: usize = 4_096;
 
+/// The name of a service or of software that is acted on: as long as Windows takes for a service.
+pub const TARGET_BYTES_MAX: usize = 256;
 /// A key of the registry from its root on, the parts it has at most, and the characters of each: what Windows itself takes of a
 /// part, and far more than installed software nests. A value's name: a fifteenth of what Windows takes, beyond every one seen.
 pub const REGISTRY_KEY_BYTES_MAX: usize = 2_048;

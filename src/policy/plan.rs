@@ -226,6 +226,7 @@ fn need(tool: Tool, session: SessionKind, frame: Kind, from: Side) -> (Tool, u8)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     /// Bits by tool; everything else is denied. Paths below `/home/ana` only.
     struct May(&'static [(Tool, u8)]);
@@ -451,6 +452,33 @@ mod tests {
         let odd = [("action", text("end_process")), ("target", text("-1"))];
         assert!(matches!(act(&odd), Err(Unplanned::Malformed { arg: "target", .. })));
         assert!(matches!(act(&[("action", text("format"))]), Err(Unplanned::Malformed { arg: "action", .. })));
+    }
+
+    #[test]
+    fn bu_123_p3_11_services_and_software_are_listed_and_acted_on_by_name() {
+        let may = May(&[(Tool::SystemInfoActions, 1)]);
+        let act = |may: &May, action: &str, target: Option<&str>| {
+            let target = target.map(|target| ("target", text(target)));
+            let asked: Vec<_> = [("action", text(action))].into_iter().chain(target).collect();
+            ask(Tool::SystemInfoActions, &asked, may)
+        };
+        for action in ["services", "software"] {
+            assert_eq!(kinds(&act(&may, action, None).unwrap()), [[Kind::Document]], "{action}");
+            let odd = act(&may, action, Some("all"));
+            assert!(matches!(odd, Err(Unplanned::Malformed { arg: "target", .. })), "{action}");
+            assert_eq!(act(&May(&[]), action, None), Err(Unplanned::NotPermitted(Tool::SystemInfoActions)));
+        }
+        let (most, more) = ("x".repeat(limits::TARGET_BYTES_MAX), "x".repeat(limits::TARGET_BYTES_MAX + 1));
+        for action in ["start_service", "stop_service", "restart_service", "uninstall"] {
+            for target in ["Spooler", "{9D2F-11}", "Ünï 2.0", most.as_str()] {
+                assert!(act(&may, action, Some(target)).is_ok(), "{action} {target}");
+            }
+            for target in [None, Some(""), Some("a\nb"), Some("a\u{202e}b"), Some(more.as_str())] {
+                let odd = act(&may, action, target);
+                assert!(matches!(odd, Err(Unplanned::Malformed { arg: "target", .. })), "{action} {target:?}");
+            }
+            assert_eq!(act(&May(&[]), action, Some("x")), Err(Unplanned::NotPermitted(Tool::SystemInfoActions)));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! request is refused: what reaches the other end is only what was checked here (W1.3, I-P13).
 
 use super::{
-    Tool, ToolOption, ToolValue, Word, domains,
+    Tool, ToolOption, ToolValue, Word, domains, paths,
     plan::{Args, Asked, Planned, Readers, Rights, Side, Unplanned},
     registry,
 };
@@ -317,20 +317,36 @@ fn registry(args: Reader<'_>) -> Result<Verb, Unplanned> {
     Ok(Verb { channels: vec![document()], needs, ..Verb::default() })
 }
 
-/// P3.11: what runs there, and ending one of it.
+/// P3.11: what runs there or is installed, and what is done with one of it.
 fn system_info_action(args: Reader<'_>) -> Result<Verb, Unplanned> {
     args.only(&["action", "target"])?;
     let target = args.text("target")?;
     match (args.text("action")?, target) {
-        (Some("processes"), None) => {}
+        (Some("processes" | "services" | "software"), None) => {}
         (Some("end_process"), Some(target)) if target.parse::<u32>().is_ok() => {}
-        (Some("processes" | "end_process"), _) => {
-            return Err(malformed("target", "the number of a process after `end_process`, and only there"));
+        (Some("start_service" | "stop_service" | "restart_service" | "uninstall"), Some(target))
+            if is_named(target) => {}
+        (Some("processes" | "services" | "software"), Some(_)) => {
+            return Err(malformed("target", "what is listed is all there is: it has no target"));
         }
-        _ => return Err(malformed("action", "`processes` or `end_process`")),
+        (Some("end_process"), _) => return Err(malformed("target", "the number of a process")),
+        (Some("start_service" | "stop_service" | "restart_service" | "uninstall"), _) => {
+            let bytes = limits::TARGET_BYTES_MAX;
+            return Err(malformed("target", format!("a name as it was listed, of 1 to {bytes} bytes on one line")));
+        }
+        _ => {
+            let known = "`processes`, `end_process`, `services`, `start_service`, `stop_service`, `restart_service`, \
+                         `software` or `uninstall`";
+            return Err(malformed("action", known));
+        }
     }
     let needs = vec![(Tool::SystemInfoActions, right::YES)];
     Ok(Verb { channels: vec![document()], needs, ..Verb::default() })
+}
+
+/// The name of a service or of software. What it means the endpoint knows, which never gives it to a shell.
+fn is_named(target: &str) -> bool {
+    (1..=limits::TARGET_BYTES_MAX).contains(&target.len()) && paths::bounded(target).is_ok()
 }
 
 fn customer_restrictions(args: Reader<'_>) -> Result<Verb, Unplanned> {

@@ -232,7 +232,13 @@ impl Prepared {
                 (Some("end_process"), Some(target)) => {
                     Self::EndProcess(target.parse().map_err(|_| refused("malformed: the target is a process number"))?)
                 }
-                _ => return Err(refused("malformed: the action is processes or end_process")),
+                (
+                    Some("services" | "start_service" | "stop_service" | "restart_service" | "software" | "uninstall"),
+                    _,
+                ) => {
+                    return Err(refused("unsupported: this end neither lists nor changes services and software"));
+                }
+                _ => return Err(refused("malformed: this end lists and ends processes")),
             },
             "canned_scripts" => {
                 let text = transfer::text(args, "text").ok_or_else(|| refused("malformed: the script is missing"))?;
