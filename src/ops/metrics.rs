@@ -192,7 +192,7 @@ pub const TABLE: &[Metric] = &[
         "equipoise_job_runs_total",
         "items",
         &[("outcome", &["done", "failed", "cancelled", "expired", "refused"])],
-        "Items on which a job ended: with exit code 0, otherwise, by who cancelled it, or because it may not run there (P8.8).",
+        "Items on which a job ended: with exit code 0, otherwise, by who cancelled it, because it waited for too long, or because it may not run there (P8.8).",
         "",
     ),
     histogram(
