@@ -141,6 +141,7 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
             Queue::Team(_) => return Err(malformed("to", "a screen is shown to one rep: name it as rep:ana")),
         },
         Do::GiveControl { session: s, on } => Command::GiveControl { session: session(s), on },
+        Do::SetChat { session: s, on } => Command::SetChat { session: session(s), on },
         Do::SetField { session: s, field, value } => Command::SetField {
             session: session(s),
             field: bounded("field", field, limits::CODE_BYTES_MAX)?,
@@ -242,6 +243,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Resume { session }
         | Do::End { session }
         | Do::GiveControl { session, .. }
+        | Do::SetChat { session, .. }
         | Do::SetField { session, .. }
         | Do::SetExternalKey { session, .. }
         | Do::Open(Open { session, .. })

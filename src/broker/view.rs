@@ -341,27 +341,34 @@ fn nth_part<T: Clone>(all: &[T], part: usize) -> Vec<T> {
     all.chunks(limits::SNAPSHOT_PART).nth(part).unwrap_or_default().to_vec()
 }
 
-/// What stands in a session whatever the layers give: how its customer is held back (P3.4), what its end does when it is
+/// What stands in a session whatever the layers give: how its customer is held back (P3.4) and may write (P3.18), what its end does when it is
 /// over (P3.30), and whether it is a shared page.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Standing {
     restricted: Option<Word>,
     termination: Option<Word>,
+    chat_off: bool,
     cobrowse: bool,
 }
 
 impl Standing {
     pub fn of(session: &Session) -> Self {
         let (restricted, termination) = (session.restricted.map(|(_, mode)| mode), session.termination);
-        Self { restricted, termination, cobrowse: session.ask.kind == SessionKind::Cobrowse }
+        let cobrowse = session.ask.kind == SessionKind::Cobrowse;
+        Self { restricted, termination, chat_off: session.chat_off, cobrowse }
     }
 
     /// By the names of the tools, as options.
-    fn told(self, granted: &Granted<'_>) -> [(String, Value); 2] {
+    fn told(self, granted: &Granted<'_>) -> [(String, Value); 3] {
         let policys = granted.permissions().value(Tool::Termination);
         let termination = self.termination.map_or_else(|| value(policys), |mode| Value::Text(mode.name().to_owned()));
         let restricted = Value::Text(self.restricted.unwrap_or(Word::None).name().to_owned());
-        [(Tool::CustomerRestrictions.name().to_owned(), restricted), (Tool::Termination.name().to_owned(), termination)]
+        let chat = if self.chat_off { Word::No } else { Word::Yes };
+        [
+            (Tool::Chat.name().to_owned(), Value::Text(chat.name().to_owned())),
+            (Tool::CustomerRestrictions.name().to_owned(), restricted),
+            (Tool::Termination.name().to_owned(), termination),
+        ]
     }
 }
 

@@ -406,6 +406,12 @@ pub enum Command {
         on: bool,
     },
 
+    /// P3.18: whether the customer may write in the chat.
+    SetChat {
+        session: SessionId,
+        on: bool,
+    },
+
     /// P3.29: what a rep writes on the session under this name; an empty value takes it away.
     SetField {
         session: SessionId,

@@ -143,6 +143,7 @@ impl State {
             Event::OpenRequested { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
             Event::Noted { session, by, .. } => self.fold_active(at, *session, |who| who == *by),
             Event::ControlGiven { session, on } => self.change_session(*session, |it| it.control_given = *on),
+            Event::ChatSet { session, on, .. } => self.change_session(*session, |it| it.chat_off = !on),
             Event::Restricted { session, by, mode } => {
                 self.change_session(*session, |it| it.restricted = Some((*by, *mode)));
             }
@@ -309,6 +310,7 @@ impl State {
         session.course.leave(&session.stage, at);
         session.course.owned(at, rep);
         session.stage = Stage::Active { owner: rep, since: at };
+        session.chat_off = false;
         if let Some(queue) = left {
             self.fold_pace_taken(at, queue, id);
         }

@@ -311,6 +311,7 @@ impl Engine {
             Command::End { session } => self.ask_to_end(now, actor, *session, out),
             Command::ShowScreen { to } => self.show_screen(now, actor, *to, out),
             Command::GiveControl { session, on } => self.give_control(now, actor, *session, *on, out),
+            Command::SetChat { session, on } => self.set_chat(now, actor, *session, *on, out),
             Command::SetField { session, field, value } => self.set_field(now, actor, *session, field, value, out),
             Command::SetExternalKey { session, value } => self.set_external_key(now, actor, *session, value, out),
         }

@@ -102,6 +102,7 @@ fn goes_on(command: &Command) -> bool {
             | Command::End { .. }
             | Command::CancelJob { .. }
             | Command::GiveControl { on: false, .. }
+            | Command::SetChat { on: false, .. }
             | Command::RefuseOpen { .. }
             | Command::Note { .. }
     )

@@ -62,6 +62,9 @@ pub struct Session {
     /// How the customer is held back, and at whose request (P3.4).
     #[serde(default)]
     pub restricted: Option<(ParticipantId, Word)>,
+    /// Its customer may not write in the chat (P3.18).
+    #[serde(default)]
+    pub chat_off: bool,
     /// What the customer's end does when it is over, instead of what the policy says (P3.30).
     #[serde(default)]
     pub termination: Option<Word>,
@@ -223,6 +226,7 @@ impl Session {
             guests: BTreeMap::new(),
             fields: BTreeMap::new(),
             restricted: None,
+            chat_off: false,
             termination: None,
             control_given: false,
             course: Course::begun(at),

@@ -407,6 +407,12 @@ fn meet(mut own: Permissions, other: Permissions) -> Permissions {
         }
         mine.prompt = mine.prompt.max(theirs.prompt);
     }
+    for option in [ToolOption::ChatToggle, ToolOption::TerminationOverride] {
+        let theirs = &other.options[option as usize];
+        if theirs.0 == ToolValue::NO {
+            own.options[option as usize] = theirs.clone();
+        }
+    }
     own.prompting.allow &= other.prompting.allow;
     own.prompting.lasts = own.prompting.lasts.into_iter().chain(other.prompting.lasts).min();
     own
@@ -461,7 +467,7 @@ fn builtin(cobrowse: bool) -> Builtin {
     }
     for option in ToolOption::ALL {
         let value = match option {
-            ToolOption::ChatAtStart | ToolOption::ChatToggle => ToolValue::YES,
+            ToolOption::ChatToggle => ToolValue::YES,
             ToolOption::TransferTo
             | ToolOption::CollaborateTo
             | ToolOption::InviteExternalTo

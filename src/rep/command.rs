@@ -79,6 +79,8 @@ pub enum Command {
     /// Text for the customer's clipboard; left out: theirs is fetched.
     Clip(Option<String>),
     Chat(String),
+    /// Whether the customer may write in the chat.
+    SetChat(bool),
     Screen {
         control: bool,
         save: Option<String>,
@@ -190,6 +192,7 @@ capture FILE                    one picture of the screen, as PNG
 mark X Y [TEXT]                 an arrow over the customer's screen
 clip [TEXT]                     fetch the customer's clipboard, or put a text into it
 chat TEXT                       say something
+mute | unmute                   turn the customer's chat off | on
 screen [--control] [--save FILE] [--pictures N] | screen stop
 shot FILE                       the picture that is shown, as PNG
 point X Y | click X Y | type TEXT | press KEY   input for a screen under control; keys as in enter or ctrl+c
@@ -293,6 +296,8 @@ impl Command {
             "kill" => Self::EndProcess(words.number("a process number")?),
             "script" => Self::Script(words.need("the code of a script")?),
             "push" => Self::Page(words.need("an address")?),
+            "mute" => Self::SetChat(false),
+            "unmute" => Self::SetChat(true),
             "reboot" => Self::Reboot,
             "atend" => Self::AtEnd(words.need("nothing, lock or log_out")?),
             "capture" => Self::Capture(words.need("a file")?),

@@ -232,6 +232,10 @@ impl Console {
             Command::Field(field, value) => fields::write(self, &field, &value).await,
             Command::ExternalKey(value) => fields::call(self, &value).await,
             Command::Fields => fields::list(self),
+            Command::SetChat(on) => {
+                let said = if on { "the customer's chat is on" } else { "the customer's chat is off" };
+                self.act_in_session(|session| Do::SetChat { session, on }, said).await
+            }
             Command::Hold => self.act_in_session(|session| Do::Hold { session }, "held").await,
             Command::Resume => self.act_in_session(|session| Do::Resume { session }, "resumed").await,
             Command::End => {

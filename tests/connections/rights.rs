@@ -38,6 +38,7 @@ fn everything(session: u64) -> Vec<Do> {
         Do::Depart { session },
         Do::End { session },
         Do::GiveControl { session, on: true },
+        Do::SetChat { session, on: false },
         Do::SetField { session, field: "order".into(), value: "4711".into() },
         Do::SetExternalKey { session, value: "CASE-7".into() },
         Do::Transfer { session, to: "team:desk".into() },

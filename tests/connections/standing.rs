@@ -3,15 +3,17 @@
 
 use crate::{
     attack::in_time,
-    place::{PASSWORD, Person, Place, SITE, a_session, hello},
+    place::{PASSWORD, Person, Place, SITE, a_session, hello, open},
 };
+use bytes::Bytes;
 use equipoise::{
     client::{Client, Transport},
     engine::{Actor, Command},
     site::raw::RawSite,
     wire::{
-        Credential, Do, Ev,
-        control::{Role, Value},
+        Credential, Do, Done, Ev, Flags, Kind,
+        control::{Opened, Role, Value},
+        frame::CloseReason,
     },
 };
 use std::path::Path;
@@ -114,4 +116,49 @@ async fn bu_111_p3_4_the_customers_end_is_told_at_once_that_nobody_holds_its_per
     in_time(customer.client.switch(Transport::Ws)).await.unwrap();
     stands(&mut customer, "none", "log_out").await;
     here.close().await;
+}
+
+#[tokio::test]
+async fn lr_012_p3_18_a_customer_whose_chat_is_turned_off_says_nothing_more_until_it_is_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = place(folder.path()).await;
+    let (mut ana, mut customer) = a_session(here.target(Transport::Ws), here.target(Transport::Quic)).await;
+    let session = ana.session;
+    let (to_ana, to_customer) = open(&mut ana, &mut customer, "chat", &[]).await;
+    let own = |opened: &Opened| opened.channels.iter().find(|channel| channel.writer == 0).cloned().unwrap();
+    let mut writer = customer.client.writer(&own(&to_customer));
+    let mut reader = ana.client.reader(&own(&to_ana));
+    writer.write(Kind::Chat, Flags::default(), Bytes::from_static(b"hello")).await.unwrap();
+    assert_eq!(in_time(reader.read()).await.unwrap().unwrap().bytes, "hello");
+
+    let Done::Revoked { .. } = in_time(ana.client.act(Do::SetChat { session, on: false })).await.unwrap() else {
+        panic!("its channel ended")
+    };
+    let _ = writer.write(Kind::Chat, Flags::default(), Bytes::from_static(b"more")).await;
+    let end = in_time(reader.read()).await.expect_err("nothing passes any more");
+    assert_eq!((end.reason, end.at), (CloseReason::Revoked, 5));
+    chat_is(&mut customer, "no").await;
+    in_time(ana.client.act(Do::SetChat { session, on: true })).await.unwrap();
+    let requested = |ev| if let Ev::Requested { open, tool, .. } = ev { Some((open, tool)) } else { None };
+    let (again, tool) = customer.until(requested).await;
+    assert_eq!(tool, "chat");
+    let accept = Do::AcceptOpen { session, open: again, facts: Default::default() };
+    in_time(customer.client.act(accept)).await.unwrap();
+    let opened = |ev| if let Ev::Opened(opened) = ev { Some(opened) } else { None };
+    let (to_ana, to_customer) = (ana.until(opened).await, customer.until(opened).await);
+    let mut writer = customer.client.writer(&own(&to_customer));
+    let mut reader = ana.client.reader(&own(&to_ana));
+    writer.write(Kind::Chat, Flags::default(), Bytes::from_static(b"back")).await.unwrap();
+    assert_eq!(in_time(reader.read()).await.unwrap().unwrap().bytes, "back");
+    here.close().await;
+}
+
+async fn chat_is(person: &mut Person, wanted: &str) {
+    let told = |ev| match ev {
+        Ev::Permissions { mut options, .. } => {
+            (options.remove("chat") == Some(Value::Text(wanted.to_owned()))).then_some(())
+        }
+        _ => None,
+    };
+    person.until(told).await;
 }

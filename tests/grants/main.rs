@@ -6,6 +6,7 @@ mod buttons;
 mod changes;
 mod channels;
 mod chaos;
+mod chat;
 mod editors;
 mod fields;
 mod jobs;

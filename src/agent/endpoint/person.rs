@@ -107,7 +107,8 @@ impl Endpoint<'_> {
     }
 
     pub(super) fn chat(&mut self, text: String) {
-        let chat = self.running.values().find(|running| running.tool == "chat");
+        // The latest writes: one before it may have been turned off since.
+        let chat = self.running.values().rev().find(|running| running.tool == "chat");
         if let Some(chat) = chat {
             if chat.news.try_send(News::Say(text)).is_err() {
                 self.terminal.say("The message could not be sent.");

@@ -79,11 +79,18 @@ impl Tool {
                     Some(Input::End) | None => {}
                 },
                 news = self.news.recv() => match news {
+                    Some(News::Say(_)) if writers.is_empty() => {
+                        let _ = self.means.says.send("Your chat is turned off at the moment.".into()).await;
+                    }
                     Some(News::Say(text)) => for (_, writer) in &mut writers {
                         writer.write(Kind::Chat, Flags::default(), text.clone().into()).await?;
                     },
+                    // What the reps write goes on where only the person here was turned off (P3.18).
                     Some(News::Closed(channel, _)) if writers.iter().any(|(own, _)| own.channel == channel) => {
-                        return Ok("the chat ended".into());
+                        writers.retain(|(own, _)| own.channel != channel);
+                        if writers.is_empty() && inputs.all_ended() {
+                            return Ok("the chat ended".into());
+                        }
                     }
                     Some(News::Opened(more)) => self.more(more, &mut inputs),
                     Some(_) => {}

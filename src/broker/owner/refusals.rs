@@ -30,6 +30,7 @@ impl Recorded {
         match act {
             Do::Open(open) => Some(Self::Tool(SessionId(open.session), Tool::from_name(&open.tool)?)),
             Do::GiveControl { session, .. } => Some(Self::Tool(SessionId(*session), Tool::Screen)),
+            Do::SetChat { session, .. } => Some(Self::Tool(SessionId(*session), Tool::Chat)),
             Do::SetField { session, .. } => Some(Self::Tool(SessionId(*session), Tool::CustomFields)),
             Do::SetExternalKey { session, .. } => Some(Self::Tool(SessionId(*session), Tool::ExternalKey)),
             Do::Answer { session, prompt, .. } => Some(Self::Answer(SessionId(*session), PromptId(*prompt))),

@@ -230,6 +230,7 @@ impl Performer {
                 self.noted((*session, *channel), *by, facts, state, head);
             }
             Event::PermissionsChanged { session, .. }
+            | Event::ChatSet { session, on: true, .. }
             | Event::Restricted { session, .. }
             | Event::RestrictionsLifted { session, .. }
             | Event::TerminationSet { session, .. } => self.tell_permissions(*session, state, head),

@@ -554,6 +554,12 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<Cause>,
     },
+    /// Whether the customer may write in the chat of this session (P3.18).
+    ChatSet {
+        session: SessionId,
+        by: ParticipantId,
+        on: bool,
+    },
     /// What the customer's end does when this session is over, instead of what its policy says (P3.30).
     TerminationSet {
         session: SessionId,

@@ -1,8 +1,10 @@
 //! Tools of a session: requests to open one, prompts, consents, live channels, the permission epoch. Here is the state
 //! and its fold; `open` takes requests, `prompts` asks the customer, `settle` closes what lost its right, `rejudge` after
-//! an edit of the site; `fields` writes on the session; `standing` is what outlasts a request; `refused` keeps what was refused.
+//! an edit of the site; `chat` begins and mutes the chat; `fields` writes on the session;
+//! `standing` is what outlasts a request; `refused` keeps what was refused.
 //! Never a frame and never a byte offset: those are the relay's.
 
+mod chat;
 mod fields;
 mod open;
 mod prompts;

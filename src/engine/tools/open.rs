@@ -42,6 +42,7 @@ impl Engine {
             _ => return Err(Refusal::new(Reason::WrongState, "W1.3", "tools open in a session that is being served")),
         };
         takes_part(here, by, tool)?;
+        here.hears_no_chat(side, tool)?;
         let rep = self.rep_of(here, by, side).unwrap_or(Party::Rep(owner));
         let granted = self.granted(here, rep);
         let kind = here.ask.kind;
@@ -285,17 +286,24 @@ impl Engine {
                 return Err(Refusal::new(Reason::OpenGone, "W1.1", message).of_tool(tool, ""));
             }
         }
+        self.has_room(session, planned)?;
+        let Some(using) = self.state.tools.session(session) else { return Ok(()) };
+        let chatting = tool == Tool::Chat
+            && (using.chats(by) || using.opens.values().any(|open| open.tool == Tool::Chat && open.by == by));
+        if chatting {
+            return Err(Refusal::new(Reason::WrongState, "P3.18", "the chat is open"));
+        }
+        Ok(())
+    }
+
+    /// H-77.
+    pub(super) fn has_room(&self, session: SessionId, planned: usize) -> Result<(), Refusal> {
         let Some(using) = self.state.tools.session(session) else { return Ok(()) };
         if using.channels.len() + CHANNELS_PER_OPEN * using.opens.len() + planned > limits::CHANNELS_PER_SESSION
             || using.opens.len() >= limits::OPENS_PER_SESSION
         {
             let message = format!("a session has at most {} channels", limits::CHANNELS_PER_SESSION);
             return Err(Refusal::new(Reason::LimitReached, "W1.2", message));
-        }
-        let chatting = tool == Tool::Chat
-            && (using.chats(by) || using.opens.values().any(|open| open.tool == Tool::Chat && open.by == by));
-        if chatting {
-            return Err(Refusal::new(Reason::WrongState, "P3.18", "the chat is open"));
         }
         Ok(())
     }
@@ -309,7 +317,9 @@ impl Engine {
         let granted = self.granted(here, here.participant(rep)?.party);
         let asked = Asked { tool: request.tool, args: &request.args, by: side, kind: here.ask.kind };
         let planned = plan::plan(asked, &granted).ok()?.channels;
-        let wanted = planned.into_iter().filter(|channel| !using.has_chat(request.tool, channel, rep));
+        let muted = |channel: &Planned| request.tool == Tool::Chat && here.chat_off && channel.from == Side::Customer;
+        let wanted =
+            planned.into_iter().filter(|channel| !muted(channel) && !using.has_chat(request.tool, channel, rep));
         let ids = (self.state.tools.next_channel()..).map(ChannelId);
         Some(
             ids.zip(wanted)
@@ -348,7 +358,7 @@ impl Engine {
 
 impl InSession {
     /// This participant writes on a chat channel.
-    fn chats(&self, by: ParticipantId) -> bool {
+    pub(super) fn chats(&self, by: ParticipantId) -> bool {
         self.channels.values().any(|channel| channel.tool == Tool::Chat && channel.spec.writer == by)
     }
 

@@ -39,7 +39,14 @@ impl Engine {
         let mut touched = BTreeSet::new();
         let mut deposed = Vec::new();
         let mut cut = Vec::new();
+        let mut begun = BTreeSet::new();
         for Stamped { event, .. } in &out[from..] {
+            if let Event::Accepted { session, .. }
+            | Event::DisclaimerAgreed { session }
+            | Event::Attached { party: Party::Customer(session), presented: None, .. } = event
+            {
+                begun.insert(*session);
+            }
             match event {
                 Event::OwnerChanged { session, from: Some(old), rule: OwnerRule::TakeOver, .. } => {
                     deposed.push((*session, *old));
@@ -86,6 +93,9 @@ impl Engine {
             if self.judge(at, session, out) {
                 self.next_permissions(at, session, out);
             }
+        }
+        for session in begun {
+            self.chat_at_start(at, session, out);
         }
     }
 

@@ -167,6 +167,11 @@ pub enum Do {
         session: u64,
         on: bool,
     },
+    /// Whether the customer may write in the chat (P3.18). Answer: `yes`, or `revoked`.
+    SetChat {
+        session: u64,
+        on: bool,
+    },
     /// Writes a custom field on the session; an empty value takes it away (P3.29).
     SetField {
         session: u64,
