@@ -1,5 +1,6 @@
 //! Who is connected and which channels live: the only maps that tasks share. No guard leaves this file.
 
+use super::outward;
 use crate::{
     engine::Actor,
     identity::LinkSeed,
@@ -69,11 +70,16 @@ impl Connection {
         self.seats.write().remove(&session);
     }
 
-    /// Queues a control message. A peer so slow that its bounded queue is full is closed (4002).
+    /// Queues a control message, as this end may read it. A peer so slow that its bounded queue is full is closed (4002).
     pub fn say(&self, message: &FromBroker) {
-        self.say_encoded(message.encode());
+        let message = match self.party() {
+            Some(party) if outward::is_outside(party) => outward::outward(message).encode(),
+            _ => message.encode(),
+        };
+        self.say_encoded(message);
     }
 
+    /// What was encoded for many: names no layer by its code, or goes to reps alone.
     pub fn say_encoded(&self, message: bytes::Bytes) {
         if self.outbox.control(message).is_err() {
             self.close(CloseCode::Slow, "this connection takes too little");

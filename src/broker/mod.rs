@@ -11,6 +11,7 @@ mod invitation;
 mod jobs;
 mod kept;
 mod meter;
+mod outward;
 mod owner;
 mod past;
 mod perform;

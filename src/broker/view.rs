@@ -1,7 +1,10 @@
 //! What each side may see of the site (W4.4, R10.2): whole objects, made from the state, names as the viewer may know
 //! them.
 
-use super::resolve::{address, username};
+use super::{
+    outward,
+    resolve::{address, username},
+};
 pub use crate::engine::event::name_of;
 use crate::{
     engine::{
@@ -374,10 +377,19 @@ impl Standing {
 
 /// What a rep may do by a grant, with the layer that says so (P6.2), and what stands.
 pub fn rights(granted: &Granted<'_>, standing: Standing) -> EncodedRights {
+    rights_by(granted, standing, |source| source)
+}
+
+/// The same for an external rep, who is told the kind of the layer and not whose it is (BU-004).
+pub fn rights_of_external(granted: &Granted<'_>, standing: Standing) -> EncodedRights {
+    rights_by(granted, standing, |source| outward::kind(&source).to_owned())
+}
+
+fn rights_by(granted: &Granted<'_>, standing: Standing, told: impl Fn(String) -> String) -> EncodedRights {
     let permissions = granted.permissions();
     let tools = permissions.iter().map(|(tool, effective)| {
         let prompt = effective.prompt.name().to_owned();
-        let view = ToolView { value: value(&effective.value), source: granted.source(tool), prompt };
+        let view = ToolView { value: value(&effective.value), source: told(granted.source(tool)), prompt };
         (tool.name().to_owned(), view)
     });
     let options =

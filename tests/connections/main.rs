@@ -27,6 +27,7 @@ mod live;
 mod lossy;
 mod mail;
 mod messages;
+mod outside;
 mod passwords;
 mod place;
 mod quic;

@@ -21,6 +21,8 @@ pub(super) struct Said(HashMap<(usize, To, view::Standing), (Arc<Permissions>, E
 enum To {
     /// With the account that it names.
     Rep(Option<UserId>),
+    /// Of layers it is told the kind.
+    External,
     Customer,
 }
 
@@ -72,6 +74,13 @@ impl Performer {
                 let granted = state.granted(session, session.owner().map_or(party, Party::Rep));
                 let said = || view::rights_of_customer(&granted, standing);
                 let said = self.said.of(granted.shared().0, To::Customer, standing, said);
+                said.push(head, session.id, epoch)
+            }
+            Party::External(..) => {
+                let granted = state.granted(session, party);
+                let said = self
+                    .said
+                    .of(granted.shared().0, To::External, standing, || view::rights_of_external(&granted, standing));
                 said.push(head, session.id, epoch)
             }
             rep => {
