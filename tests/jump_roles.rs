@@ -101,7 +101,7 @@ impl Plain {
             let own = ["default", "personal", "teams", "system"].into_iter().zip(&self.own[user]);
             let own = own.map(|(name, role)| (name.to_owned(), role.clone().unwrap_or_default())).collect();
             text += &format!(
-                "[[user]]\nusername = \"{user}\"\nteams = {}\njump_roles = {}\npermissions = [\"jump_client\"]\n",
+                "[[user]]\nusername = \"{user}\"\nteams = {}\njump_roles = {}\npermissions = [\"support\", \"jump_client\"]\n",
                 map(&teams),
                 map(&own)
             );

@@ -189,7 +189,7 @@ pub fn jump_items(state: &State, viewer: UserId, after: JumpItemId) -> Done {
             owner,
             stands_by: state.stands_by(*id),
             session: state.sessions_on(*id).next_back().map(|session| session.0),
-            may_start: state.may_jump(viewer, *id).is_ok(),
+            may_start: state.may_jump(viewer, *id).is_ok() && state.supports(viewer),
         });
     }
     Done::JumpItems { items, next }

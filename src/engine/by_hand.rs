@@ -106,6 +106,7 @@ impl Engine {
             self.administrator(actor)?;
             self.entry_queue(super::Entry::Queue(to))?;
         }
+        self.may_be_handed(to)?;
         match &self.session_of(id)?.stage {
             Stage::Held { .. } => return refuse(Reason::WrongState, "R7.7", "a held session stays with its owner"),
             Stage::Waiting(waiting) if waiting.queue == to => {

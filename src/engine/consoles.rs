@@ -75,7 +75,8 @@ impl Engine {
 
     /// R11.5: a rep in exactly one team gets an attended session at login.
     fn auto_start(&mut self, now: Time, user: UserId, is_back: bool, out: &mut Vec<Stamped>) {
-        if is_back || !self.state.site.options.auto_start || self.user_teams(user).count() != 1 {
+        let starts = self.state.site.options.auto_start && self.state.supports(user);
+        if is_back || !starts || self.user_teams(user).count() != 1 {
             return;
         }
         let ask = Ask::of(Entry::Queue(Queue::Personal(user)));

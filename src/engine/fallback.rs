@@ -51,7 +51,9 @@ impl Engine {
             .iter()
             .filter(|it| !matches!(it.role, Role::Customer | Role::External))
             .filter_map(|it| match it.party {
-                Party::Rep(user) if user != gone && self.state.consoles.contains_key(&user) => {
+                Party::Rep(user)
+                    if user != gone && self.state.consoles.contains_key(&user) && self.state.supports(user) =>
+                {
                     Some((it.since, it.id, user))
                 }
                 _ => None,

@@ -43,6 +43,7 @@ impl Engine {
         if session.invites.len() >= limits::INVITATIONS_PER_SESSION {
             return refuse(Reason::LimitReached, "R7.4", "too many invitations are open");
         }
+        self.may_be_handed(to)?;
         let (lives, mailed) = self.reach(session, to, mail)?;
         self.emit(now, Event::Invited { session: id, by: rep, to, expires_at: now + lives, mailed }, out);
         Ok(Outcome::Done)
@@ -101,11 +102,13 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
-    /// Switches it off for whoever may not have it any more: disabled, expired, deleted, without permission or address.
+    /// Switches it off for whoever may not have it any more: disabled, expired, deleted, without permission to
+    /// have it or to provide support, or without address.
     pub(super) fn end_extended(&mut self, at: Time, out: &mut Vec<Stamped>) {
         let wall_ms = self.state.wall_ms(at);
         let may = |user: &UserId| {
             self.may(*user, UserPermission::ExtendedAvailability)
+                && self.state.supports(*user)
                 && self.state.site.users.get(user).is_some_and(|user| {
                     !user.email.is_empty() && user.expires_ms.is_none_or(|expires| wall_ms < expires)
                 })

@@ -46,6 +46,7 @@ mod rep_list;
 mod settings;
 mod sharing;
 mod showing;
+mod support;
 mod taking;
 mod tied;
 

@@ -77,14 +77,15 @@ impl Engine {
         self.emit(at, Event::SeatTimedOut { user }, out);
     }
 
-    /// R11.4: what runs goes on and may be ended; nothing new begins at a seat whose minutes are over.
+    /// R11.4: what runs goes on and may be ended; nothing new begins at a seat whose minutes are over. BU-053: nor does
+    /// support without its permission.
     pub(super) fn may_act(&self, actor: Actor, command: &Command) -> Result<(), Refusal> {
         let Actor::Party(Party::Rep(user)) = actor else { return Ok(()) };
         let must_prove = self.state.consoles.get(&user).is_some_and(|console| console.must_prove);
         if must_prove && !goes_on(command) {
             return refuse(Reason::Reauthenticate, "R11.4", "this seat is shared: sign in again to go on");
         }
-        Ok(())
+        self.may_support(actor, command)
     }
 }
 

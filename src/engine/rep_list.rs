@@ -9,7 +9,8 @@ impl State {
         let site = &self.site;
         site.portals.get(&portal).filter(|portal| portal.rep_list)?;
         let shown = |id: &UserId| {
-            site.users.get(id).is_some_and(|user| user.permissions.contains(&UserPermission::ShowOnPublicSite))
+            let user = site.users.get(id);
+            user.is_some_and(|user| user.permissions.contains(&UserPermission::ShowOnPublicSite)) && self.supports(*id)
         };
         let mut listed: Vec<UserId> = self.consoles.keys().copied().filter(shown).collect();
         listed.sort_by_key(|id| (site.users.get(id).map(|user| user.public_name.to_lowercase()), *id));

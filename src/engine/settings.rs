@@ -87,6 +87,7 @@ impl Engine {
                 Some(true) => {}
             }
         }
+        self.end_support(at, out);
         let offered: Vec<(UserId, SessionId)> =
             self.state.consoles.iter().filter_map(|(user, console)| Some((*user, console.offer?))).collect();
         for (user, session) in offered {

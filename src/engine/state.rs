@@ -101,13 +101,14 @@ impl State {
         self.index.logged_in(team)
     }
 
-    /// R8.3: a team's queue if it is persistent or a member is logged in, a personal one while its rep is.
+    /// R8.3: a team's queue if it is persistent or a member is logged in, a personal one while its rep is and may provide
+    /// support (BU-053).
     pub fn is_available(&self, queue: Queue) -> bool {
         match queue {
             Queue::Team(team) => {
                 self.site.teams.get(&team).is_some_and(|it| it.persistent || self.index.logged_in(team) > 0)
             }
-            Queue::Personal(user) => self.consoles.contains_key(&user),
+            Queue::Personal(user) => self.consoles.contains_key(&user) && self.supports(user),
         }
     }
 

@@ -143,8 +143,9 @@ async fn bu_074_to_bu_082_each_method_asks_for_its_own_permission_and_an_endpoin
     let mut site = SITE.to_owned();
     for (at, method) in METHODS.iter().enumerate() {
         site += &format!("[[jump_item]]\ncode = \"at-{method}\"\nmethod = \"{method}\"\n");
-        site +=
-            &format!("[[user]]\nusername = \"u{at}\"\nteams = {{ desk = \"member\" }}\npermissions = [\"{method}\"]\n");
+        site += &format!(
+            "[[user]]\nusername = \"u{at}\"\nteams = {{ desk = \"member\" }}\npermissions = [\"support\", \"{method}\"]\n"
+        );
     }
     let folder = tempfile::tempdir().unwrap();
     let place = place(folder.path(), &site).await;

@@ -18,5 +18,6 @@ mod random;
 mod requests;
 mod shows;
 mod standing;
+mod support;
 mod ways_in;
 mod world;

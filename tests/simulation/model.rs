@@ -9,7 +9,7 @@ use crate::{
 use equipoise::{
     engine::{Entry, Queue, Reason, Session, State, event::MoveRule, session::Waiting},
     ids::*,
-    site::{Algorithm, Overdue, SessionKind, Site, StatusShown, UserPermission},
+    site::{Algorithm, Overdue, SessionKind, Site, StatusShown, User, UserPermission},
     time::Time,
 };
 use std::cmp::Reverse;
@@ -278,7 +278,10 @@ pub fn holds(site: &Site, rep: UserId, skill: SkillId) -> bool {
 /// R8.3.
 pub fn available(state: &State, queue: Queue) -> bool {
     match queue {
-        Queue::Personal(user) => state.consoles.contains_key(&user),
+        Queue::Personal(user) => {
+            let supports = |user: &User| user.permissions.contains(&UserPermission::Support);
+            state.consoles.contains_key(&user) && state.site.users.get(&user).is_some_and(supports)
+        }
         Queue::Team(team) => state.site.teams.get(&team).is_some_and(|it| {
             let member = |user| state.site.users.get(user).is_some_and(|user| user.teams.contains_key(&team));
             it.persistent || state.consoles.keys().any(member)

@@ -11,7 +11,7 @@ use crate::{
     ids::*,
     limits,
     relay::Outbox,
-    site::Site,
+    site::{Site, UserPermission},
     time::Time,
     wire::{
         CloseCode,
@@ -231,12 +231,16 @@ impl Performer {
     }
 }
 
-/// Whom an invitation to this queue is for (R7.4).
+/// Whom an invitation to this queue is for (R7.4): of a team those who could take part (BU-053).
 pub(super) fn invited(site: &Site, to: Queue) -> Vec<UserId> {
     match to {
         Queue::Personal(user) => vec![user],
         Queue::Team(team) => {
-            site.teams.get(&team).map(|team| team.members.keys().copied().collect()).unwrap_or_default()
+            let supports = |user: &UserId| {
+                site.users.get(user).is_some_and(|it| it.permissions.contains(&UserPermission::Support))
+            };
+            let team = site.teams.get(&team);
+            team.map(|team| team.members.keys().copied().filter(supports).collect()).unwrap_or_default()
         }
     }
 }
