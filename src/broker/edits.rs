@@ -124,7 +124,7 @@ pub(super) struct Edited {
 /// not edit: found here as well as in its turn, which a file full of that does not hold up.
 pub(super) fn read(text: &str, live: &Site, version: u64, author: Actor) -> Result<Edited, Refusal> {
     let (site, raw) = Site::with_raw(text, Some(live)).map_err(|problems| wrong(&problems))?;
-    may_apply(live, &site, author)?;
+    may_apply(live, &site, &raw, author)?;
     Ok(Edited { raw, checked: Checked { site: Arc::new(site), version } })
 }
 

@@ -17,6 +17,7 @@ use crate::{
     site::{
         Problem, Site,
         diff::{self, Difference},
+        locked::Locked,
         rights::Beyond,
     },
     wire::{
@@ -132,6 +133,9 @@ struct Edit<'a> {
     /// What of it is not for this login to do.
     #[serde(skip_serializing_if = "<[Beyond]>::is_empty")]
     beyond: &'a [Beyond],
+    /// What of it a group policy locks.
+    #[serde(skip_serializing_if = "<[Locked]>::is_empty")]
+    locked: &'a [Locked],
     permissions: &'a Everybody,
     applied: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,10 +161,11 @@ async fn apply(
         .map_err(|problems| Failure::Failed(format!("the live site is not understood: {}", problems[0])))?;
     let settings = diff::between(&before.raw, &site.raw);
     let permissions = everybody::everywhere(&before, site);
-    let beyond = beyond(&before, site, login);
+    let (beyond, locked) = refused(&before, site, login);
     let mut edit = Edit {
         settings: &settings,
         beyond: &beyond,
+        locked: &locked,
         permissions: &permissions,
         applied: false,
         version: None,
@@ -173,6 +178,9 @@ async fn apply(
         }
         for beyond in &beyond {
             Out.line(&format!("! not for {login} to edit: {beyond}"))?;
+        }
+        for locked in &locked {
+            Out.line(&format!("! {locked}"))?;
         }
         Out.line(if settings.is_empty() { "the live site is like the file" } else { "" })?;
         if !settings.is_empty() {
@@ -195,11 +203,12 @@ async fn apply(
 }
 
 /// What the broker will refuse, seen beforehand.
-fn beyond(before: &Site, site: &Site, login: &str) -> Vec<Beyond> {
+fn refused(before: &Site, site: &Site, login: &str) -> (Vec<Beyond>, Vec<Locked>) {
     let user = before.codes.users.get(&login.to_ascii_lowercase());
     // As the broker does, so that what is there already is the same in both.
     let edited = Site::check(site.raw.clone(), Some(before)).ok();
-    user.zip(edited).map(|(user, edited)| before.beyond(&edited, *user)).unwrap_or_default()
+    let found = user.zip(edited);
+    found.map(|(user, edited)| (before.beyond(&edited, *user), before.locked(&edited, &site.raw))).unwrap_or_default()
 }
 
 /// Sends the file in pieces; gives version, sessions and legs once every right it takes away has ended.

@@ -51,11 +51,12 @@ impl Engine {
             let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Refusal::new(Reason::BadSite, "", all.join("; "))
         })?;
-        may_apply(&self.state.site, &site, actor)?;
+        may_apply(&self.state.site, &site, raw, actor)?;
         self.may_end_item_keys(&site, actor)?;
-        if let Actor::Admin(user) = actor
+        if let Actor::Admin(user) | Actor::Party(Party::Rep(user)) = actor
             && !site.users.contains_key(&user)
         {
+            // BU-151, whichever connection it comes over.
             let message = "nobody deletes their own account: another administrator does";
             return Err(Refusal::new(Reason::BadSite, "", message));
         }
@@ -171,20 +172,31 @@ impl Engine {
 }
 
 /// May this one turn the site into the edited one, which was checked beside it? An administrator may, others where every
-/// difference is covered by their rights (P1.1, P2.3).
-pub fn may_apply(site: &Site, edited: &Site, actor: Actor) -> Result<(), Refusal> {
+/// difference is covered by their rights (P1.1, P2.3). What a group policy locks, nobody sets on a user (P2.2, BU-150).
+/// `file`: the edited site as its author wrote it.
+pub fn may_apply(site: &Site, edited: &Site, file: &RawSite, actor: Actor) -> Result<(), Refusal> {
     let beyond = match actor {
         Actor::System => return Ok(()),
         Actor::Admin(user) | Actor::Party(Party::Rep(user)) => site.beyond(edited, user),
         Actor::Service(_) | Actor::Party(_) => return no_editor(),
     };
     if beyond.is_empty() {
-        return Ok(());
+        return not_locked(site, edited, file);
     }
     let mut named: Vec<String> = beyond.iter().take(limits::BEYOND_NAMED).map(ToString::to_string).collect();
     named.extend(beyond.len().checked_sub(named.len()).filter(|more| *more > 0).map(|more| format!("{more} more")));
     let message = format!("this is not yours to edit, but of whom stands behind it: {}", named.join(", "));
     refuse(Reason::NotPermitted, "P1.1", &message)
+}
+
+fn not_locked(site: &Site, edited: &Site, file: &RawSite) -> Result<(), Refusal> {
+    let locked = site.locked(edited, file);
+    let Some(first) = locked.first() else { return Ok(()) };
+    let mut named: Vec<String> = locked.iter().take(limits::BEYOND_NAMED).map(ToString::to_string).collect();
+    named.extend(locked.len().checked_sub(named.len()).filter(|more| *more > 0).map(|more| format!("{more} more")));
+    let message = format!("{}: edit the group policy, or who is in it", named.join(", "));
+    let source = Some(format!("group_policy:{}", first.by));
+    Err(Refusal { source, ..Refusal::new(Reason::NotPermitted, "P2.2", message) })
 }
 
 fn no_editor() -> Result<(), Refusal> {

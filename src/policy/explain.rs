@@ -54,6 +54,8 @@ pub struct Explanation {
     pub prompt: PromptAnswer,
     /// What the user may do with endpoint automation (P8.7).
     pub automation: Said,
+    /// How much automatic assignment gives the user, and whether a group policy says so (P2.2).
+    pub limits: Assigned,
     /// Of a jump item: whether the user may start a session on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
@@ -87,6 +89,15 @@ pub struct Row {
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Said {
     pub value: ToolValue,
+    pub source: String,
+}
+
+/// R3.5, R3.6.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Assigned {
+    pub max_sessions: u32,
+    /// 0: no limit.
+    pub idle_limit_s: u64,
     pub source: String,
 }
 
@@ -171,6 +182,7 @@ pub fn explain(site: &Site, query: &Query) -> Result<Explanation, Unknown> {
             consent_s: lasts.map(|lasts| lasts.0 / 1000),
         },
         automation: automates(site, query)?,
+        limits: assigned(site, query)?,
         start: start(site, query)?,
         job: runs(site, query)?,
         path,
@@ -181,6 +193,14 @@ pub fn explain(site: &Site, query: &Query) -> Result<Explanation, Unknown> {
 fn automates(site: &Site, query: &Query) -> Result<Said, Unknown> {
     let (role, source) = automation::role(site, find(&site.codes.users, "user", &query.user)?);
     Ok(Said { value: ToolValue::Word(role.word()), source: source.name(site) })
+}
+
+fn assigned(site: &Site, query: &Query) -> Result<Assigned, Unknown> {
+    let id = find(&site.codes.users, "user", &query.user)?;
+    let (max_sessions, idle_limit_s, source) = site.users.get(&id).map_or((0, 0, Source::User(id)), |user| {
+        (user.max_sessions, user.idle_limit.0 / 1000, Source::of_limits(id, user))
+    });
+    Ok(Assigned { max_sessions, idle_limit_s, source: source.name(site) })
 }
 
 fn runs(site: &Site, query: &Query) -> Result<Option<Runs>, Unknown> {
@@ -298,6 +318,8 @@ impl fmt::Display for Explanation {
         }
         writeln!(f, "\na prompt waits {} s, silence answers {}", self.prompt.timeout_s, self.prompt.answer)?;
         writeln!(f, "endpoint automation: {} ({})", self.automation.value, self.automation.source)?;
+        let Assigned { max_sessions, idle_limit_s, source } = &self.limits;
+        writeln!(f, "assigned: up to {max_sessions} sessions, idle limit {idle_limit_s} s ({source})")?;
         if let Some(Start { allowed, said, .. }) = &self.start {
             let verdict = if *allowed { "may be started" } else { "may not be started" };
             writeln!(f, "a session on it {verdict}: {said}")?;

@@ -81,7 +81,16 @@ impl Source {
 
     /// Whoever gave this user its permissions (P2.2).
     pub fn of_permissions(user_id: UserId, user: &User) -> Self {
-        match user.permissions_from {
+        Self::of_origin(user_id, user.permissions_from)
+    }
+
+    /// Whoever gave this user the limits of automatic assignment (P2.2).
+    pub fn of_limits(user_id: UserId, user: &User) -> Self {
+        Self::of_origin(user_id, user.limits_from)
+    }
+
+    fn of_origin(user_id: UserId, origin: Origin) -> Self {
+        match origin {
             Origin::User => Self::User(user_id),
             Origin::GroupPolicy(at) => Self::GroupPolicy(at),
         }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod diff;
 mod jumps;
 pub mod layers;
+pub mod locked;
 pub mod raw;
 pub mod read;
 pub mod rights;

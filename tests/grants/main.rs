@@ -11,6 +11,7 @@ mod editors;
 mod fields;
 mod jobs;
 mod jumps;
+mod locked;
 mod matrix;
 mod prompts;
 #[path = "../simulation/random.rs"]
