@@ -4,9 +4,10 @@ use super::{
     history::Question,
     jobs,
     text::{bounded, lines, malformed},
+    view,
 };
 use crate::{
-    engine::{Actor, Command, Entry, Queue, Reason, Refusal, State, address, command},
+    engine::{Actor, Command, Entry, Queue, Reason, Refusal, State, address, command, targets::Handing},
     ids::*,
     limits,
     policy::Tool,
@@ -34,6 +35,8 @@ pub enum Look {
     /// Whom a portal shows (R2.1).
     RepList(PortalId),
     Notices,
+    /// Where this rep may hand a session (BU-057, BU-058), by a part of a name.
+    Targets(UserId, SessionId, Handing, String),
     /// The jump items that this one sees, after one.
     JumpItems(UserId, JumpItemId),
     Jobs(jobs::Look),
@@ -93,6 +96,20 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::RevokeButton { button } => Command::RevokeButton { button: ButtonId(button) },
         Do::SetButtonPortal { button, portal } => {
             Command::SetButtonPortal { button: ButtonId(button), portal: portal_of(site, portal)? }
+        }
+        Do::Targets { session: s, act, like } => {
+            let Actor::Party(Party::Rep(rep)) = actor else {
+                return Err(Refusal::new(Reason::NotPermitted, "R7.3", "only a rep hands a session to somebody"));
+            };
+            let handing = match act.as_str() {
+                "transfer" => Handing::Transfer,
+                "share" => Handing::Share,
+                _ => return Err(Refusal::new(Reason::Malformed, "", "act: `transfer` or `share`")),
+            };
+            let like = bounded("like", like, limits::NAME_BYTES_MAX)?;
+            let seen = state.session(session(s)).filter(|found| view::audience(state, found).contains(&rep));
+            let unknown = || Refusal::new(Reason::UnknownSession, "", "no such session");
+            return Ok(Resolved::Look(Look::Targets(rep, seen.ok_or_else(unknown)?.id, handing, like)));
         }
         Do::JumpItems { after } => {
             return Ok(Resolved::Look(Look::JumpItems(viewer(actor)?, JumpItemId(after))));
@@ -246,6 +263,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::SetChat { session, .. }
         | Do::SetField { session, .. }
         | Do::SetExternalKey { session, .. }
+        | Do::SetLocale { session, .. }
         | Do::Open(Open { session, .. })
         | Do::AcceptOpen { session, .. }
         | Do::RefuseOpen { session, .. }
@@ -253,6 +271,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::Answer { session, .. }
         | Do::AnswerDisclaimer { session, .. }
         | Do::TakeBack { session, .. }
+        | Do::Targets { session, .. }
         | Do::Explain { session, .. } => Some(*session),
         Do::Status { .. }
         | Do::OptIn {}

@@ -13,6 +13,7 @@ use crate::{
         event::ChannelSpec,
         notices::CustomerNotice,
         session::{Role, Stage},
+        targets::Handing,
         tools::Granted,
     },
     ids::*,
@@ -263,6 +264,44 @@ pub fn rep(state: &State, user: UserId) -> RepView {
     }
 }
 
+/// A team as reps see it.
+fn team(state: &State, id: TeamId) -> Option<TeamView> {
+    let team = state.site.teams.get(&id)?;
+    Some(TeamView {
+        team: team.code.clone(),
+        name: team.name.clone(),
+        waiting: u32::try_from(state.waiting_in(Queue::Team(id)).len()).unwrap_or(u32::MAX),
+        reps: state.logged_in(id),
+    })
+}
+
+/// Where this rep may hand the session, beyond its own teams too where it may (BU-057, BU-058): as many of each as fit.
+pub fn targets(state: &State, viewer: UserId, id: SessionId, handing: Handing, like: &str) -> Done {
+    let (mut teams, mut reps, mut more) = (Vec::new(), Vec::new(), false);
+    let like = like.to_lowercase();
+    let has = |texts: [&str; 2]| texts.iter().any(|text| text.to_lowercase().contains(&like));
+    for to in state.session(id).into_iter().flat_map(|session| state.targets(viewer, session, handing)) {
+        match to {
+            Queue::Team(id) => {
+                let Some(found) = team(state, id).filter(|team| has([&team.team, &team.name])) else { continue };
+                if teams.len() < limits::TARGETS_LISTED { teams.push(found) } else { more = true }
+            }
+            Queue::Personal(user) => {
+                let found = state.site.users.get(&user);
+                if !found.is_some_and(|user| has([&user.username, &user.private_name])) {
+                    continue;
+                }
+                if reps.len() == limits::TARGETS_LISTED {
+                    more = true;
+                    break;
+                }
+                reps.push(rep(state, user));
+            }
+        }
+    }
+    Done::Targets { teams, reps, more }
+}
+
 /// The first view of a console, in parts that each fit a message: its sessions, its teams and the people in them.
 pub fn snapshot(state: &State, user: UserId, attached: impl Fn(Party) -> bool) -> Vec<Ev> {
     let site = &state.site;
@@ -288,15 +327,7 @@ pub fn snapshot(state: &State, user: UserId, attached: impl Fn(Party) -> bool) -
         Some(view)
     };
     let sessions: Vec<SessionView> = views.scan(limits::SNAPSHOT_BYTES, fits).collect();
-    let teams: Vec<TeamView> = own_teams()
-        .filter_map(|id| site.teams.get(id).map(|team| (id, team)))
-        .map(|(id, team)| TeamView {
-            team: team.code.clone(),
-            name: team.name.clone(),
-            waiting: u32::try_from(state.waiting_in(Queue::Team(*id)).len()).unwrap_or(u32::MAX),
-            reps: state.logged_in(*id),
-        })
-        .collect();
+    let teams: Vec<TeamView> = own_teams().filter_map(|id| team(state, *id)).collect();
     let mates: BTreeSet<UserId> =
         own_teams().filter_map(|id| site.teams.get(id)).flat_map(|team| team.members.keys().copied()).collect();
     let reps: Vec<RepView> = mates.into_iter().map(|mate| rep(state, mate)).collect();

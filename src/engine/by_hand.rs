@@ -167,11 +167,7 @@ impl Engine {
         rule: &str,
     ) -> Result<(), Refusal> {
         self.entry_queue(super::Entry::Queue(to))?;
-        let near = match to {
-            Queue::Team(team) => self.role_in(rep, team).is_some(),
-            Queue::Personal(user) => user == rep || self.user_teams(rep).any(|team| self.role_in(user, team).is_some()),
-        };
-        if near || self.may(rep, beyond) {
+        if self.state.reaches(rep, to, beyond) {
             return Ok(());
         }
         refuse(Reason::NotPermitted, rule, "only own teams and their members without the permission")

@@ -211,20 +211,7 @@ impl Engine {
         let granted = self.state.granted(session, Party::Rep(rep));
         let (listed, source) = granted.option_from(scope);
         let ToolValue::List(entries) = listed else { return Ok(false) };
-        let site = &self.state.site;
-        let team_listed = |team: TeamId| {
-            let code = site.teams.get(&team).map_or("", |team| team.code.as_str());
-            entries.iter().any(|entry| entry.strip_prefix("team:").is_some_and(|it| it.eq_ignore_ascii_case(code)))
-        };
-        let named = match to {
-            Queue::Team(team) => team_listed(team),
-            Queue::Personal(user) => site.users.get(&user).is_some_and(|found| {
-                let own =
-                    |entry: &str| entry.strip_prefix("rep:").is_some_and(|it| it.eq_ignore_ascii_case(&found.username));
-                entries.iter().any(|entry| own(entry)) || found.teams.keys().any(|team| team_listed(*team))
-            }),
-        };
-        if named {
+        if self.state.scope_names(entries, to) {
             return Ok(true);
         }
         let message = format!("{} is limited to listed groups, and this is none of them", tool.name());

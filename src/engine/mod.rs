@@ -24,6 +24,7 @@ pub mod refusal;
 pub mod second_factor;
 pub mod session;
 pub mod state;
+pub mod targets;
 pub mod telling;
 pub mod tools;
 pub mod trail;

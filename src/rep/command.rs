@@ -24,6 +24,8 @@ pub enum Command {
     Deploy(Option<String>, Option<String>),
     Buttons,
     Revoke(u32),
+    /// Whom the session may be handed to, `transfer` or `share`, by a part of a name.
+    Whom(String, String),
     /// The jump items there are, or those with this in their code, group or owner.
     Items(Option<String>),
     Jump(String),
@@ -203,6 +205,7 @@ hold | resume | end             the session
 show REP | show stop            your own screen to another rep, who answers with join or reject; end that
 control on|off                  whoever looks at it may control it, or not any more
 transfer TO | share TO          to `team:net` or `rep:ana`
+whom transfer|share [NAME]      to whom that may be, by a part of a name
 invite ADDRESS [POLICY]         a key for somebody from outside, for this session alone
 assist ISSUE                    ask a colleague to join and help
 join N | leave | takeover N     go into a session, out of it, or own it
@@ -318,6 +321,7 @@ impl Command {
             "hold" => Self::Hold,
             "resume" => Self::Resume,
             "transfer" => Self::Transfer(words.need("a queue or a rep")?),
+            "whom" => Self::Whom(words.need("transfer or share")?, words.rest()),
             "invite" => Self::Invite(words.need("a mail address")?, words.maybe()),
             "assist" => Self::Assist(words.need("an issue")?),
             "join" => Self::Join(words.number("a session's number")?),
@@ -443,6 +447,7 @@ mod tests {
         assert_eq!(parse("deploy team:net"), Command::Deploy(queue, None));
         assert_eq!(parse("portal 3"), Command::Portal(3, None));
         assert_eq!((parse("items"), parse("items db")), (Command::Items(None), Command::Items(Some("db".into()))));
+        assert_eq!(parse("whom share far"), Command::Whom("share".into(), "far".into()));
         assert_eq!(parse("jump srv-1"), Command::Jump("srv-1".into()));
         assert_eq!((parse("jobs"), parse("jobs 9")), (Command::Jobs(None), Command::Jobs(Some(9))));
         assert_eq!(parse("result 3 --wait"), Command::JobResult { job: 3, wait: true });

@@ -12,7 +12,7 @@ use super::{
     notices, passwords,
     screen::Screen,
     shell::{Left, RemoteShell},
-    show, view,
+    show, targets, view,
 };
 use crate::{
     client::{
@@ -162,6 +162,7 @@ impl Console {
                 self.act(Do::RevokeButton { button }, format!("button {button} is revoked")).await
             }
             Command::Portal(button, portal) => buttons::move_to(self, button, portal).await,
+            Command::Whom(act, like) => targets::list(self, act, like).await,
             Command::Items(text) => jumps::list(self, text).await,
             Command::Jump(item) => jumps::jump(self, item).await,
             Command::ItemKey(item) => jumps::key(self, item).await,

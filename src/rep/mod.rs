@@ -21,6 +21,7 @@ mod passwords;
 mod screen;
 mod shell;
 mod show;
+mod targets;
 mod view;
 mod when;
 mod words;

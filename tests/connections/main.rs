@@ -41,6 +41,7 @@ mod shows;
 mod slow;
 mod smtp;
 mod standing;
+mod targets;
 mod timers;
 mod tls;
 mod tools;

@@ -20,5 +20,6 @@ mod requests;
 mod shows;
 mod standing;
 mod support;
+mod targets;
 mod ways_in;
 mod world;

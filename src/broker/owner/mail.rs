@@ -120,6 +120,7 @@ pub(super) fn is_a_look(mail: &Mail) -> bool {
         Do::Notices {}
             | Do::Buttons { .. }
             | Do::JumpItems { .. }
+            | Do::Targets { .. }
             | Do::JobTemplates { .. }
             | Do::Jobs { .. }
             | Do::Job { .. }

@@ -3,7 +3,7 @@
 use super::{
     jobs::{JobTargetView, JobTemplateView, JobView},
     pushes::Opened,
-    views::SessionView,
+    views::{RepView, SessionView, TeamView},
 };
 use crate::wire::Hidden;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,14 @@ pub enum Done {
         /// The oldest first.
         buttons: Vec<ButtonView>,
         /// There are more, after the last of these.
+        #[serde(default, skip_serializing_if = "is_false")]
+        more: bool,
+    },
+    /// Teams and reps, each in the order of the site file.
+    Targets {
+        teams: Vec<TeamView>,
+        reps: Vec<RepView>,
+        /// There are more: ask with more of a name.
         #[serde(default, skip_serializing_if = "is_false")]
         more: bool,
     },

@@ -62,6 +62,15 @@ pub enum Do {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         portal: Option<String>,
     },
+    /// Where this rep may transfer the session, or whom it may share it with. Answer: `targets`.
+    Targets {
+        session: u64,
+        /// `transfer` or `share`.
+        act: String,
+        /// Only whose code, username or name has this in it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        like: String,
+    },
     /// The jump items that this one sees. Answer: `jump_items`.
     JumpItems {
         /// Those after the one of this number.
