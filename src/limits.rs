@@ -352,8 +352,13 @@ pub const GRANTS_REMEMBERED: usize = 16_384;
 pub const HOLD_MAX: Span = Span::minutes(14 * 24 * 60);
 /// A customer who lost the connection while waiting keeps the place in the queue for so long (R10.3).
 pub const CUSTOMER_GRACE: Span = Span::seconds(60);
-/// A customer who lost the connection in an active session may come back for so long (R10.3).
-pub const RECONNECT_TIMEOUT: Span = Span::seconds(300);
+/// For how many seconds a customer who lost the connection in an active session may come back (R10.3, BU-132): less than
+/// a minute is what a line needs to change, more than an hour holds a rep up for nothing.
+pub const RECONNECT_TIMEOUT_S: std::ops::RangeInclusive<u32> = 60..=3_600;
+pub const RECONNECT_TIMEOUT_S_DEFAULT: u32 = 300;
+/// The same where the machine was told to start again (LR-022), from then on: with updates a machine is away for longer.
+pub const REBOOT_TIMEOUT_S: std::ops::RangeInclusive<u32> = 60..=14_400;
+pub const REBOOT_TIMEOUT_S_DEFAULT: u32 = 1_800;
 /// What the customer's end runs when its session is over has to be done within this (P3.30): to lock a screen takes one second.
 pub const ENDING_COMMAND: Span = Span::seconds(30);
 /// A rep is warned when so much of an offer's time is left, or a quarter of it if that is more (R5.1).

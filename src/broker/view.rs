@@ -42,6 +42,7 @@ pub fn session(state: &State, session: &Session, attached: impl Fn(Party) -> boo
             let name = if offered_to.is_some() { "offered" } else { "waiting" };
             (name, Some(address(site, waiting.queue)), offered_to, waiting.overdue)
         }
+        Stage::Active { .. } if session.reboots() => ("rebooting", None, None, false),
         Stage::Active { .. } if !session.customer_attached && session.customer_came => {
             ("reconnecting", None, None, false)
         }

@@ -58,12 +58,12 @@ impl State {
         match &session.stage {
             Stage::Held { since, .. } => due.gone = Some(*since + limits::HOLD_MAX),
             Stage::Active { .. } => {
-                due.gone = session.customer_lost.map(|lost| lost + limits::RECONNECT_TIMEOUT);
+                due.gone = self.customer_gone_at(session, options.reconnect_timeout);
                 due.inactive = self.inactive_at(session).map(|(due, _)| due);
             }
             Stage::Waiting(_) if session.placed().is_none() => {}
             Stage::Waiting(waiting) => {
-                due.gone = session.customer_lost.map(|lost| lost + limits::CUSTOMER_GRACE);
+                due.gone = self.customer_gone_at(session, limits::CUSTOMER_GRACE);
                 due.waited = (!options.max_wait.is_zero()).then(|| waiting.began + options.max_wait);
                 due.offer_over = waiting.offer.as_ref().map(|offer| offer.expires_at);
                 due.offer_warning = waiting.offer.as_ref().filter(|offer| !offer.warned).map(|offer| offer.warn_at());
@@ -73,6 +73,13 @@ impl State {
             }
         }
         due
+    }
+
+    /// R10.3: until when its customer, who is away, is waited for; longer where its machine was told to start again.
+    fn customer_gone_at(&self, session: &Session, grace: Span) -> Option<Time> {
+        let lost = session.customer_lost?;
+        let back = session.rebooting.map(|told| told + self.site.options.reboot_timeout);
+        Some(back.map_or(lost + grace, |back| back.max(lost + grace)))
     }
 
     /// R6.1: when the team's rule for waiting sessions applies; none once it has.

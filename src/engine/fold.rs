@@ -8,7 +8,7 @@ use super::{
     history::Who,
     session::{Invite, Offer, Participant, Role, Stage},
 };
-use crate::{ids::*, routing::Console, site::StatusShown, time::Time};
+use crate::{ids::*, policy::Tool, routing::Console, site::StatusShown, time::Time};
 
 impl State {
     pub(super) fn fold(&mut self, at: Time, event: &Event) {
@@ -82,6 +82,9 @@ impl State {
     fn fold_session(&mut self, at: Time, event: &Event) {
         match event {
             Event::Asked { session, ask } => self.fold_asked(at, *session, ask),
+            Event::Opened { session, tool: Tool::Reboot, .. } => {
+                self.change_session(*session, |it| it.rebooting = Some(at));
+            }
             Event::PortalBound { session, portal } => self.change_session(*session, |it| it.ask.portal = Some(*portal)),
             Event::Queued { session, queue } => {
                 self.fold_pace_entered(*queue, *session);
@@ -260,6 +263,7 @@ impl State {
                 it.customer_attached = came;
                 it.customer_came |= came;
                 it.customer_lost = lost;
+                it.rebooting = it.rebooting.filter(|_| !came);
             }),
             Party::JumpClient(_) => {}
             Party::External(session, participant) => self.change_session(session, |it| {

@@ -47,6 +47,9 @@ pub struct Session {
     /// Since when the customer's connection has been gone (R10.3).
     #[serde(default)]
     pub customer_lost: Option<Time>,
+    /// When the customer's machine was told to start again, until it is back (LR-022).
+    #[serde(default)]
+    pub rebooting: Option<Time>,
     /// The customer has not agreed to the disclaimer, and has until then (R10.2).
     #[serde(default)]
     pub disclaimer: Option<Time>,
@@ -221,6 +224,7 @@ impl Session {
             customer_attached: ask.join.is_none(),
             customer_came: false,
             customer_lost: None,
+            rebooting: None,
             disclaimer: None,
             invites: Vec::new(),
             guests: BTreeMap::new(),
@@ -253,6 +257,11 @@ impl Session {
         self.been_in.insert(queue);
         let window_over = self.window_ends().is_none_or(|end| end <= at);
         self.stage = Stage::Waiting(Waiting { began, window_over, ..Waiting::new(at, queue) });
+    }
+
+    /// The customer is away, because its machine starts again (LR-022).
+    pub fn reboots(&self) -> bool {
+        self.rebooting.is_some() && self.customer_lost.is_some()
     }
 
     /// Its waiting, once it was placed in a queue; a session that started with a rep never was.

@@ -129,6 +129,12 @@ pub struct Options {
     pub fallback_normal: [bool; 3],
     pub fallback_jump: [bool; 3],
     pub reconnect_grace: Span,
+    /// How long an active session waits for its customer (R10.3).
+    #[serde(default = "reconnect_timeout_default")]
+    pub reconnect_timeout: Span,
+    /// How long a session waits for a machine that was told to start again, from then on (LR-022).
+    #[serde(default = "reboot_timeout_default")]
+    pub reboot_timeout: Span,
     pub require_closed_sessions: bool,
     pub show_session_information: bool,
     pub offer_timeout_is_rejection: bool,
@@ -162,6 +168,14 @@ pub struct Options {
     /// The site's own status codes and what each is shown as (R3).
     #[serde(default)]
     pub statuses: BTreeMap<String, StatusShown>,
+}
+
+fn reconnect_timeout_default() -> Span {
+    Span::seconds(limits::RECONNECT_TIMEOUT_S_DEFAULT as u64)
+}
+
+fn reboot_timeout_default() -> Span {
+    Span::seconds(limits::REBOOT_TIMEOUT_S_DEFAULT as u64)
 }
 
 fn history_default() -> Span {

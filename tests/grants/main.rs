@@ -16,6 +16,7 @@ mod matrix;
 mod prompts;
 #[path = "../simulation/random.rs"]
 mod random;
+mod reboot;
 mod requests;
 mod shows;
 mod standing;

@@ -151,6 +151,20 @@ fn r10_3_an_active_session_waits_longer_for_its_customer() {
 }
 
 #[test]
+fn bu_132_r10_3_the_site_says_how_long_an_active_session_waits() {
+    story_with(
+        "reconnect_timeout_s = 90",
+        "login r1; ask a in net join; come a; accept r1 a; lost a; +89s; back a; lost a; +89s; +1s",
+        expect![[r#"
+            0s       queued a net
+            0s       offered a r1
+            0s       accepted a r1
+            179s     ended a by_customer
+        "#]],
+    );
+}
+
+#[test]
 fn w3_4_a_restart_withdraws_offers_and_starts_every_grace_anew() {
     story(
         "login r1 r2; ask a in net; ask b in net; accept r1 a; restart; +50s; back r2; +10s",

@@ -238,11 +238,15 @@ impl<'raw> Check<'raw> {
         let policies = self.site.codes.policies.clone();
         self.number(raw.max_active_sessions, 0..=limits::ACTIVE_SESSIONS_MAX, key("max_active_sessions"));
         self.number(raw.priority_ageing_per_min, 0..=100, key("priority_ageing_per_min"));
+        self.number(raw.reconnect_timeout_s, limits::RECONNECT_TIMEOUT_S, key("reconnect_timeout_s"));
+        self.number(raw.reboot_timeout_s, limits::REBOOT_TIMEOUT_S, key("reboot_timeout_s"));
         self.site.options = Options {
             fallback_team: self.reference(&teams, "team", &raw.fallback_team, "options.fallback_team"),
             fallback_normal: self.rules(&raw.fallback_rules_normal, "options.fallback_rules_normal"),
             fallback_jump: self.rules(&raw.fallback_rules_jump, "options.fallback_rules_jump"),
             reconnect_grace: self.span(raw.reconnect_grace_s, key("reconnect_grace_s")),
+            reconnect_timeout: Span::seconds(u64::from(raw.reconnect_timeout_s)),
+            reboot_timeout: Span::seconds(u64::from(raw.reboot_timeout_s)),
             require_closed_sessions: raw.require_closed_sessions,
             show_session_information: raw.show_session_information,
             offer_timeout_is_rejection: raw.offer_timeout_is_rejection,

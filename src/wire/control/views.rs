@@ -46,7 +46,7 @@ pub struct WaitRange {
 pub struct SessionView {
     pub session: u64,
     pub kind: String,
-    /// `waiting`, `offered`, `active`, `held`, `reconnecting` or `ended`.
+    /// `waiting`, `offered`, `active`, `held`, `reconnecting`, `rebooting` or `ended`.
     pub state: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
