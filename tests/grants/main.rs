@@ -11,6 +11,7 @@ mod editors;
 mod fields;
 mod jobs;
 mod jumps;
+mod lens;
 mod locked;
 mod matrix;
 mod prompts;

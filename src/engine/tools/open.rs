@@ -51,6 +51,11 @@ impl Engine {
         match tool {
             Tool::Deploy => drop(self.deployed(rep, &planned.args)?),
             Tool::PinJumpClient => drop(self.pinned(rep, &planned.args)?),
+            Tool::Lens => {
+                if let Party::Rep(user) = rep {
+                    self.looks_through_none(user, session)?;
+                }
+            }
             _ => {}
         }
         let using = self.state.tools.session(session);
