@@ -12,6 +12,7 @@ use crate::{
         raw::{RawSite, RawUser},
     },
     time::Time,
+    wire::control::ClientInfo,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -236,13 +237,20 @@ impl Engine {
     ///
     /// # Errors
     /// It administers nothing, or nobody may come in by it.
-    pub fn enter_to_administer(&self, now: Time, user: UserId, version: u32) -> Result<(), Refusal> {
+    pub fn enter_to_administer(
+        &self,
+        now: Time,
+        user: UserId,
+        version: u32,
+        client: &ClientInfo,
+    ) -> Result<(), Refusal> {
         if !self.state.administers_some(user) {
             let message = "this account administers nothing: no right of it is for a part of the site";
             return Err(Refusal::new(Reason::NotPermitted, "P1.1", message));
         }
         let wall_ms = self.state.wall_ms(now);
         self.proven(user, version, wall_ms)?;
+        self.recent_enough(client)?;
         self.has_what_it_needs(user, wall_ms)
     }
 

@@ -37,7 +37,7 @@ impl State {
 }
 
 impl Engine {
-    /// R11.3: of a console, before the second factor.
+    /// R11.3, RA-022: of a console and of who administers, before the second factor.
     pub(super) fn recent_enough(&self, client: &ClientInfo) -> Result<(), Refusal> {
         let least = &self.state.site.options.two_factor.min_client;
         if !least.is_empty() && site::version(&client.version) < site::version(least) {

@@ -5,6 +5,7 @@ use super::{
     raw::{RawSite, RawValue},
     tool::ToolOption,
     value::Word,
+    version,
 };
 
 impl RawSite {
@@ -20,7 +21,21 @@ impl RawSite {
             message: "`contains` lets `example.com.evil.org` through where `example.com` is listed; `suffix` does not"
                 .to_owned(),
         };
-        warned.map(problem).collect()
+        warned.map(problem).chain(self.newer_than_this()).collect()
+    }
+
+    /// R11.3, RA-022: this build's own console and `site apply` would be among those that are too old, and the edit could
+    /// not be undone with them.
+    fn newer_than_this(&self) -> Option<Problem> {
+        let own = env!("CARGO_PKG_VERSION");
+        let least = &self.options.two_factor.min_client;
+        (version(least)? > version(own)?).then(|| Problem {
+            key: "options.two_factor.min_client".to_owned(),
+            line: None,
+            message: format!(
+                "{least} is newer than this program ({own}), whose console and `site apply` would not be let in"
+            ),
+        })
     }
 }
 
@@ -39,5 +54,19 @@ mod tests {
         let warned = file(", cobrowse_domains_match = \"contains\"");
         assert_eq!(warned.len(), 1);
         assert_eq!(warned[0].key, "policy[1].tools.cobrowse_domains_match");
+    }
+
+    #[test]
+    fn ra_022_a_least_version_newer_than_this_program_is_warned_of() {
+        let file = |least: &str| {
+            let text = format!("[site]\nname = \"s\"\n[options]\ntwo_factor = {{ min_client = \"{least}\" }}\n");
+            RawSite::parse(&text).expect("a sound file").warnings()
+        };
+        for fine in ["", "0", env!("CARGO_PKG_VERSION")] {
+            assert_eq!(file(fine), vec![], "{fine}");
+        }
+        let warned = file("1000.0");
+        assert_eq!(warned.len(), 1);
+        assert_eq!(warned[0].key, "options.two_factor.min_client");
     }
 }

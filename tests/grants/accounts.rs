@@ -6,6 +6,7 @@ use equipoise::{
     ids::*,
     limits,
     site::raw::RawSite,
+    wire::control::ClientInfo,
 };
 
 fn set(user: UserId, version: u32) -> Command {
@@ -266,4 +267,19 @@ fn i_a5_i_a9_a_second_factor_is_set_by_its_owner_and_removed_by_an_administrator
     }
     world.act(Actor::Admin(root), None, remove()).unwrap();
     assert!(!world.engine.state().accounts.has_second_factor(ana));
+}
+
+#[test]
+fn ra_022_r11_3_who_administers_comes_with_a_client_that_is_recent_enough() {
+    let text = SITE.replace("[options]", "[options]\ntwo_factor = { min_client = \"1.4\" }");
+    let world = World::of(&text);
+    let root = world.user("root");
+    let enters = |version: &str| {
+        let client = ClientInfo { version: version.to_owned(), ..ClientInfo::default() };
+        world.engine.enter_to_administer(world.now, root, 0, &client).map_err(|refusal| refusal.reason)
+    };
+    for old in ["", "1.3.9", "nonsense"] {
+        assert_eq!(enters(old), Err(Reason::ClientTooOld), "{old}");
+    }
+    assert_eq!((enters("1.4.0"), enters("2")), (Ok(()), Ok(())));
 }

@@ -21,7 +21,7 @@ impl Owner {
         let state = self.engine.state();
         let command = match &enter.way {
             Way::User { user, version } if enter.hello.role == Role::Admin => {
-                let entered = self.engine.enter_to_administer(now, *user, *version);
+                let entered = self.engine.enter_to_administer(now, *user, *version, &client);
                 let denied = |refusal| Denied { code: CloseCode::Forbidden, refused: refused_by(refusal), work: None };
                 return entered.map(|()| (Actor::Admin(*user), AttachEpoch(0))).map_err(denied);
             }
