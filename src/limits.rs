@@ -371,6 +371,8 @@ pub const INVITATION_BY_MAIL: Span = Span::minutes(2 * 60);
 pub const EXTERNAL_KEY: Span = Span::minutes(2 * 60);
 /// External reps invited to or in one session: each takes a seat.
 pub const EXTERNALS_PER_SESSION: usize = 8;
+/// A language tag: what BCP 47 asks everybody to have room for.
+pub const LOCALE_BYTES_MAX: usize = 35;
 /// A mail address, as SMTP takes it.
 pub const MAIL_ADDRESS_BYTES_MAX: usize = 254;
 /// Letters on their way to the mail server at once, a few KiB each: every invitation of a large site's worst hour.

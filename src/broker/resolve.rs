@@ -164,6 +164,9 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
             field: bounded("field", field, limits::CODE_BYTES_MAX)?,
             value: bounded("value", value, limits::NAME_BYTES_MAX)?,
         },
+        Do::SetLocale { session: s, locale } => {
+            Command::SetLocale { session: session(s), locale: bounded("locale", locale, limits::NAME_BYTES_MAX)? }
+        }
         Do::SetExternalKey { session: s, value } => {
             Command::SetExternalKey { session: session(s), value: bounded("value", value, limits::NAME_BYTES_MAX)? }
         }

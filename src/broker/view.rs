@@ -69,6 +69,7 @@ pub fn session(state: &State, session: &Session, attached: impl Fn(Party) -> boo
         participants: participants.collect(),
         customer: if session.is_show() { String::new() } else { customer_name(session) },
         customer_os: session.ask.customer.client.os.clone(),
+        locale: state.locale_of(session).to_owned(),
         priority: session.priority,
         skills: session
             .skills

@@ -423,6 +423,11 @@ pub enum Command {
         session: SessionId,
         value: String,
     },
+    /// LG-023: the customer's language, as it said in its hello or chose since.
+    SetLocale {
+        session: SessionId,
+        locale: String,
+    },
 
     /// The customer agrees to the site's disclaimer, or declines (R10.2).
     AnswerDisclaimer {

@@ -161,6 +161,9 @@ impl State {
                 });
                 self.fold_active(at, *session, |who| who == *by);
             }
+            Event::LocaleSet { session, locale } => {
+                self.change_session(*session, |it| it.locale = Some(locale.clone()));
+            }
             Event::ExternalKeySet { session, by, value } => {
                 self.change_session(*session, |it| it.ask.customer.external_key.clone_from(value));
                 self.fold_active(at, *session, |who| who == *by);

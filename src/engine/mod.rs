@@ -41,6 +41,7 @@ mod help;
 mod inactivity;
 mod index;
 mod invitations;
+mod language;
 mod offers;
 mod reach;
 mod rep_list;
@@ -315,6 +316,7 @@ impl Engine {
             Command::GiveControl { session, on } => self.give_control(now, actor, *session, *on, out),
             Command::SetChat { session, on } => self.set_chat(now, actor, *session, *on, out),
             Command::SetField { session, field, value } => self.set_field(now, actor, *session, field, value, out),
+            Command::SetLocale { session, locale } => self.set_locale(now, actor, *session, locale, out),
             Command::SetExternalKey { session, value } => self.set_external_key(now, actor, *session, value, out),
         }
     }

@@ -59,6 +59,9 @@ pub struct Session {
     /// External reps in it (R7.5).
     #[serde(default)]
     pub guests: BTreeMap<ParticipantId, Guest>,
+    /// The language that the customer chose; none: as its client said (LG-023).
+    #[serde(default)]
+    pub locale: Option<String>,
     /// Custom fields, by their names as written (P3.29).
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
@@ -228,6 +231,7 @@ impl Session {
             disclaimer: None,
             invites: Vec::new(),
             guests: BTreeMap::new(),
+            locale: None,
             fields: BTreeMap::new(),
             restricted: None,
             chat_off: false,

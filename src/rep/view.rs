@@ -267,7 +267,12 @@ pub fn refusal(refused: &Refused) -> String {
 
 fn customer(session: &SessionView) -> String {
     let name = if session.customer.is_empty() { "a customer".to_owned() } else { plain(&session.customer) };
-    if session.customer_os.is_empty() { name } else { format!("{name} ({})", plain(&session.customer_os)) }
+    match [session.customer_os.as_str(), session.locale.as_str()].map(plain) {
+        [os, locale] if os.is_empty() && locale.is_empty() => name,
+        [os, locale] if locale.is_empty() => format!("{name} ({os})"),
+        [os, locale] if os.is_empty() => format!("{name} ({locale})"),
+        [os, locale] => format!("{name} ({os}, {locale})"),
+    }
 }
 
 /// Keeps an entry, and forgets the oldest beyond `KEPT`.

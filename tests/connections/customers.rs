@@ -2,11 +2,11 @@
 
 use crate::place::{PASSWORD, Person, Place, SITE, hello, open};
 use equipoise::{
-    client::{Client, ClientError, Transport, sign_in},
+    client::{ActError, Client, ClientError, Transport, sign_in},
     engine::Actor,
     wire::{
         Credential, Do, Done, Ev,
-        control::{KeyKind, Open, Role, Value},
+        control::{KeyKind, Open, Role, SessionView, Value},
     },
 };
 use std::path::Path;
@@ -90,6 +90,75 @@ async fn r10_2_a_private_name_never_reaches_a_customer() {
     customer.until(ended).await;
     assert!(heard.len() > 5 && heard.iter().all(|ev| !ev.contains("Secret")), "{heard:#?}");
     place.close().await;
+}
+
+#[tokio::test]
+async fn lg_023_a_customers_language_is_shown_to_reps_and_changed_by_the_customer_across_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = place(folder.path(), SITE).await;
+    let ana = rep(&first, "ana").await;
+    let mut said = hello(Role::Customer, Credential::Key(key(&ana).await));
+    said.client.locale = "de-CH".to_owned();
+    let (customer, _hears) = Client::connect(first.target(Transport::Quic), said).await.unwrap();
+    let session = customer.welcome().session.unwrap();
+    let of = |wanted: &'static str| {
+        move |ev: Ev| match ev {
+            Ev::Session(view) if view.session == session && view.locale == wanted => Some(()),
+            Ev::Snapshot { sessions, .. } => {
+                sessions.iter().any(|view| view.session == session && view.locale == wanted).then_some(())
+            }
+            _ => None,
+        }
+    };
+    let mut ben = rep(&first, "ben").await;
+    ben.until(of("de-CH")).await;
+    let set = |locale: &str| Do::SetLocale { session, locale: locale.to_owned() };
+    customer.act(set("fr")).await.unwrap();
+    ben.until(of("fr")).await;
+    for wrong in ["", "de_CH", "-", "de-", "toolongasubtag", &"a-".repeat(18), "d\u{e9}"] {
+        let Err(ActError::Refused(refused)) = customer.act(set(wrong)).await else {
+            panic!("{wrong:?} is no language")
+        };
+        assert_eq!(refused.code, "malformed", "{wrong:?}");
+    }
+    let Err(ActError::Refused(refused)) = ana.client.act(set("it")).await else { panic!("it is not hers to say") };
+    assert_eq!(refused.code, "not_permitted");
+    first.close().await;
+    let again = place(folder.path(), SITE).await;
+    let mut ben = rep(&again, "ben").await;
+    ben.until(of("fr")).await;
+    again.close().await;
+}
+
+#[tokio::test]
+async fn lr_022_a_machine_that_starts_again_is_shown_as_rebooting_across_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = SITE.replace("shell = \"yes\"", "shell = \"yes\", reboot = \"yes\"");
+    let first = place(folder.path(), &site).await;
+    let mut ana = rep(&first, "ana").await;
+    let mut there = customer(&first, key(&ana).await).await.unwrap();
+    let session = there.session;
+    if ana.client.act(Do::Accept { session }).await.is_err() {
+        ana.client.act(Do::Take { session }).await.unwrap();
+    }
+    let ask = Open { session, tool: "reboot".into(), args: Default::default() };
+    ana.client.act(Do::Open(ask)).await.unwrap();
+    let open = there.until(|ev| if let Ev::Requested { open, .. } = ev { Some(open) } else { None }).await;
+    there.client.act(Do::AcceptOpen { session, open, facts: Default::default() }).await.unwrap();
+    there.client.close().await;
+    let rebooting = |ev: Ev| {
+        let is = |view: &SessionView| view.session == session && view.state == "rebooting";
+        match ev {
+            Ev::Session(view) => is(&view).then_some(()),
+            Ev::Snapshot { sessions, .. } => sessions.iter().any(is).then_some(()),
+            _ => None,
+        }
+    };
+    ana.until(rebooting).await;
+    first.close().await;
+    let again = Place::open_with(folder.path(), "127.0.0.1:0".parse().unwrap(), &site, Box::new(|_, _| {})).await;
+    rep(&again, "ana").await.until(rebooting).await;
+    again.close().await;
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ fn everything(session: u64) -> Vec<Do> {
         Do::SetChat { session, on: false },
         Do::SetField { session, field: "order".into(), value: "4711".into() },
         Do::SetExternalKey { session, value: "CASE-7".into() },
+        Do::SetLocale { session, locale: "de".into() },
         Do::Transfer { session, to: "team:desk".into() },
         Do::Share { session, to: "rep:ben".into() },
         Do::Open(open),

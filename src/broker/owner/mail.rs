@@ -78,6 +78,7 @@ pub(super) fn text_bytes(mail: &Mail) -> usize {
             Do::JobEnded(said) => 2 * said.output.len(),
             Do::SetField { field, value, .. } => field.len() + value.len(),
             Do::SetExternalKey { value, .. } => value.len(),
+            Do::SetLocale { locale, .. } => locale.len(),
             Do::Ask(ask) => ask.customer_name.len() + ask.details.len() + ask.external_key.len(),
             _ => 0,
         },

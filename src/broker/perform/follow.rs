@@ -173,7 +173,9 @@ impl Performer {
                 self.tell_permissions(*session, state, head);
             }
             Event::ControlGiven { session, .. } => self.views.session_changed(*session),
-            Event::FieldSet { session, .. } | Event::ExternalKeySet { session, .. } => {
+            Event::FieldSet { session, .. }
+            | Event::ExternalKeySet { session, .. }
+            | Event::LocaleSet { session, .. } => {
                 self.views.session_changed(*session);
                 self.tell_watcher(*session, state, head);
             }

@@ -385,6 +385,11 @@ pub enum Event {
         by: ParticipantId,
         value: String,
     },
+    /// The customer chose a language (LG-023).
+    LocaleSet {
+        session: SessionId,
+        locale: String,
+    },
     Ended {
         session: SessionId,
         reason: EndReason,

@@ -192,6 +192,11 @@ pub enum Do {
         session: u64,
         value: String,
     },
+    /// The customer reads another language from here on (LG-023).
+    SetLocale {
+        session: u64,
+        locale: String,
+    },
 
     // Tools (W1.3, P3).
     Open(Open),

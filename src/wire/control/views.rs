@@ -60,6 +60,9 @@ pub struct SessionView {
     pub customer: String,
     #[serde(default)]
     pub customer_os: String,
+    /// The customer's language, such as `de-CH`; left out where nobody said one (LG-023).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub locale: String,
     pub priority: u8,
     #[serde(default)]
     pub skills: Vec<String>,
