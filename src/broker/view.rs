@@ -431,11 +431,14 @@ fn rights_by(granted: &Granted<'_>, standing: Standing, told: impl Fn(String) ->
 }
 
 /// What a customer's endpoint has to honour (P3.4, P3.30, P3.31): of its rep's tools it is told nothing.
-pub fn rights_of_customer(granted: &Granted<'_>, standing: Standing) -> EncodedRights {
+pub fn rights_of_customer(granted: &Granted<'_>, standing: Standing, site: &Site) -> EncodedRights {
     let permissions = granted.permissions();
     let options = ToolOption::ALL.iter().filter(|option| option.is_endpoints());
     let options = options.map(|option| (option.name().to_owned(), value(&permissions.option(*option).0)));
     let mut options: BTreeMap<String, Value> = options.chain(standing.told(granted)).collect();
+    // BU-132: by then an end that reaches nobody knows that its session is over.
+    let seconds = i64::try_from(site.options.reconnect_timeout.0 / 1_000).unwrap_or(i64::MAX);
+    options.insert("reconnect_timeout_s".to_owned(), Value::Int(seconds));
     // P3.32: where people go by themselves on a shared page only its end sees.
     if standing.cobrowse {
         let (domains, by) = (Tool::CobrowseDomains, ToolOption::CobrowseDomainsMatch);

@@ -32,7 +32,7 @@ async fn invited(place: &Place, transport: Transport) {
     eve.type_in("info\n").await;
     eve.until("\"arch\"").await;
     for (command, refusal) in [
-        ("shell: id", "permission `shell` by invite:guest"),
+        ("shell: id", "permission `shell` by invite"),
         ("end", "ends a session"),
         ("transfer team:desk", "only a rep's console may do this"),
     ] {

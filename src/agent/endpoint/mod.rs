@@ -284,6 +284,9 @@ impl Endpoint<'_> {
             Ev::Noted { channel, by, facts, .. } if by != 0 => self.tell_all(|| News::Noted(channel, facts.clone())),
             Ev::Permissions { options, .. } => {
                 self.pages.send_replace(Pages::told(&options));
+                if let Some(Value::Int(seconds)) = options.get("reconnect_timeout_s") {
+                    self.ending.waited_for(u64::try_from(*seconds).unwrap_or_default());
+                }
                 if let Some(Value::Text(mode)) = options.get("termination")
                     && let Some(text) = self.ending.told(mode)
                 {

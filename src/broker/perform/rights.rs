@@ -72,7 +72,7 @@ impl Performer {
             Party::Customer(_) => {
                 // Where nobody serves it the layers are those without a representative.
                 let granted = state.granted(session, session.owner().map_or(party, Party::Rep));
-                let said = || view::rights_of_customer(&granted, standing);
+                let said = || view::rights_of_customer(&granted, standing, &state.site);
                 let said = self.said.of(granted.shared().0, To::Customer, standing, said);
                 said.push(head, session.id, epoch)
             }
