@@ -224,6 +224,28 @@ async fn p3_16_what_ran_when_the_machine_went_down_is_closed() {
     place.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn lr_012_p3_18_who_is_muted_still_hears_what_the_reps_say() {
+    let place = Place::open(SITE).await;
+    let (mut customer, mut rep) = place.serving(Allow::All, &place.folder("share")).await;
+    rep.type_in("chat before\n").await;
+    customer.until("Ana: before").await;
+    customer.type_in("I hear you").await;
+    rep.until("Bo: I hear you").await;
+    rep.line("mute", "the customer's chat is off").await;
+    customer.until("You write nothing more in this chat.").await;
+    customer.type_in("and now?").await;
+    customer.until("Your chat is turned off at the moment.").await;
+    rep.type_in("chat after\n").await;
+    customer.until("Ana: after").await;
+    rep.line("unmute", "the customer's chat is on").await;
+    customer.until("Ana wants to chat with you.").await;
+    assert!(!rep.seen().contains("and now?"));
+    rep.line("end", "ended").await;
+    customer.ended().await.unwrap();
+    place.close().await;
+}
+
 /// A site whose sessions end with a locked screen, unless their reps say otherwise.
 fn locking() -> String {
     SITE.replace("tools = { screen", "tools = { termination = \"lock\", termination_override = \"yes\", screen")

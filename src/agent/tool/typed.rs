@@ -82,15 +82,23 @@ impl Tool {
                     Some(News::Say(_)) if writers.is_empty() => {
                         let _ = self.means.says.send("Your chat is turned off at the moment.".into()).await;
                     }
-                    Some(News::Say(text)) => for (_, writer) in &mut writers {
-                        writer.write(Kind::Chat, Flags::default(), text.clone().into()).await?;
-                    },
+                    Some(News::Say(text)) => {
+                        for (own, mut writer) in std::mem::take(&mut writers) {
+                            match writer.write(Kind::Chat, Flags::default(), text.clone().into()).await {
+                                Ok(()) => writers.push((own, writer)),
+                                Err(end) => {
+                                    let _ = self.means.says.send(format!("It was not sent: {end}.")).await;
+                                }
+                            }
+                        }
+                    }
                     // What the reps write goes on where only the person here was turned off (P3.18).
                     Some(News::Closed(channel, _)) if writers.iter().any(|(own, _)| own.channel == channel) => {
                         writers.retain(|(own, _)| own.channel != channel);
                         if writers.is_empty() && inputs.all_ended() {
                             return Ok("the chat ended".into());
                         }
+                        let _ = self.means.says.send("You write nothing more in this chat.".into()).await;
                     }
                     Some(News::Opened(more)) => self.more(more, &mut inputs),
                     Some(_) => {}
