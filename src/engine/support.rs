@@ -1,10 +1,7 @@
 //! Who may provide support at all (BU-053). Without the permission a console is there for what else its user may do, to
 //! show a screen or to administer: it serves no customer, prepares nothing for one, and nothing comes to it.
 
-use super::{
-    Actor, Command, Engine, Event, Queue, Reason, Refusal, Stamped, State,
-    session::{Role, Session},
-};
+use super::{Actor, Command, Engine, Event, Queue, Reason, Refusal, Stamped, State, session::Session};
 use crate::{ids::*, policy::Source, site::UserPermission, time::Time};
 
 impl State {
@@ -71,17 +68,15 @@ impl Engine {
     /// P6.2, R8.1: an edit took `support` from these. They stop being in their sessions, held ones included, as if their
     /// account had ended, and stay logged in; invitations to them are over.
     pub(super) fn end_support(&mut self, at: Time, out: &mut Vec<Stamped>) {
-        let served = self.state.sessions.values().filter(|session| !session.is_show());
-        let mut in_it: Vec<(SessionId, UserId, bool)> = served
-            .flat_map(|session| {
-                let reps = session.participants.iter().filter_map(|it| match it.party {
-                    Party::Rep(user) => Some((session.id, user, it.role == Role::Owner)),
-                    _ => None,
-                });
-                reps.collect::<Vec<_>>()
-            })
-            .filter(|(_, user, _)| !self.state.supports(*user))
-            .collect();
+        let without: Vec<UserId> =
+            self.state.site.users.keys().copied().filter(|it| !self.state.supports(*it)).collect();
+        let mut in_it = Vec::new();
+        for user in &without {
+            for session in self.state.sessions_of(*user).filter(|session| !self.state.is_show_of(*session)) {
+                let owns = self.state.session(session).is_some_and(|session| session.owner() == Some(*user));
+                in_it.push((session, *user, owns));
+            }
+        }
         // Who owns one leaves it last: it falls to somebody who may go on.
         in_it.sort_by_key(|(session, user, owns)| (*owns, *session, *user));
         for (session, user, owns) in in_it {
@@ -91,13 +86,13 @@ impl Engine {
                 self.emit(at, Event::Departed { session, rep: user, reason: "no_support".to_owned() }, out);
             }
         }
-        let invited: Vec<(SessionId, Queue)> = self
-            .state
-            .sessions
-            .values()
-            .filter(|session| !session.is_show())
-            .flat_map(|session| session.invites.iter().map(|invite| (session.id, invite.to)).collect::<Vec<_>>())
-            .filter(|(_, to)| matches!(to, Queue::Personal(user) if !self.state.supports(*user)))
+        let invited: Vec<(SessionId, Queue)> = without
+            .iter()
+            .flat_map(|user| self.state.index.invited_to(*user).map(|session| (session, Queue::Personal(*user))))
+            .filter(|(session, to)| {
+                let open = self.state.session(*session).filter(|session| !session.is_show());
+                open.is_some_and(|session| session.invites.iter().any(|invite| invite.to == *to))
+            })
             .collect();
         for (session, to) in invited {
             self.emit(at, Event::InviteGone { session, to, reason: "no_support".to_owned() }, out);
