@@ -377,8 +377,8 @@ fn nth_part<T: Clone>(all: &[T], part: usize) -> Vec<T> {
     all.chunks(limits::SNAPSHOT_PART).nth(part).unwrap_or_default().to_vec()
 }
 
-/// What stands in a session whatever the layers give: how its customer is held back (P3.4) and may write (P3.18), what its end does when it is
-/// over (P3.30), and whether it is a shared page.
+/// What stands in a session whatever the layers give: how its customer is held back (P3.4) and may write (P3.18),
+/// what its end does when it is over (P3.30), and whether it is a shared page.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Standing {
     restricted: Option<Word>,

@@ -121,9 +121,10 @@ impl Keys {
 }
 
 impl Engine {
-    /// A key for one customer, single use (I-K1). A rep needs `generate_keys`, and `private_sessions` with its way in the
-    /// layers of its sessions (P3.24), and leads to its own personal queue or to a team it is in (R2.1, I-A10); administrators and service accounts lead anywhere in the site. A longer life than
-    /// its kind may have is cut to that.
+    /// A key for one customer, single use (I-K1). A rep needs `generate_keys`, and `private_sessions` with its way in
+    /// the layers of its sessions (P3.24), and leads to its own personal queue or to a team it is in (R2.1, I-A10);
+    /// administrators and service accounts lead anywhere in the site. A longer life than its kind may have is cut to
+    /// that.
     #[expect(clippy::too_many_arguments, reason = "the fields of one command")]
     pub(super) fn make_key(
         &mut self,

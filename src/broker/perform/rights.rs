@@ -12,8 +12,8 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// Encoded, by the address of the grant that is said, to whom, and what stands in the session. Each entry keeps its grant, so that no other comes to
-/// lie there.
+/// Encoded, by the address of the grant that is said, to whom, and what stands in the session. Each entry keeps its
+/// grant, so that no other comes to lie there.
 #[derive(Default)]
 pub(super) struct Said(HashMap<(usize, To, view::Standing), (Arc<Permissions>, EncodedRights)>);
 
