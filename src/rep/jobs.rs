@@ -9,6 +9,7 @@ use super::{
     words::Words,
 };
 use crate::{
+    client::ActError,
     limits,
     wire::{
         Do, Done,
@@ -112,15 +113,17 @@ pub async fn list(console: &Console, before: Option<u64>) -> Result<Answer, Faul
 pub async fn result(console: &Console, job: u64, wait: bool) -> Result<Answer, Fault> {
     loop {
         let connections = console.hub.look(|view| view.connections);
-        match console.hub.client.act(Do::Job { job, after: 0 }).await? {
-            Done::Job { job: view, .. } if wait && view.waiting + view.running > 0 => {
-                // Nobody says again what was over while the line was not there.
-                let look_again = |view: &mut View| view.jobs_over.remove(&job) || view.connections != connections;
-                console.hub.until(OVER_WITHIN, |view| look_again(view).then_some(())).await?;
-            }
-            Done::Job { job, targets, next } => return rest(console, *job, targets, next).await,
-            done => return Err(strange(&done)),
+        match console.hub.client.act(Do::Job { job, after: 0 }).await {
+            Ok(Done::Job { job: view, .. }) if wait && view.waiting + view.running > 0 => {}
+            Ok(Done::Job { job, targets, next }) => return rest(console, *job, targets, next).await,
+            Ok(done) => return Err(strange(&done)),
+            // The broker is about to go: the next one knows.
+            Err(ActError::Refused(refused)) if wait && refused.code == "draining" => {}
+            Err(error) => return Err(error.into()),
         }
+        // Nobody says again what was over while the line was not there.
+        let look_again = |view: &mut View| view.jobs_over.remove(&job) || view.connections != connections;
+        console.hub.until(OVER_WITHIN, |view| look_again(view).then_some(())).await?;
     }
 }
 
