@@ -267,8 +267,10 @@ pub const BUTTONS_MAX: usize = 20_000;
 pub const BUTTON_WAITING: usize = JOIN_CODES_LIVE;
 /// Buttons in one answer: with codes and names of 64 bytes two thirds of a message.
 pub const BUTTONS_LISTED: usize = 150;
-/// Teams, and reps, in one answer of where a session may be handed: a rep looks further by a name.
+/// Teams, and reps, in one answer of where a session may be handed: with codes and names of 64 bytes half a message.
 pub const TARGETS_LISTED: usize = 100;
+/// Teams and users looked through for one answer, named or not: about a millisecond of the owner's time.
+pub const TARGETS_LOOKED_AT: usize = 1_000;
 /// Jump items in one answer: with codes and names of 64 bytes half a message.
 pub const JUMP_ITEMS_LISTED: usize = 100;
 /// Jump items looked through for one answer, shown or not: under a millisecond of the owner's time.

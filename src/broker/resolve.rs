@@ -36,7 +36,13 @@ pub enum Look {
     RepList(PortalId),
     Notices,
     /// Where this rep may hand a session (BU-057, BU-058), by a part of a name.
-    Targets(UserId, SessionId, Handing, String),
+    Targets {
+        rep: UserId,
+        session: SessionId,
+        handing: Handing,
+        like: String,
+        after: u32,
+    },
     /// The jump items that this one sees, after one.
     JumpItems(UserId, JumpItemId),
     Jobs(jobs::Look),
@@ -97,7 +103,7 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         Do::SetButtonPortal { button, portal } => {
             Command::SetButtonPortal { button: ButtonId(button), portal: portal_of(site, portal)? }
         }
-        Do::Targets { session: s, act, like } => {
+        Do::Targets { session: s, act, like, after } => {
             let Actor::Party(Party::Rep(rep)) = actor else {
                 return Err(Refusal::new(Reason::NotPermitted, "R7.3", "only a rep hands a session to somebody"));
             };
@@ -109,7 +115,8 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
             let like = bounded("like", like, limits::NAME_BYTES_MAX)?;
             let seen = state.session(session(s)).filter(|found| view::audience(state, found).contains(&rep));
             let unknown = || Refusal::new(Reason::UnknownSession, "", "no such session");
-            return Ok(Resolved::Look(Look::Targets(rep, seen.ok_or_else(unknown)?.id, handing, like)));
+            let session = seen.ok_or_else(unknown)?.id;
+            return Ok(Resolved::Look(Look::Targets { rep, session, handing, like, after }));
         }
         Do::JumpItems { after } => {
             return Ok(Resolved::Look(Look::JumpItems(viewer(actor)?, JumpItemId(after))));

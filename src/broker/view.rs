@@ -19,7 +19,7 @@ use crate::{
     ids::*,
     limits,
     policy::{Tool, ToolOption, ToolValue, Word, plan::Rights},
-    site::{JumpPlace, SessionKind, Site},
+    site::{JumpPlace, SessionKind, Site, Team, User},
     wire::{
         EncodedRights, Kind,
         control::{
@@ -277,31 +277,32 @@ fn team(state: &State, id: TeamId) -> Option<TeamView> {
     })
 }
 
-/// Where this rep may hand the session, beyond its own teams too where it may (BU-057, BU-058): as many of each as fit.
-pub fn targets(state: &State, viewer: UserId, id: SessionId, handing: Handing, like: &str) -> Done {
-    let (mut teams, mut reps, mut more) = (Vec::new(), Vec::new(), false);
+/// Where this rep may hand the session, beyond its own teams too where it may (BU-057, BU-058): as many of each as fit, of
+/// as many as are looked at for one answer.
+pub fn targets(state: &State, viewer: UserId, id: SessionId, handing: Handing, like: &str, after: u32) -> Done {
+    let (mut teams, mut reps, mut next) = (Vec::new(), Vec::new(), None);
     let like = like.to_lowercase();
     let has = |texts: [&str; 2]| texts.iter().any(|text| text.to_lowercase().contains(&like));
-    for to in state.session(id).into_iter().flat_map(|session| state.targets(viewer, session, handing)) {
+    let all = state.session(id).into_iter().flat_map(|session| state.targets(viewer, session, handing));
+    for (at, to) in (0..).zip(all).skip(after as usize) {
+        let full = teams.len() == limits::TARGETS_LISTED || reps.len() == limits::TARGETS_LISTED;
+        if full || (at - after) as usize == limits::TARGETS_LOOKED_AT {
+            next = Some(at);
+            break;
+        }
         match to {
-            Queue::Team(id) => {
-                let Some(found) = team(state, id).filter(|team| has([&team.team, &team.name])) else { continue };
-                if teams.len() < limits::TARGETS_LISTED { teams.push(found) } else { more = true }
+            Some(Queue::Team(id)) => {
+                let named = |team: &Team| has([&team.code, &team.name]);
+                teams.extend(state.site.teams.get(&id).filter(|it| named(it)).and_then(|_| team(state, id)));
             }
-            Queue::Personal(user) => {
-                let found = state.site.users.get(&user);
-                if !found.is_some_and(|user| has([&user.username, &user.private_name])) {
-                    continue;
-                }
-                if reps.len() == limits::TARGETS_LISTED {
-                    more = true;
-                    break;
-                }
-                reps.push(rep(state, user));
+            Some(Queue::Personal(user)) => {
+                let named = |user: &User| has([&user.username, &user.private_name]);
+                reps.extend(state.site.users.get(&user).filter(|it| named(it)).map(|_| rep(state, user)));
             }
+            None => {}
         }
     }
-    Done::Targets { teams, reps, more }
+    Done::Targets { teams, reps, next }
 }
 
 /// The first view of a console, in parts that each fit a message: its sessions, its teams and the people in them.

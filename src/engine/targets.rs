@@ -62,14 +62,15 @@ impl State {
         }
     }
 
-    /// Where this rep may hand the session at this moment: teams, then reps who are logged in or are reached by mail, those
-    /// in it already left out. Nothing where they may not do it at all.
+    /// Where this rep may hand the session at this moment: one for each team and then each user of the site, `None` where it
+    /// may not, so that whoever asks decides how many are looked at. Reps are logged in or are reached by mail, and not in it
+    /// already.
     pub fn targets<'a>(
         &'a self,
         rep: UserId,
         session: &'a Session,
         handing: Handing,
-    ) -> impl Iterator<Item = Queue> + 'a {
+    ) -> impl Iterator<Item = Option<Queue>> + 'a {
         let (scope, tool) = handing.scope();
         let granted = self.granted(session, Party::Rep(rep));
         let listed = match granted.option_from(scope).0 {
@@ -78,13 +79,17 @@ impl State {
         };
         let may = granted.rights(tool) != 0 && self.supports(rep) && !session.is_show();
         let teams = self.site.teams.keys().copied().map(Queue::Team);
-        let reps = self.site.users.keys().copied().filter(move |user| {
-            let there = self.console(*user).is_some() || handing == Handing::Share && self.extended.contains(user);
-            there && self.supports(*user) && session.participant_of(Party::Rep(*user)).is_none()
-        });
-        teams.chain(reps.map(Queue::Personal)).filter(move |to| {
-            let named = listed.as_ref().is_none_or(|entries| self.scope_names(entries, *to));
-            may && named && self.reaches(rep, *to, handing.beyond())
+        let reps = self.site.users.keys().copied().map(Queue::Personal);
+        let comes = move |to: Queue| match to {
+            Queue::Team(_) => true,
+            Queue::Personal(user) => {
+                let there = self.console(user).is_some() || handing == Handing::Share && self.extended.contains(&user);
+                there && self.supports(user) && session.participant_of(Party::Rep(user)).is_none()
+            }
+        };
+        teams.chain(reps).map(move |to| {
+            let named = || listed.as_ref().is_none_or(|entries| self.scope_names(entries, to));
+            (may && comes(to) && named() && self.reaches(rep, to, handing.beyond())).then_some(to)
         })
     }
 }

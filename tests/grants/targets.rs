@@ -38,7 +38,7 @@ permissions = ["accept_from_queue"]
 
 fn listed(world: &World, session: SessionId, handing: Handing) -> BTreeSet<Queue> {
     let state = world.engine.state();
-    state.targets(world.user("ana"), state.session(session).expect("it runs"), handing).collect()
+    state.targets(world.user("ana"), state.session(session).expect("it runs"), handing).flatten().collect()
 }
 
 /// What the act says, tried on a copy.

@@ -124,8 +124,8 @@ impl Owner {
             Answer::Look(resolve::Look::History(_)) => Done::Yes {},
             Answer::Look(resolve::Look::Notices) => view::notices(state),
             Answer::Look(resolve::Look::JumpItems(viewer, after)) => view::jump_items(state, viewer, after),
-            Answer::Look(resolve::Look::Targets(rep, session, handing, like)) => {
-                view::targets(state, rep, session, handing, &like)
+            Answer::Look(resolve::Look::Targets { rep, session, handing, like, after }) => {
+                view::targets(state, rep, session, handing, &like, after)
             }
             Answer::Look(resolve::Look::Buttons(actor, after)) => view::buttons(state, actor, after),
             Answer::Look(resolve::Look::Jobs(look)) => jobs::done(state, look),

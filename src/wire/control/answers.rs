@@ -39,9 +39,9 @@ pub enum Done {
     Targets {
         teams: Vec<TeamView>,
         reps: Vec<RepView>,
-        /// There are more: ask with more of a name.
-        #[serde(default, skip_serializing_if = "is_false")]
-        more: bool,
+        /// There may be more, from here on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<u32>,
     },
     JumpItems {
         /// In the order of the site file.

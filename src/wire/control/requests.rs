@@ -70,6 +70,9 @@ pub enum Do {
         /// Only whose code, username or name has this in it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         like: String,
+        /// From where the answer before ended, its `next`.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        after: u32,
     },
     /// The jump items that this one sees. Answer: `jump_items`.
     JumpItems {
