@@ -5,7 +5,7 @@ use crate::{
     clock::wall_ms,
     engine::trail::{Entry, Trail},
     journal::{self, Damage},
-    rep::When,
+    rep::{When, clock},
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -117,13 +117,11 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
 
 /// `2026-03-02T10:30:00.000Z 12 apply_site by ana`, `… 12   queued session=7 queue={"team":1}`.
 fn line(entry: &Entry) -> String {
-    let moment = i64::try_from(entry.at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    let at = moment.map_or_else(|| format!("{} ms", entry.at_ms), |moment| format!("{moment:.3}"));
     let what = match (&entry.request, &entry.event) {
         (Some(request), _) => format!("{request} by {}", entry.by.as_deref().unwrap_or_default()),
         (None, event) => format!("  {}", event.as_deref().unwrap_or_default()),
     };
-    let mut line = format!("{at} {} {what}", entry.seq);
+    let mut line = format!("{} {} {what}", clock(entry.at_ms), entry.seq);
     entry.says.iter().for_each(|(name, said)| line.push_str(&format!(" {name}={said}")));
     entry.differences.iter().for_each(|difference| line.push_str(&format!("\n    {difference}")));
     line

@@ -1,7 +1,7 @@
 //! The audit trail as it is read outside the broker: each request and each event of a journal, in order, one object each.
 //! What is kept of secrets stays in the journal.
 
-use super::{Actor, Event, Turn};
+use super::{Actor, Command, Event, Turn};
 use crate::{
     ids::*,
     site::{
@@ -54,7 +54,7 @@ impl Trail {
         let mut entries = Vec::new();
         for (at, request) in &turn.requests {
             let (name, _) = named(&request.command);
-            let is_administrative = matches!(request.actor, Actor::Admin(_)) || name == "apply_site";
+            let is_administrative = matches!(request.actor, Actor::Admin(_)) || request.command.is_administrative();
             let by = Some(self.name(request.actor));
             entries.push(Entry { request: Some(name), by, is_administrative, ..entry(seq, *at) });
         }
@@ -119,6 +119,27 @@ fn named(said: &impl Serialize) -> (String, Map<String, Value>) {
     }
 }
 
+impl Command {
+    /// Of accounts, rights and settings, whoever asks over whichever connection (RA-033).
+    fn is_administrative(&self) -> bool {
+        matches!(
+            self,
+            Self::ApplySite(_)
+                | Self::SetCredential { .. }
+                | Self::CreateFirstAdmin { .. }
+                | Self::Unlock { .. }
+                | Self::SetSecondFactor(_)
+                | Self::RemoveSecondFactor { .. }
+                | Self::MakeServiceKey { .. }
+                | Self::MakeItemKey { .. }
+                | Self::DisableUser { .. }
+                | Self::DeleteTeam { .. }
+                | Self::PublishNotice { .. }
+                | Self::WithdrawNotice { .. }
+        )
+    }
+}
+
 impl Event {
     /// Of accounts, rights and settings (RA-033).
     fn is_administrative(&self) -> bool {
@@ -145,7 +166,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Command, Request, Stamped, accounts::PasswordTerms, second_factor::Proof};
+    use crate::engine::{Request, Stamped, accounts::PasswordTerms, second_factor::Proof};
 
     fn turn(requests: Vec<(Actor, Command)>, events: Vec<Event>) -> Turn {
         let request = |(actor, command)| (Time(5), Request { actor, id: Some(1), command });
@@ -192,7 +213,10 @@ mod tests {
             Event::SecondFactorUsed { user, proof: Proof::Recovery(secret) },
             Event::Joined { session: SessionId(7), rep: user, participant: ParticipantId(2), monitor: false },
         ];
-        let entries = Trail::default().turn(Seq(3), &turn(vec![(Actor::Admin(UserId(1)), set)], events));
+        // At a console as well as over a connection of administrators.
+        let colleague = Actor::Party(Party::Rep(UserId(1)));
+        let entries = Trail::default().turn(Seq(3), &turn(vec![(colleague, set)], events));
+        assert!(entries[0].is_administrative);
         let said: Vec<String> = entries.iter().map(|entry| serde_json::to_string(entry).unwrap()).collect();
         assert_eq!(said[0], "{\"seq\":3,\"at_ms\":5,\"request\":\"set_credential\",\"by\":\"#1\"}");
         for hidden in &said[1..4] {

@@ -85,7 +85,8 @@ fn decision(decision: &Decision) -> String {
     line
 }
 
-fn clock(ms: u64) -> String {
+/// A moment to the millisecond, in UTC.
+pub fn clock(ms: u64) -> String {
     let moment = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     moment.map_or_else(|| format!("{ms} ms"), |moment| format!("{moment:.3}"))
 }

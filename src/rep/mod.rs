@@ -26,7 +26,7 @@ mod view;
 mod when;
 mod words;
 
-pub use explain::explanation;
+pub use explain::{clock, explanation};
 pub use filter::Filter;
 pub use keyboard::Keyboard;
 pub use output::Output;

@@ -1,9 +1,9 @@
 //! Journals of every released version replay (W5.5). `tests/golden/README.md` says how they are made.
 
 use super::*;
-use equipoise::engine::{Engine, State};
+use equipoise::engine::{Engine, State, trail::Trail};
 use serde_json::Value;
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
 const FILES: [&str; 2] = ["journal.db", "head"];
@@ -98,4 +98,21 @@ fn w5_5_every_event_stands_in_a_golden_turn() {
     let stands = |name: &str| known.iter().any(|event| event.get(name).is_some() || event.as_str() == Some(name));
     let missing: Vec<String> = every_event().into_iter().filter(|name| !stands(name)).collect();
     assert!(missing.is_empty(), "give them a turn in tests/golden/turns.json: {missing:?}");
+}
+
+#[test]
+fn ra_033_every_event_and_request_of_the_golden_turns_has_its_name_in_the_trail() {
+    let mut trail = Trail::default();
+    let mut names = BTreeSet::new();
+    for (seq, turn) in (1..).zip(golden_turns()) {
+        let turn: Turn = serde_json::from_value(turn).unwrap();
+        let entries = trail.turn(Seq(seq), &turn);
+        assert_eq!(entries.len(), turn.requests.len() + turn.events.len());
+        for entry in entries {
+            let name = entry.request.as_ref().or(entry.event.as_ref()).unwrap();
+            assert!(!name.is_empty(), "turn {seq}: {entry:?}");
+            names.extend(entry.event);
+        }
+    }
+    assert_eq!(names, every_event().into_iter().collect());
 }
