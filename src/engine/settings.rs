@@ -183,20 +183,23 @@ pub fn may_apply(site: &Site, edited: &Site, file: &RawSite, actor: Actor) -> Re
     if beyond.is_empty() {
         return not_locked(site, edited, file);
     }
-    let mut named: Vec<String> = beyond.iter().take(limits::BEYOND_NAMED).map(ToString::to_string).collect();
-    named.extend(beyond.len().checked_sub(named.len()).filter(|more| *more > 0).map(|more| format!("{more} more")));
-    let message = format!("this is not yours to edit, but of whom stands behind it: {}", named.join(", "));
+    let message = format!("this is not yours to edit, but of whom stands behind it: {}", some_of(&beyond));
     refuse(Reason::NotPermitted, "P1.1", &message)
 }
 
 fn not_locked(site: &Site, edited: &Site, file: &RawSite) -> Result<(), Refusal> {
     let locked = site.locked(edited, file);
     let Some(first) = locked.first() else { return Ok(()) };
-    let mut named: Vec<String> = locked.iter().take(limits::BEYOND_NAMED).map(ToString::to_string).collect();
-    named.extend(locked.len().checked_sub(named.len()).filter(|more| *more > 0).map(|more| format!("{more} more")));
-    let message = format!("{}: edit the group policy, or who is in it", named.join(", "));
+    let message = format!("{}: edit the group policy, or who is in it", some_of(&locked));
     let source = Some(format!("group_policy:{}", first.by));
     Err(Refusal { source, ..Refusal::new(Reason::NotPermitted, "P2.2", message) })
+}
+
+/// The first of them by name, and how many more there are.
+fn some_of(all: &[impl ToString]) -> String {
+    let mut named: Vec<String> = all.iter().take(limits::BEYOND_NAMED).map(ToString::to_string).collect();
+    named.extend(all.len().checked_sub(named.len()).filter(|more| *more > 0).map(|more| format!("{more} more")));
+    named.join(", ")
 }
 
 fn no_editor() -> Result<(), Refusal> {

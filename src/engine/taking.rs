@@ -24,9 +24,7 @@ impl Engine {
         }
         Ok(())
     }
-}
 
-impl Engine {
     /// R1.4, LR-052: a rep looks through one camera at a time, whichever sessions it is opened in: one that is open or being
     /// opened counts, and so does a lens session elsewhere.
     pub(super) fn looks_through_none(&self, rep: UserId, here: SessionId) -> Result<(), Refusal> {

@@ -213,9 +213,7 @@ impl State {
         let reps = session.participants.iter().filter(|it| !matches!(it.party, Party::Customer(_)));
         reps.map(|rep| self.situation(session, rep.party)).collect()
     }
-}
 
-impl State {
     /// LR-026, P3.24: may this rep begin sessions by keys of its own, in this way? Judged in the layers of a support session
     /// of the rep: as the key is made through no portal, for nobody knows yet through which its customer will come.
     pub(in crate::engine) fn may_start_privately(
