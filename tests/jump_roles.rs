@@ -404,7 +404,7 @@ fn p8_6_bu_090_scripts_run_on_items_where_the_role_starts_sessions() {
 }
 
 #[test]
-fn p6_4_explain_says_whether_a_session_may_be_started_on_the_item_and_who_says_so() {
+fn p6_4_p3_25_lr_048_explain_says_whether_a_session_may_be_started_on_the_item_and_who_says_so() {
     let site = site(SITE);
     let start = |user: &str, item: &str| {
         let query = Query { user: user.to_owned(), jump_item: Some(item.to_owned()), ..Query::default() };
@@ -432,6 +432,21 @@ fn p6_4_explain_says_whether_a_session_may_be_started_on_the_item_and_who_says_s
     assert_eq!(line, "a session on it may not be started: the permission jump_client is missing");
     assert_eq!(start("ana", "free").1, "a session on it may be started: by the permission jump_client");
     assert!(explain(&site, &Query { user: "ana".into(), ..Query::default() }).unwrap().start.is_none());
+
+    let local = SITE.replace("code = \"srv\"\n", "code = \"srv\"\nmethod = \"jump_local\"\n");
+    let local = local.replace("\"jump_client\"", "\"jump_local\"");
+    let on_lan = |text: &str| {
+        let query = Query { user: "ana".into(), jump_item: Some("srv".into()), ..Query::default() };
+        let said = explain(&self::site(text), &query).unwrap();
+        let line = said.to_string().lines().find(|line| line.starts_with("a session on it")).unwrap().to_owned();
+        (said.start.unwrap().source, line)
+    };
+    let (source, line) = on_lan(&local);
+    assert_eq!(source, "builtin");
+    assert_eq!(line, "a session on it may not be started: connect_on_lan is not permitted, by builtin [P3.25]");
+    let (source, line) = on_lan(&local.replace("canned_scripts =", "connect_on_lan = \"yes\", canned_scripts ="));
+    assert_eq!(source, "user:ana");
+    assert_eq!(line, "a session on it may be started: the default role of ana: role operator [P8.2]");
 
     let other = self::site(&SITE.replace("ana = \"default\"", "ana = \"viewer\""));
     let query = Query { user: "ana".into(), jump_item: Some("srv".into()), ..Query::default() };

@@ -64,36 +64,55 @@ impl State {
         self.index.on_item.of(item)
     }
 
-    /// The permission of the item's method, and the role that the rep has on it at this moment (P8). What runs already goes
-    /// on when they change.
+    /// The permission of the item's method, the role that the rep has on it at this moment (P8), and on the local network
+    /// `connect_on_lan` (P3.25). What runs already goes on when they change.
     pub fn may_jump(&self, rep: UserId, item: JumpItemId) -> Result<(), Refusal> {
+        let code = self.may_use_method(rep, item)?;
+        let site = &self.site;
+        let held = jumps::held(site, rep, item);
+        if !held.starts(site) {
+            let role = held.role(site).map_or("no access".to_owned(), |role| format!("role {}", role.code));
+            let message = format!("sessions on {code} are not yours to start ({}: {role})", held.by.name(site, rep));
+            let refusal = Refusal::new(Reason::NotPermitted, held.by.rule(), message);
+            return Err(Refusal { source: Some(held.by.source(rep).name(site)), ..refusal });
+        }
+        match jumps::lan_barred(site, rep, item, self.somebody_at(item)) {
+            None => Ok(()),
+            Some(source) => {
+                let source = source.name(site);
+                let message = format!("sessions on {code} need connect_on_lan, which is not permitted, by {source}");
+                Err(Refusal::new(Reason::NotPermitted, "P3.25", message).of_tool(Tool::ConnectOnLan, source))
+            }
+        }
+    }
+
+    /// The code of an item whose method's permission the rep has (R1.4).
+    fn may_use_method(&self, rep: UserId, item: JumpItemId) -> Result<&str, Refusal> {
         let site = &self.site;
         let Some(found) = site.jump_items.get(&item) else {
             return refuse(Reason::UnknownQueue, "R1.4", "no such jump item");
         };
         let user = site.users.get(&rep).filter(|user| user.enabled);
         let permission = found.method.permission();
-        if !user.is_some_and(|user| user.permissions.contains(&permission)) {
-            let message = format!("sessions on {} need the permission {}", found.code, permission.name());
-            let source = user.map(|user| Source::of_permissions(rep, user).name(site));
-            return Err(Refusal { source, ..Refusal::new(Reason::NotPermitted, "R1.4", message) });
+        if user.is_some_and(|user| user.permissions.contains(&permission)) {
+            return Ok(&found.code);
         }
-        let held = jumps::held(site, rep, item);
-        if held.starts(site) {
-            return Ok(());
-        }
-        let role = held.role(site).map_or("no access".to_owned(), |role| format!("role {}", role.code));
-        let code = &found.code;
-        let message = format!("sessions on {code} are not yours to start ({}: {role})", held.by.name(site, rep));
-        let refusal = Refusal::new(Reason::NotPermitted, held.by.rule(), message);
-        Err(Refusal { source: Some(held.by.source(rep).name(site)), ..refusal })
+        let message = format!("sessions on {} need the permission {}", found.code, permission.name());
+        let source = user.map(|user| Source::of_permissions(rep, user).name(site));
+        Err(Refusal { source, ..Refusal::new(Reason::NotPermitted, "R1.4", message) })
+    }
+
+    /// An endpoint is connected that says somebody sits there.
+    pub(super) fn somebody_at(&self, item: JumpItemId) -> bool {
+        let endpoint = self.parties.get(Party::JumpClient(item)).filter(|endpoint| endpoint.connected);
+        endpoint.is_some_and(|endpoint| endpoint.client.present)
     }
 
     /// Who has a role on it, or the permission of its method where it has no roles; administrators see every item.
     pub fn sees_item(&self, user: UserId, item: JumpItemId) -> bool {
         let held = jumps::held(&self.site, user, item);
         let sees = match held.by {
-            By::Nothing => self.may_jump(user, item).is_ok(),
+            By::Nothing => self.may_use_method(user, item).is_ok(),
             _ => held.role.is_some(),
         };
         sees || self.is_administrator(user)

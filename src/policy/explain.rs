@@ -120,7 +120,7 @@ pub struct PathAnswer {
     pub reason: String,
 }
 
-/// Both the jump method's permission and the role on the item (R1.4, P8).
+/// The jump method's permission and the role on the item (R1.4, P8); on the local network `connect_on_lan` too (P3.25).
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Start {
     pub allowed: bool,
@@ -222,24 +222,31 @@ fn start(site: &Site, query: &Query) -> Result<Option<Start>, Unknown> {
     let Some(code) = &query.jump_item else { return Ok(None) };
     let item = find(&site.codes.jump_items, "jump item", code)?;
     let user_id = find(&site.codes.users, "user", &query.user)?;
+    let present = situation(site, query)?.present;
     let (Some(user), Some(found)) = (site.users.get(&user_id), site.jump_items.get(&item)) else { return Ok(None) };
     let permission = found.method.permission();
     let method_allowed = user.enabled && user.permissions.contains(&permission);
     let held = jumps::held(site, user_id, item);
-    let by = if method_allowed { held.by.source(user_id) } else { Source::of_permissions(user_id, user) };
+    let barred = jumps::lan_barred(site, user_id, item, present).filter(|_| method_allowed && held.starts(site));
+    let source = match (method_allowed, barred) {
+        (false, _) => Source::of_permissions(user_id, user),
+        (true, Some(barred)) => barred,
+        (true, None) => held.by.source(user_id),
+    };
     let role = held.role(site).map(|role| role.code.clone());
     let said = match (method_allowed, held.by, &role) {
         (false, ..) => format!("the permission {} is missing", permission.name()),
+        _ if barred.is_some() => format!("connect_on_lan is not permitted, by {} [P3.25]", source.name(site)),
         (true, By::Nothing, _) => format!("by the permission {}", permission.name()),
         (true, by, Some(role)) => format!("{}: role {role} [{}]", by.name(site, user_id), by.rule()),
         (true, by, None) => format!("{}: no access [{}]", by.name(site, user_id), by.rule()),
     };
     Ok(Some(Start {
-        allowed: method_allowed && held.starts(site),
+        allowed: method_allowed && held.starts(site) && barred.is_none(),
         method: permission.name(),
         method_allowed,
         role,
-        source: by.name(site),
+        source: source.name(site),
         said,
     }))
 }

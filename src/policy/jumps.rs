@@ -1,10 +1,10 @@
 //! Who may start a session on a jump item (P8): the role that a user has on it, and who gave it. Pure: the site says it
 //! all, and nothing is remembered.
 
-use super::session::{Person, Situation, Source};
+use super::session::{Person, Situation, Source, compile};
 use crate::{
     ids::*,
-    site::{JumpHolder, JumpPlace, JumpRole, Site, User},
+    site::{JumpHolder, JumpPlace, JumpRole, SessionKind, Site, User, tool::Tool},
 };
 
 /// The role of one user on one item, as far as roles have a say there.
@@ -112,6 +112,15 @@ fn in_group(site: &Site, user_id: UserId, user: &User, at: usize) -> Option<Held
 fn is_above(site: &Site, user: &User, other: UserId) -> bool {
     let Some(other) = site.users.get(&other) else { return false };
     user.teams.iter().any(|(team, role)| other.teams.get(team).is_some_and(|theirs| role > theirs))
+}
+
+/// P3.25, LR-048: who withholds `connect_on_lan` from this user's jump to an item on the local network; nobody has a say on
+/// other items.
+pub fn lan_barred(site: &Site, user: UserId, item: JumpItemId, present: bool) -> Option<Source> {
+    site.jump_items.get(&item).filter(|item| item.method.is_local())?;
+    let (person, kind) = (Person::User(user), SessionKind::Jump);
+    let permissions = compile(site, &Situation { person, portal: None, jump_item: Some(item), kind, present });
+    (!permissions.any(Tool::ConnectOnLan)).then(|| permissions.get(Tool::ConnectOnLan).source)
 }
 
 /// P8.6: scripts run on an item only for who may start sessions on it, and for a guest as for who invited. Otherwise who

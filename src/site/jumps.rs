@@ -56,6 +56,11 @@ impl JumpMethod {
             Self::JumpVpro => UserPermission::JumpVpro,
         }
     }
+
+    /// LR-048: to a machine on the rep's own network.
+    pub const fn is_local(self) -> bool {
+        matches!(self, Self::JumpLocal | Self::JumpLocalVnc | Self::JumpLocalRdp)
+    }
 }
 
 /// What somebody with this role may do with an item.

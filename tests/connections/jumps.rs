@@ -140,11 +140,14 @@ fn jumped(ev: Ev) -> Option<u64> {
 
 #[tokio::test]
 async fn bu_074_to_bu_082_each_method_asks_for_its_own_permission_and_an_endpoint_serves_any() {
-    let mut site = SITE.to_owned();
+    // What is local needs a right of the layers as well (LR-048).
+    let lan = "[[policy]]\ncode = \"lan\"\ntools = { connect_on_lan = \"yes\" }\n";
+    let mut site = format!("{SITE}{lan}");
     for (at, method) in METHODS.iter().enumerate() {
+        let own = if method.starts_with("jump_local") { "policy_unattended = \"lan\"\n" } else { "" };
         site += &format!("[[jump_item]]\ncode = \"at-{method}\"\nmethod = \"{method}\"\n");
         site += &format!(
-            "[[user]]\nusername = \"u{at}\"\nteams = {{ desk = \"member\" }}\npermissions = [\"support\", \"{method}\"]\n"
+            "[[user]]\nusername = \"u{at}\"\nteams = {{ desk = \"member\" }}\npermissions = [\"support\", \"{method}\"]\n{own}"
         );
     }
     let folder = tempfile::tempdir().unwrap();

@@ -47,6 +47,65 @@ fn p8_1_p6_3_a_jump_that_the_role_does_not_start_is_refused_with_the_rule_and_th
 }
 
 #[test]
+fn p3_25_lr_048_a_jump_on_the_local_network_needs_connect_on_lan_in_the_layers_of_that_jump() {
+    for method in ["jump_local", "jump_local_vnc", "jump_local_rdp"] {
+        let site = site("operator", "viewer").replace("jump_shell", method);
+        let site = site.replace("username = \"ana\"", "username = \"ana\"\npolicy_unattended = \"mine\"");
+        let site = format!("{site}[[policy]]\ncode = \"mine\"\ntools = {{ chat = \"yes\" }}\n");
+        let allow = |site: &str, policy: &str, word: &str| {
+            let before = format!("code = \"{policy}\"\ntools = {{ ");
+            assert!(site.contains(&before));
+            site.replacen(&before, &format!("{before}connect_on_lan = \"{word}\", "), 1)
+        };
+        let mut world = World::of(&site);
+        world.log_in("ana");
+        let (ana, item) = (world.user("ana"), world.engine.state().site.codes.jump_items["srv"]);
+        let refused = jumped(&mut world).unwrap_err();
+        assert_eq!((refused.reason, refused.rule.as_str()), (Reason::NotPermitted, "P3.25"), "{method}");
+        assert_eq!((refused.tool, refused.source.as_deref()), (Some(Tool::ConnectOnLan), Some("builtin")));
+        assert_eq!(refused.message, "sessions on srv need connect_on_lan, which is not permitted, by builtin");
+        assert!(world.engine.state().sees_item(ana, item), "and the item is there");
+
+        // The rep's own policy of unattended sessions allows it; the item's goes before that, by whether somebody sits there.
+        let allowed = allow(&site, "mine", "yes");
+        world.apply_site(&allowed);
+        let session = jumped(&mut world).unwrap();
+        let present = allow(&allowed, "viewer", "no");
+        world.apply_site(&present);
+        world.rep("ana", Command::End { session }).unwrap();
+        let (key, resume) = (world.secret(), world.secret());
+        world.system(Command::MakeItemKey { item, key }).unwrap();
+        world.system(Command::StandBy { key, client: absent(), resume }).unwrap();
+        let jump = Command::Jump { item, join: None, by_endpoint: true };
+        let Ok(Outcome::Session(session)) = world.rep("ana", jump.clone()) else { panic!("nobody sits there") };
+        world.rep("ana", Command::End { session }).unwrap();
+        let resume = world.secret();
+        world.system(Command::StandBy { key, client: self::present(), resume }).unwrap();
+        let refused = world.rep("ana", jump).unwrap_err();
+        assert_eq!((refused.tool, refused.source.as_deref()), (Some(Tool::ConnectOnLan), Some("jump_item:srv")));
+
+        // A technician group denies, and a session that runs goes on.
+        let session = {
+            world.apply_site(&allowed);
+            jumped(&mut world).unwrap()
+        };
+        let group = "[[technician_group]]\ncode = \"crew\"\nmembers = [\"ana\"]\ntools = { connect_on_lan = \"deny\" }\n\
+                     locked = [\"connect_on_lan\"]\n";
+        world.apply_site(&format!("{allowed}{group}"));
+        assert!(world.engine.state().session(session).is_some());
+        let refused = jumped(&mut world).unwrap_err();
+        assert_eq!(
+            (refused.tool, refused.source.as_deref()),
+            (Some(Tool::ConnectOnLan), Some("technician_group:crew"))
+        );
+    }
+    // Other methods ask for nothing of the kind.
+    let mut world = World::of(&site("operator", "viewer"));
+    world.log_in("ana");
+    jumped(&mut world).unwrap();
+}
+
+#[test]
 fn p8_6_bu_090_who_may_not_start_sessions_on_the_item_runs_no_script_there() {
     let mut world = World::of(&site("operator", "viewer"));
     world.log_in("ana");

@@ -73,9 +73,7 @@ impl State {
             let source = refusal.source.clone().unwrap_or_default();
             refusal.of_tool(Tool::CannedScripts, source)
         })?;
-        let endpoint = self.parties.get(Party::JumpClient(item)).filter(|endpoint| endpoint.connected);
-        let present = endpoint.is_some_and(|endpoint| endpoint.client.present);
-        match automation::barred(&self.site, user, item, present) {
+        match automation::barred(&self.site, user, item, self.somebody_at(item)) {
             None => Ok(()),
             Some(barred) => {
                 let source = barred.source().name(&self.site);
