@@ -104,6 +104,10 @@ fn p6_4_policy_explain_against_says_what_changes_for_whom() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let all = json["changes"].as_array().unwrap();
     assert!(!all.is_empty() && all.iter().all(|change| change["tool"] == "reboot"), "{json}");
+    // LR-028.
+    std::fs::write(&file, site.replacen("consent_s = 3600", "consent_s = 3600, each = true", 1)).unwrap();
+    let (ana, _) = explain(&["--user", "ana"], 0);
+    assert!(ana.lines().any(|line| line.starts_with("shell ") && line.contains("→ yes (prompt each, ")), "{ana}");
     let same = ["policy", "explain", "--site", "config/site.toml", "--against", "config/site.toml"];
     assert_eq!(ends(&equipoise(&same), 0).0, "nobody's permissions change\n");
     let (_, err) = explain(&["--user", "nobody"], 2);

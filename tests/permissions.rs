@@ -9,6 +9,7 @@ use equipoise::{
         value::{Shape, right},
     },
     site::{SessionKind, Site, raw::RawValue},
+    time::Span,
 };
 use expect_test::{Expect, expect};
 
@@ -456,6 +457,22 @@ prompt = { mode = "never" }
 }
 
 #[test]
+fn p2_5_lr_028_a_guest_is_asked_about_at_each_action_where_either_policy_says_so() {
+    let guest = |own: &str, guest: &str| {
+        let site = site(&format!(
+            "[[user]]\nusername = \"ana\"\npolicy_attended = \"own\"\n[[policy]]\ncode = \"own\"\nprompt = {{ {own} }}\n\
+             [[policy]]\ncode = \"guest\"\nprompt = {{ {guest} }}\n"
+        ));
+        let permissions = external(&site, Some("guest"), "ana");
+        (permissions.get(Tool::Shell).prompt, permissions.prompting.lasts)
+    };
+    let minute = Some(Span::seconds(60));
+    assert_eq!(guest("mode = \"always\", once = true, consent_s = 60", "each = true"), (Prompt::Each, minute));
+    assert_eq!(guest("each = true", "mode = \"never\", consent_s = 60"), (Prompt::Each, minute));
+    assert_eq!(guest("each = false", "each = false"), (Prompt::Always, None));
+}
+
+#[test]
 fn i_p11_whatever_the_two_policies_say_the_guest_has_no_right_that_the_inviter_has_not() {
     for tool in Tool::ALL {
         let Shape::Words(words) = tool.shape() else { continue };
@@ -765,6 +782,43 @@ fn p4_3_time_and_answer_fall_through_by_themselves() {
 }
 
 #[test]
+fn lr_028_each_falls_through_by_itself_and_a_rule_with_one_answer_for_all_is_not_it() {
+    let site = |own: &str, default: &str| {
+        site(&format!(
+            "[options]\ndefault_policy = \"house\"\n[[user]]\nusername = \"ana\"\npolicy_attended = \"own\"\n\
+             [[policy]]\ncode = \"own\"\n{own}\n[[policy]]\ncode = \"house\"\n{default}\n"
+        ))
+    };
+    let prompts = |own: &str, default: &str| {
+        let said = explain(&site(own, default), &query("ana")).unwrap().permissions.0;
+        [Tool::Shell, Tool::Reboot].map(|tool| said[tool as usize].1.prompt)
+    };
+    let (each, always) = ("prompt = { each = true }", "prompt = { mode = \"always\" }");
+    assert_eq!(prompts("", each), ["each", "never"], "in the built-in mode");
+    assert_eq!(prompts(each, always), ["each", "each"]);
+    assert_eq!(prompts(always, each), ["each", "each"]);
+    assert_eq!(prompts("prompt = { each = false }", each), ["always", "never"]);
+    assert_eq!(prompts("prompt = { mode = \"never\", each = true }", ""), ["never", "never"]);
+    assert_eq!(prompts(each, "prompt = { mode = \"always\", single = true }"), ["each", "each"]);
+    assert_eq!(prompts("prompt = { mode = \"always\", once = true }", each), ["once", "once"]);
+}
+
+#[test]
+fn p6_4_lr_028_explain_says_that_each_action_is_asked_for() {
+    let (always, each) =
+        (with("prompt = { mode = \"always\" }\n"), with("prompt = { mode = \"always\", each = true }\n"));
+    let said = explain_against(&always, &each, &query("ana")).unwrap();
+    let changes = said.changes.as_ref().unwrap();
+    let shell = changes.iter().find(|change| change.tool == "shell").unwrap();
+    assert_eq!((shell.before.prompt, shell.after.prompt), ("always", "each"));
+    assert!(
+        said.to_string().contains("shell                  yes (prompt always, builtin) → yes (prompt each, builtin)")
+    );
+    let shell = serde_json::to_value(explain(&each, &query("ana")).unwrap()).unwrap()["permissions"]["shell"].clone();
+    assert_eq!(shell, serde_json::json!({"value": "yes", "source": "builtin", "prompt": "each"}));
+}
+
+#[test]
 fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_time() {
     let consent = "tools = { record = \"with_consent\", canned_scripts = \"yes\", screen = \"SCREEN\" }\n";
     let tools = "record canned_scripts";
@@ -775,7 +829,7 @@ fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_tim
         tools,
         expect![[r#"
         canned_scripts yes never user:ana
-        record with_consent always user:ana
+        record with_consent each user:ana
     "#]],
     );
     story(
@@ -783,8 +837,8 @@ fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_tim
         "ana",
         tools,
         expect![[r#"
-        canned_scripts yes always user:ana
-        record with_consent always user:ana
+        canned_scripts yes each user:ana
+        record with_consent each user:ana
     "#]],
     );
     let once = format!("{}prompt = {{ mode = \"always\", once = true }}\n", consent.replace("SCREEN", "control"));
@@ -794,7 +848,7 @@ fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_tim
         tools,
         expect![[r#"
         canned_scripts yes once user:ana
-        record with_consent always user:ana
+        record with_consent each user:ana
     "#]],
     );
 }

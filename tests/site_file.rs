@@ -326,6 +326,26 @@ settings = { max_sessions = 0 }
 }
 
 #[test]
+fn lr_028_one_answer_for_all_is_not_one_for_each_action() {
+    let file = |rule: &str| format!("[site]\nname = \"s\"\n[[policy]]\ncode = \"a\"\nprompt = {{ {rule} }}\n");
+    bad(
+        &file("mode = \"always\", once = true, each = true"),
+        expect![[r#"
+            line 5: policy[0].prompt.each: asks at each action, and `once` asks for all of them at once
+        "#]],
+    );
+    bad(
+        &file("mode = \"per_tool\", tools = [\"shell\"], single = true, each = true"),
+        expect![[r#"
+            line 5: policy[0].prompt.each: asks at each action, and `single` asks for all of them at once
+        "#]],
+    );
+    for sound in ["each = true", "mode = \"always\", once = true, each = false", "mode = \"never\", each = true"] {
+        assert!(Site::from_text(&file(sound), None).is_ok(), "{sound}");
+    }
+}
+
+#[test]
 fn c1_broken_text_is_reported_with_its_line() {
     bad(
         "[site]\nname = \"T\"\nseats = = 3\n",

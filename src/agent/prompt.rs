@@ -36,6 +36,8 @@ pub struct Question {
     pub by: String,
     /// Seconds left when it came.
     pub seconds: u64,
+    /// A yes is for this one time.
+    pub each: bool,
 }
 
 /// Open questions in the order they came; a line of the terminal answers the first.
@@ -76,7 +78,8 @@ impl Questions {
 impl Question {
     fn text(&self) -> String {
         let tools: Vec<_> = self.tools.iter().map(|tool| plainly(tool)).collect();
-        format!("{} asks to {}. Allow? [y/N] ({} s)", self.by, tools.join(" and to "), self.seconds)
+        let once = if self.each { " this once" } else { "" };
+        format!("{} asks to {}. Allow{once}? [y/N] ({} s)", self.by, tools.join(" and to "), self.seconds)
     }
 }
 
@@ -108,7 +111,7 @@ mod tests {
     use super::*;
 
     fn question(prompt: u32, tool: &str) -> Question {
-        Question { session: 1, prompt, tools: vec![tool.to_owned()], by: "Ana".to_owned(), seconds: 30 }
+        Question { session: 1, prompt, tools: vec![tool.to_owned()], by: "Ana".to_owned(), seconds: 30, each: false }
     }
 
     #[test]
@@ -119,6 +122,8 @@ mod tests {
             questions.ask(question(1, "shell")),
             "Ana asks to use a command line on this computer. Allow? [y/N] (30 s)"
         );
+        let once = Question { each: true, ..question(3, "shell") };
+        assert!(once.text().contains(". Allow this once? [y/N]"));
         questions.ask(question(2, "screen"));
         assert_eq!(questions.answer("what?"), None);
         assert_eq!(questions.answer(" Y "), Some((question(1, "shell"), true)));

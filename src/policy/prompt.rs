@@ -21,6 +21,8 @@ pub enum Prompt {
     /// One answer covers every tool of the session that says so (P4.2).
     Once,
     Always,
+    /// A yes is for what waits on it, and the next request asks again (LR-028, P4.4).
+    Each,
 }
 
 impl Prompt {
@@ -29,6 +31,7 @@ impl Prompt {
             Self::Never => "never",
             Self::Once => "once",
             Self::Always => "always",
+            Self::Each => "each",
         }
     }
 }
@@ -43,25 +46,26 @@ pub struct Prompting {
     pub lasts: Option<Span>,
 }
 
-/// Mode, time and answer, each of the first rule that defines it (P4.1).
+/// Mode, time, answer and what a yes covers, each of the first rule that defines it (P4.1).
 pub(super) fn settle<'site>(
     rules: impl Iterator<Item = &'site PromptRule> + Clone,
-) -> (Prompting, Option<&'site PromptMode>) {
+) -> (Prompting, bool, Option<&'site PromptMode>) {
     let timeout = rules.clone().find_map(|rule| rule.timeout).unwrap_or(limits::PROMPT);
     let allow = rules.clone().find_map(|rule| rule.allow).unwrap_or(false);
     let lasts = rules.clone().find_map(|rule| rule.lasts).filter(|lasts| lasts.0 > 0);
-    (Prompting { timeout, allow, lasts }, { rules }.find_map(|rule| rule.mode.as_ref()))
+    let each = rules.clone().find_map(PromptRule::asks_each).unwrap_or(false);
+    (Prompting { timeout, allow, lasts }, each, { rules }.find_map(|rule| rule.mode.as_ref()))
 }
 
 /// The rule for one tool, once all values are settled.
-pub(super) fn of(tool: Tool, mode: Option<&PromptMode>, tools: &[Effective]) -> Prompt {
+pub(super) fn of(tool: Tool, each: bool, mode: Option<&PromptMode>, tools: &[Effective]) -> Prompt {
     let value = |tool: Tool| &tools[tool as usize].value;
     // P4.4: consent to a recording, and a script where the rep only views, are asked for each time.
     let consent = tool == Tool::Record && *value(tool) == ToolValue::Word(Word::WithConsent);
     let view_only = *value(Tool::Screen) == ToolValue::Word(Word::View);
     let script = tool == Tool::CannedScripts && *value(tool) == ToolValue::YES && view_only;
     if consent || script {
-        return Prompt::Always;
+        return Prompt::Each;
     }
     let (asked, once, single) = match mode {
         None | Some(PromptMode::Never) => return Prompt::Never,
@@ -70,6 +74,7 @@ pub(super) fn of(tool: Tool, mode: Option<&PromptMode>, tools: &[Effective]) -> 
     };
     match asked {
         false => Prompt::Never,
+        true if each => Prompt::Each,
         true if single || (once && has_control(tools)) => Prompt::Once,
         true => Prompt::Always,
     }

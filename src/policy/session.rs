@@ -260,9 +260,9 @@ fn stack(site: &Site, situation: &Situation) -> Permissions {
     }
 
     let rules = layers.named().map(|(_, policy)| &policy.prompt).chain([&builtin.prompt]);
-    let (prompting, mode) = prompt::settle(rules);
+    let (prompting, each, mode) = prompt::settle(rules);
     for tool in Tool::ALL {
-        tools[*tool as usize].prompt = prompt::of(*tool, mode, &tools);
+        tools[*tool as usize].prompt = prompt::of(*tool, each, mode, &tools);
     }
     Permissions { tools, options, prompting }
 }
@@ -494,6 +494,7 @@ fn builtin(cobrowse: bool) -> Builtin {
         timeout: Some(limits::PROMPT),
         allow: Some(false),
         lasts: None,
+        each: Some(false),
     };
     Builtin { layer, prompt }
 }

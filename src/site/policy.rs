@@ -89,6 +89,20 @@ pub struct PromptRule {
     /// How long a yes holds; zero: as long as the session (P4.6).
     #[serde(default)]
     pub lasts: Option<Span>,
+    /// A yes is for one action (LR-028).
+    #[serde(default)]
+    pub each: Option<bool>,
+}
+
+impl PromptRule {
+    /// Whether each action is asked for. A rule with one answer for all its tools says that it is not.
+    pub fn asks_each(&self) -> Option<bool> {
+        let one_for_all = match self.mode {
+            Some(PromptMode::Always { once, single } | PromptMode::PerTool { once, single, .. }) => once || single,
+            Some(PromptMode::Never) | None => false,
+        };
+        self.each.or(one_for_all.then_some(false))
+    }
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -405,6 +405,8 @@ pub struct RawPrompt {
     pub answer: Option<String>,
     /// How long a yes holds, seconds; 0: as long as the session (P4.6).
     pub consent_s: Option<u32>,
+    /// A yes is for one action: the next request asks again (LR-028).
+    pub each: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -50,7 +50,7 @@ async fn p4_4_a_script_where_the_screen_is_only_viewed_is_asked_for_each_time() 
     let (mut customer, mut rep) = place.serving(Allow::Ask, &place.folder("share")).await;
     for answer in ["y", "n"] {
         rep.type_in("script tidy\n").await;
-        customer.until("asks to run a prepared script on this computer. Allow? [y/N]").await;
+        customer.until("asks to run a prepared script on this computer. Allow this once? [y/N]").await;
         customer.type_in(answer).await;
         rep.until(if answer == "y" { "the script ended with 3" } else { "prompt_denied" }).await;
     }

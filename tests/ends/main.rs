@@ -115,6 +115,20 @@ async fn p4_the_customer_answers_on_the_terminal_and_takes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lr_028_the_customer_is_asked_at_each_action_and_told_that_it_is_for_once() {
+    let place = Place::open(&SITE.replace("mode = \"never\"", "mode = \"always\", each = true")).await;
+    let (mut customer, mut rep) = place.serving(Allow::Ask, &place.folder("share")).await;
+    for answer in ["y", "n"] {
+        rep.type_in("shell: echo $((40+2))-here\n").await;
+        customer.until("Allow this once? [y/N]").await;
+        customer.type_in(answer).await;
+        rep.until(if answer == "y" { "42-here" } else { "prompt_denied" }).await;
+    }
+    customer.leave().await.unwrap();
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p4_5_where_nobody_sits_no_prompt_is_shown_and_the_default_answers() {
     for (answer, seen) in [("allow", "42-here"), ("deny", "prompt_denied")] {
         let prompt = format!("mode = \"always\", timeout_s = 3600, answer = \"{answer}\"");

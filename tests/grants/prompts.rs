@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use equipoise::{
-    engine::{Command, Outcome, Reason},
+    engine::{Command, Event, Outcome, Reason},
     ids::*,
     policy::Tool,
     wire::control::Value,
@@ -361,4 +361,118 @@ fn p4_6_whoever_takes_the_screen_back_takes_back_what_needs_it() {
     .assert_eq(&world.words());
     world.open("ana", session, Tool::Clipboard, &[("direction", text("rep_to_customer"))]).unwrap();
     assert!(world.words().starts_with("prompt 3 by 1: clipboard"));
+}
+
+/// The site with this rule of its default policy's, beside the built-in mode: the shell, the screen and more are asked for.
+fn house(rule: &str) -> String {
+    let next = "[[policy]]\ncode = \"strict\"";
+    SITE.replace(next, &format!("prompt = {{ {rule} }}\n{next}"))
+}
+
+fn serving(rule: &str) -> (World, SessionId) {
+    let mut world = World::of(&house(rule));
+    let session = world.serve(None, present());
+    (world, session)
+}
+
+#[test]
+fn lr_028_a_yes_is_for_the_requests_that_waited_and_the_next_asks_again() {
+    let (mut world, session) = serving("each = true");
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    world.customer(session, allow(session, 1, true)).unwrap();
+    for open in [1, 2] {
+        let accept = Command::AcceptOpen { session, open: OpenId(open), facts: values(&[]) };
+        world.customer(session, accept).unwrap();
+    }
+    world.words();
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    world.customer(session, allow(session, 2, false)).unwrap();
+    world.open("ana", session, Tool::SystemInfo, &[]).unwrap();
+    expect![[r#"
+        prompt 2 by 1: shell each
+        open 3 shell by 1, prompt 2
+        prompt 2 denied by customer
+        open 3 refused: prompt_denied
+        open 4 system_info by 1
+        open 4 offered to 0"#]]
+    .assert_eq(&world.words());
+    assert_eq!(world.channels(session), 4, "what was opened goes on");
+}
+
+#[test]
+fn lr_028_what_was_opened_by_a_yes_is_taken_back_and_ended_by_an_edit_as_ever() {
+    let (mut world, session) = serving("each = true");
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.customer(session, Command::TakeBack { session, tool: Some(Tool::Shell) }).unwrap();
+    assert_eq!(world.channels(session), 0);
+    // A yes after that is for one request too.
+    for prompt in [2, 3] {
+        world.words();
+        world.opened("ana", session, Tool::Shell, &[]);
+        let prompts = world.log().iter().filter(|it| matches!(it.event, Event::Prompted { .. })).count();
+        assert_eq!(prompts, prompt);
+    }
+    world.apply_site(&house("each = true").replace("tools = { record", "tools = { shell = \"no\", record"));
+    assert_eq!(world.channels(session), 0);
+}
+
+#[test]
+fn lr_028_consent_s_says_how_long_it_goes_on_and_another_yes_prolongs_it() {
+    let (mut world, session) = serving("each = true, consent_s = 60");
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.wait(40);
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.wait(59);
+    assert_eq!(world.channels(session), 4);
+    world.wait(1);
+    assert_eq!(world.channels(session), 0);
+}
+
+#[test]
+fn lr_028_an_edit_to_each_ends_what_was_said_for_later_and_nothing_that_is_open() {
+    let (mut world, session) = serving("consent_s = 60");
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.open("ana", session, Tool::Screen, &[]).unwrap();
+    world.words();
+    world.apply_site(&house("consent_s = 60, each = true"));
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    expect![[r#"
+        prompt 2 denied by withdrawn
+        open 2 refused: prompt_denied
+        permissions 1
+        prompt 3 by 1: shell each
+        open 3 shell by 1, prompt 3"#]]
+    .assert_eq(&world.words());
+    assert_eq!(world.channels(session), 2);
+    // A yes of before an edit back covers nothing either.
+    world.apply_site(&house("consent_s = 60"));
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    expect![[r#"
+        prompt 3 denied by withdrawn
+        open 3 refused: prompt_denied
+        permissions 2
+        prompt 4 by 1: shell
+        open 4 shell by 1, prompt 4"#]]
+    .assert_eq(&world.words());
+    world.customer(session, allow(session, 4, false)).unwrap();
+    world.wait(60);
+    assert_eq!(world.channels(session), 0, "the time of the first yes still counts");
+}
+
+#[test]
+fn lr_028_an_edit_from_each_makes_no_yes_a_lasting_one() {
+    let (mut world, session) = serving("each = true");
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.apply_site(SITE);
+    world.words();
+    world.opened("ana", session, Tool::Shell, &[]);
+    world.words();
+    world.open("ana", session, Tool::Shell, &[]).unwrap();
+    expect![[r#"
+        open 3 shell by 1
+        open 3 offered to 0"#]]
+    .assert_eq(&world.words());
+    let prompts = world.log().iter().filter(|it| matches!(it.event, Event::Prompted { .. })).count();
+    assert_eq!(prompts, 2, "the second yes lasts, the first did not");
 }

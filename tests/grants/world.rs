@@ -321,10 +321,17 @@ pub fn download(path: &str) -> [(&'static str, Value); 2] {
 
 fn words(event: &Event) -> Option<String> {
     Some(match event {
-        Event::Prompted { prompt, tools, by, silence_allows, anew, .. } => {
+        Event::Prompted { prompt, tools, by, silence_allows, anew, each, .. } => {
             let tools: Vec<_> = tools.iter().map(|tool| tool.name()).collect();
             let silence = if *silence_allows { " silence allows" } else { "" };
-            format!("prompt {prompt} by {by}: {}{silence}{}", tools.join(" "), if *anew { " anew" } else { "" })
+            let how = if *anew {
+                " anew"
+            } else if *each {
+                " each"
+            } else {
+                ""
+            };
+            format!("prompt {prompt} by {by}: {}{silence}{how}", tools.join(" "))
         }
         Event::PromptAnswered { prompt, allow, how, .. } => {
             let how = match how {

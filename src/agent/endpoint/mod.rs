@@ -261,9 +261,9 @@ impl Endpoint<'_> {
                 self.session = session;
                 self.serving(&participants);
             }
-            Ev::Prompt { session, prompt, tools, by, expires_at_ms } => {
+            Ev::Prompt { session, prompt, tools, by, expires_at_ms, each } => {
                 let seconds = self.clock.left(expires_at_ms) / 1000;
-                self.prompt(Question { session, prompt, tools, by: plain(&by), seconds });
+                self.prompt(Question { session, prompt, tools, by: plain(&by), seconds, each });
             }
             Ev::PromptGone { prompt, .. } if self.questions.gone(prompt) => {
                 self.terminal.say("The question is no longer open.");

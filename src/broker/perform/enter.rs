@@ -135,8 +135,7 @@ impl Performer {
             push(connection, head, view::serving(state, session, |party| self.attached(party)));
         }
         for (id, prompt) in state.tools.session(session.id).iter().flat_map(|tools| &tools.prompts) {
-            let by = session.participant(prompt.by).map(|by| by.party);
-            push(connection, head, prompted(state, session.id, *id, &prompt.tools, by, prompt.expires_at.0));
+            push(connection, head, prompted(state, session.id, *id, prompt));
         }
     }
 

@@ -182,10 +182,11 @@ impl Performer {
             Event::Ended { session, reason } => self.ended(*session, view::name_of(reason), head),
 
             // Where nobody sits the same turn has answered it: nobody is shown a question (P4.5).
-            Event::Prompted { session, prompt, tools, by, expires_at, .. } if is_out(state, *session, *prompt) => {
-                let by = state.session(*session).and_then(|found| found.participant(*by)).map(|by| by.party);
-                let ev = prompted(state, *session, *prompt, tools, by, expires_at.0);
-                self.tell(Party::Customer(*session), head, || ev);
+            Event::Prompted { session, prompt, .. } => {
+                let tools = state.tools.session(*session);
+                if let Some(asked) = tools.and_then(|tools| tools.prompts.get(prompt)) {
+                    self.tell(Party::Customer(*session), head, || prompted(state, *session, *prompt, asked));
+                }
             }
             Event::PromptAnswered { session, prompt, how, .. } if *how != AnsweredHow::Nobody => {
                 let (session, prompt) = (*session, *prompt);
@@ -248,8 +249,4 @@ impl Performer {
             _ => {}
         }
     }
-}
-
-fn is_out(state: &State, session: SessionId, prompt: PromptId) -> bool {
-    state.tools.session(session).is_some_and(|using| using.prompts.contains_key(&prompt))
 }

@@ -2,9 +2,12 @@
 
 use crate::{
     broker::view,
-    engine::{State, event::Cause, tools::Open as OpenRequest},
+    engine::{
+        State,
+        event::Cause,
+        tools::{Open as OpenRequest, Prompt},
+    },
     ids::*,
-    policy::Tool,
     wire::control::Ev,
 };
 
@@ -26,20 +29,15 @@ pub(super) fn requested(session: SessionId, open: OpenId, request: &OpenRequest)
     }
 }
 
-pub(super) fn prompted(
-    state: &State,
-    session: SessionId,
-    prompt: PromptId,
-    tools: &[Tool],
-    by: Option<Party>,
-    expires_at_ms: u64,
-) -> Ev {
+pub(super) fn prompted(state: &State, session: SessionId, prompt: PromptId, asked: &Prompt) -> Ev {
+    let by = state.session(session).and_then(|found| found.participant(asked.by)).map(|by| by.party);
     let by = match by {
         Some(Party::Rep(user)) => view::public_name(&state.site, user),
         _ => state.site.options.rep_alias.clone(),
     };
-    let tools = tools.iter().map(|tool| tool.name().to_owned()).collect();
-    Ev::Prompt { session: session.0, prompt: prompt.0, tools, by, expires_at_ms }
+    let tools = asked.tools.iter().map(|tool| tool.name().to_owned()).collect();
+    let (expires_at_ms, each) = (asked.expires_at.0, asked.each || asked.anew);
+    Ev::Prompt { session: session.0, prompt: prompt.0, tools, by, expires_at_ms, each }
 }
 
 /// A cause as the wire says it: tool and source.

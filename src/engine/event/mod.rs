@@ -455,6 +455,9 @@ pub enum Event {
         /// How long a yes holds; none: as long as the session (P4.6).
         #[serde(default)]
         lasts: Option<Span>,
+        /// A yes covers what waits on it and no later request, and `lasts` is for how long what it opened goes on (LR-028).
+        #[serde(default)]
+        each: bool,
     },
     PromptAnswered {
         session: SessionId,
@@ -533,6 +536,9 @@ pub enum Event {
         session: SessionId,
         participant: ParticipantId,
         tools: Vec<Tool>,
+        /// It covers no later request, and what was opened by it goes on for as long as it would have (LR-028).
+        #[serde(default)]
+        runs_on: bool,
     },
     /// The site changed, and with it maybe what somebody in these sessions may do: they are looked at some at a time, and
     /// each that is concerned is judged anew (P6.2).

@@ -68,6 +68,9 @@ pub struct InSession {
     /// What the customer said yes to, for whom, and until when: in this session, for this participant, while the right
     /// lasts (P4.6).
     pub consents: BTreeMap<ParticipantId, BTreeMap<Tool, Option<Time>>>,
+    /// Those of them that cover no later request: only their time counts, for what was opened by them (LR-028).
+    #[serde(default)]
+    spent: BTreeSet<(ParticipantId, Tool)>,
     /// What the customer took back: only a consent opens it again, whatever the policy says of prompts (I-P8).
     pub withdrawn: BTreeSet<Tool>,
     /// Boxed, for a node of the map has room for eleven and most sessions have one or two.
@@ -105,6 +108,9 @@ pub struct Prompt {
     /// How long a yes holds.
     #[serde(default)]
     pub lasts: Option<Span>,
+    /// LR-028.
+    #[serde(default)]
+    pub each: bool,
 }
 
 /// A live channel.
@@ -173,12 +179,12 @@ impl Tools {
                 let stage = OpenStage::Asked { prompt: *prompt };
                 entry.opens.insert(*open, Open { by: *by, tool: *tool, args: args.clone(), stage });
             }
-            Event::Prompted { session, prompt, tools, by, expires_at, silence_allows, anew, lasts } => {
+            Event::Prompted { session, prompt, tools, by, expires_at, silence_allows, anew, lasts, each } => {
                 let entry = self.sessions.entry(*session).or_default();
                 entry.last_prompt = entry.last_prompt.max(prompt.0);
                 let (tools, silence_allows) = (tools.clone(), *silence_allows);
-                let (by, expires_at, anew, lasts) = (*by, *expires_at, *anew, *lasts);
-                let asked = Prompt { tools, by, expires_at, silence_allows, anew, lasts };
+                let (by, expires_at, anew, lasts, each) = (*by, *expires_at, *anew, *lasts, *each);
+                let asked = Prompt { tools, by, expires_at, silence_allows, anew, lasts, each };
                 entry.prompts.insert(*prompt, asked);
                 self.due.insert((expires_at, *session, Due::Prompt(*prompt)));
             }
@@ -219,7 +225,8 @@ impl Tools {
             Event::PromptAnswered { prompt, allow, .. } => {
                 if let Some(prompt_gone) = session.prompts.remove(prompt) {
                     self.due.remove(&(prompt_gone.expires_at, id, Due::Prompt(*prompt)));
-                    let runs_out = session.answered(at, *prompt, prompt_gone, *allow);
+                    let (renewed, runs_out) = session.answered(at, *prompt, prompt_gone, *allow);
+                    self.forget_consents(id, renewed);
                     self.due
                         .extend(runs_out.into_iter().map(|(until, whom, tool)| (until, id, Due::Consent(whom, tool))));
                 }
@@ -277,6 +284,9 @@ impl Tools {
                 let gone = session.end_consents(|_, _| true);
                 self.forget_consents(id, gone);
             }
+            Event::ConsentEnded { participant, tools, runs_on: true, .. } => {
+                session.spent.extend(tools.iter().map(|tool| (*participant, *tool)));
+            }
             Event::ConsentEnded { participant, tools, .. } => {
                 let gone = session.end_consents(|whom, tool| whom == *participant && tools.contains(&tool));
                 self.forget_consents(id, gone);
@@ -319,31 +329,46 @@ impl InSession {
         gone
     }
 
-    /// A yes holds for who asked and for everybody whose request waited on the same prompt (P4.7). Gives those that run
-    /// out.
-    fn answered(&mut self, at: Time, id: PromptId, prompt: Prompt, allow: bool) -> Vec<ConsentGone> {
+    /// A yes holds for who asked and for everybody whose request waited on the same prompt (P4.7). Gives the consents
+    /// that it takes the place of, and those that run out.
+    fn answered(
+        &mut self,
+        at: Time,
+        id: PromptId,
+        prompt: Prompt,
+        allow: bool,
+    ) -> (Vec<ConsentGone>, Vec<ConsentGone>) {
         if !allow || prompt.anew {
-            return Vec::new();
+            return Default::default();
         }
-        self.withdrawn.retain(|tool| !prompt.tools.contains(tool));
+        // What was taken back stays so for the next request where a yes is for one.
+        if !prompt.each {
+            self.withdrawn.retain(|tool| !prompt.tools.contains(tool));
+        }
         let until = prompt.lasts.map(|lasts| at + lasts);
         let waited = OpenStage::Asked { prompt: Some(id) };
         let waiting = self.opens.values().filter(|open| open.stage == waited).map(|open| open.by);
         let whom: BTreeSet<ParticipantId> = waiting.chain([prompt.by]).collect();
+        let renewed =
+            self.end_consents(|participant, tool| whom.contains(&participant) && prompt.tools.contains(&tool));
         let mut runs_out = Vec::new();
         for participant in whom {
             let held = self.consents.entry(participant).or_default();
             for tool in &prompt.tools {
                 held.insert(*tool, until);
+                if prompt.each {
+                    self.spent.insert((participant, *tool));
+                }
                 runs_out.extend(until.map(|until| (until, participant, *tool)));
             }
         }
-        runs_out
+        (renewed, runs_out)
     }
 
-    /// Has the customer said yes to this tool for this participant?
+    /// Has the customer said a yes to this tool for this participant that covers the next request?
     pub fn consented(&self, participant: ParticipantId, tool: Tool) -> bool {
-        self.consents.get(&participant).is_some_and(|held| held.contains_key(&tool))
+        let held = self.consents.get(&participant).is_some_and(|held| held.contains_key(&tool));
+        held && !self.spent.contains(&(participant, tool))
     }
 
     /// Ends the consents that are meant, and gives those that had a timer.
@@ -353,6 +378,7 @@ impl InSession {
             held.retain(|tool, until| {
                 let ends = meant(*participant, *tool);
                 if ends {
+                    self.spent.remove(&(*participant, *tool));
                     gone.extend(until.map(|until| (until, *participant, *tool)));
                 }
                 !ends

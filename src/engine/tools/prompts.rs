@@ -23,6 +23,7 @@ pub(super) struct Question {
     timeout: Span,
     silence_allows: bool,
     lasts: Option<Span>,
+    each: bool,
 }
 
 impl Engine {
@@ -110,17 +111,23 @@ impl Engine {
         question: Question,
         out: &mut Vec<Stamped>,
     ) -> PromptId {
-        let Question { tools, anew, timeout, silence_allows, lasts } = question;
+        let Question { tools, anew, timeout, silence_allows, lasts, each } = question;
         let using = self.state.tools.session(session);
         let shared = using.and_then(|using| {
-            using.prompts.iter().find(|(_, prompt)| prompt.anew == anew && prompt.tools.contains(&tool))
+            let alike =
+                |prompt: &super::Prompt| (prompt.anew, prompt.each) == (anew, each) && prompt.tools.contains(&tool);
+            using.prompts.iter().find(|(_, prompt)| alike(prompt))
         });
         if let Some((prompt, _)) = shared {
             return *prompt;
         }
         let prompt = PromptId(using.map_or(1, |using| using.last_prompt + 1));
         let expires_at = now + timeout;
-        self.emit(now, Event::Prompted { session, prompt, tools, by, expires_at, silence_allows, anew, lasts }, out);
+        self.emit(
+            now,
+            Event::Prompted { session, prompt, tools, by, expires_at, silence_allows, anew, lasts, each },
+            out,
+        );
         prompt
     }
 
@@ -214,7 +221,8 @@ impl Engine {
         let prompting = granted.prompt(tool);
         let ask = |tools: Vec<Tool>, anew: bool| {
             let Prompting { timeout, allow, lasts } = granted.prompting();
-            Some(Question { tools, anew, timeout, silence_allows: allow, lasts })
+            let each = prompting == Prompt::Each && !anew;
+            Some(Question { tools, anew, timeout, silence_allows: allow, lasts, each })
         };
         // P4.4: these are asked each time, and no other answer covers them.
         let each_time = match tool {
@@ -228,6 +236,7 @@ impl Engine {
         let consented = using.is_some_and(|using| using.consented(by, tool));
         let taken_back = using.is_some_and(|using| using.withdrawn.contains(&tool));
         match prompting {
+            Prompt::Each => ask(vec![tool], false),
             _ if consented => None,
             Prompt::Never if taken_back => ask(vec![tool], false),
             Prompt::Never => None,
@@ -251,7 +260,7 @@ impl Engine {
         tool: Tool,
         out: &mut Vec<Stamped>,
     ) {
-        self.emit(at, Event::ConsentEnded { session, participant, tools: vec![tool] }, out);
+        self.emit(at, Event::ConsentEnded { session, participant, tools: vec![tool], runs_on: false }, out);
         self.learn(session);
         let asks = self.state.sessions.get(&session).is_some_and(|here| {
             let party = here.participant(participant).map(|there| there.party);
@@ -288,7 +297,8 @@ impl Engine {
                 party.and_then(|party| self.question(session, open.by, open.tool, &self.granted(here, party)));
             question.is_some_and(|question| {
                 let covers = question.tools.iter().all(|tool| asked.tools.contains(tool));
-                covers && question.silence_allows == asked.silence_allows && question.anew == asked.anew
+                let terms = (question.silence_allows, question.anew, question.each);
+                covers && terms == (asked.silence_allows, asked.anew, asked.each)
             })
         })
     }

@@ -6,13 +6,13 @@ use super::{
         event::{AnsweredHow, Cause, OwnerRule},
         session::{self, Role},
     },
-    Channel,
+    Channel, Granted,
     open::side_of,
 };
 use crate::{
     ids::*,
     policy::{
-        Tool,
+        Prompt, Tool,
         plan::{self, Asked, Rights, Side, Unplanned},
     },
     time::Time,
@@ -155,6 +155,7 @@ impl Engine {
         let stale: Vec<PromptId> =
             using.prompts.keys().copied().filter(|prompt| !self.prompt_holds(id, *prompt)).collect();
         let lapsed = self.lapsed_consents(id);
+        let spent = self.spent_consents(id);
         let mut narrowed = false;
         for (channel, Verdict { closed, legs, joined }) in verdicts {
             if let Some((reason, cause)) = closed {
@@ -181,21 +182,41 @@ impl Engine {
             }
         }
         for (participant, tools) in lapsed {
-            self.emit(at, Event::ConsentEnded { session: id, participant, tools }, out);
+            self.emit(at, Event::ConsentEnded { session: id, participant, tools, runs_on: false }, out);
+        }
+        for (participant, tools) in spent {
+            self.emit(at, Event::ConsentEnded { session: id, participant, tools, runs_on: true }, out);
         }
         narrowed
     }
 
     /// Consents of those who left, and those for rights that are gone: given again, a right is asked for again (P4.6).
     fn lapsed_consents(&self, id: SessionId) -> Vec<(ParticipantId, Vec<Tool>)> {
+        self.consents_where(id, |_, tool, granted| granted.is_none_or(|granted| granted.rights(tool) == 0))
+    }
+
+    /// Consents that cover no later request, for each of them is asked for by this time (LR-028).
+    fn spent_consents(&self, id: SessionId) -> Vec<(ParticipantId, Vec<Tool>)> {
+        let Some(using) = self.state.tools.session(id) else { return Vec::new() };
+        self.consents_where(id, |participant, tool, granted| {
+            let each = |granted: &Granted<'_>| granted.rights(tool) != 0 && granted.prompt(tool) == Prompt::Each;
+            granted.is_some_and(each) && using.consented(participant, tool)
+        })
+    }
+
+    fn consents_where(
+        &self,
+        id: SessionId,
+        meant: impl Fn(ParticipantId, Tool, Option<&Granted<'_>>) -> bool,
+    ) -> Vec<(ParticipantId, Vec<Tool>)> {
         let Some(using) = self.state.tools.session(id) else { return Vec::new() };
         let here = self.state.sessions.get(&id);
-        let lapsed = using.consents.iter().map(|(participant, held)| {
+        let those = using.consents.iter().map(|(participant, held)| {
             let granted = here.and_then(|here| Some(self.granted(here, here.participant(*participant)?.party)));
-            let has = |tool: Tool| granted.as_ref().is_some_and(|granted| granted.rights(tool) != 0);
-            (*participant, held.keys().copied().filter(|tool| !has(*tool)).collect::<Vec<_>>())
+            let meant = |tool: &Tool| meant(*participant, *tool, granted.as_ref());
+            (*participant, held.keys().copied().filter(meant).collect::<Vec<_>>())
         });
-        lapsed.filter(|(_, tools)| !tools.is_empty()).collect()
+        those.filter(|(_, tools)| !tools.is_empty()).collect()
     }
 
     fn end_consents_of(
@@ -210,7 +231,7 @@ impl Engine {
         let tools: Vec<Tool> =
             held.into_iter().flat_map(|held| held.keys().copied()).filter(|tool| meant(*tool)).collect();
         if !tools.is_empty() {
-            self.emit(at, Event::ConsentEnded { session, participant, tools }, out);
+            self.emit(at, Event::ConsentEnded { session, participant, tools, runs_on: false }, out);
         }
     }
 

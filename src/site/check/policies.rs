@@ -213,6 +213,13 @@ impl Check<'_> {
         } else if !raw.tools.is_empty() && kind.is_some_and(|kind| kind != 2) {
             self.problem(format!("{key}.tools"), "belongs to the mode `per_tool` only");
         }
+        if raw.each == Some(true) && (once || single) {
+            let said = if once { "once" } else { "single" };
+            self.problem(
+                format!("{key}.each"),
+                format!("asks at each action, and `{said}` asks for all of them at once"),
+            );
+        }
         if let Some(seconds) = raw.timeout_s {
             self.number(seconds, limits::PROMPT_SECONDS, format!("{key}.timeout_s"));
         }
@@ -222,6 +229,7 @@ impl Check<'_> {
             mode,
             timeout: raw.timeout_s.map(|seconds| Span::seconds(u64::from(seconds))),
             lasts,
+            each: raw.each,
             allow: raw.answer.as_ref().and_then(|answer| self.choice(answer, &answers, &format!("{key}.answer"))),
         }
     }

@@ -125,6 +125,9 @@ pub enum Ev {
         tools: Vec<String>,
         by: String,
         expires_at_ms: u64,
+        /// A yes is for this one time (LR-028, P4.4).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        each: bool,
     },
     PromptGone {
         session: u64,
