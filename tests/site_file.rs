@@ -256,6 +256,7 @@ parent = "t"
 members = ["ana"]
 tools = { shell = "maybe", termination = "allow" }
 locked = ["teleport"]
+min_client = "newest"
 [[technician_group]]
 code = "u"
 members = ["ana"]
@@ -318,9 +319,10 @@ settings = { max_sessions = 0 }
             line 69: technician_group[0].tools.shell: `maybe` is neither `allow`, `deny` nor a word of the tool
             line 69: technician_group[0].tools.termination: `termination` cannot be allowed or denied
             line 70: technician_group[0].locked[0]: there is no tool `teleport`
-            line 73: technician_group[1].members: `ana` is a member of `t` already
-            line 76: template[0].group: there is no technician group `ghosts`
-            line 77: template[0].settings.max_sessions: 0 is not from 1 to 10
+            line 71: technician_group[0].min_client: `newest` is not a version such as `1.4.0`
+            line 74: technician_group[1].members: `ana` is a member of `t` already
+            line 77: template[0].group: there is no technician group `ghosts`
+            line 78: template[0].settings.max_sessions: 0 is not from 1 to 10
         "#]],
     );
 }

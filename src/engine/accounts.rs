@@ -249,8 +249,8 @@ impl Engine {
             return Err(Refusal::new(Reason::NotPermitted, "P1.1", message));
         }
         let wall_ms = self.state.wall_ms(now);
-        self.proven(user, version, wall_ms)?;
-        self.recent_enough(client)?;
+        let proven = self.proven(user, version, wall_ms)?;
+        self.recent_enough(proven, client)?;
         self.has_what_it_needs(user, wall_ms)
     }
 

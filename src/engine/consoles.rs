@@ -26,7 +26,7 @@ impl Engine {
     ) -> Result<Outcome, Refusal> {
         let wall_ms = self.state.wall_ms(now);
         let user = self.proven(user_id, version, wall_ms)?;
-        self.recent_enough(client)?;
+        self.recent_enough(user, client)?;
         self.has_what_it_needs(user_id, wall_ms)?;
         let is_back = self.state.consoles.contains_key(&user_id);
         if !is_back {

@@ -5,7 +5,7 @@ use super::{Actor, Command, Engine, Event, Reason, Refusal, Stamped, State, even
 use crate::{
     ids::*,
     limits,
-    site::{self, Problem, Site},
+    site::{self, Problem, Site, User},
     time::{Span, Time},
     wire::control::ClientInfo,
 };
@@ -37,14 +37,18 @@ impl State {
 }
 
 impl Engine {
-    /// R11.3, RA-022: of a console and of who administers, before the second factor.
-    pub(super) fn recent_enough(&self, client: &ClientInfo) -> Result<(), Refusal> {
-        let least = &self.state.site.options.two_factor.min_client;
-        if !least.is_empty() && site::version(&client.version) < site::version(least) {
-            let message = format!("this client is too old: {least} is the least that is let in");
-            return Err(Refusal::new(Reason::ClientTooOld, "R11.3", message));
+    /// R11.3, RA-022: of a console and of who administers, before the second factor. A technician group may ask for more
+    /// than the site does (RA-018).
+    pub(super) fn recent_enough(&self, user: &User, client: &ClientInfo) -> Result<(), Refusal> {
+        let site = &self.state.site;
+        let Some((least, group)) = site.least_client(user.technician_group) else { return Ok(()) };
+        if site::version(&client.version) >= site::version(least) {
+            return Ok(());
         }
-        Ok(())
+        let by = group.map(|at| format!(", by technician_group:{}", site.technician_groups[at].code));
+        let by = by.unwrap_or_default();
+        let message = format!("this client is too old: {least} is the least that is let in{by}");
+        Err(Refusal::new(Reason::ClientTooOld, "R11.3", message))
     }
 
     /// R11.3, BU-022: a second factor where one is demanded.

@@ -167,6 +167,9 @@ pub struct TechnicianGroup {
     /// Allowed is the fullest value, denied the least; left out: inherited.
     pub tools: BTreeMap<Tool, ToolValue>,
     pub locked: BTreeSet<Tool>,
+    /// Empty: inherited (RA-018).
+    #[serde(default)]
+    pub min_client: String,
 }
 
 /// Whether a user's own account or a group policy gave a value.

@@ -472,6 +472,8 @@ pub struct RawTechnicianGroup {
     /// `allow`, `deny`, or a word of the tool such as `view` or `download`; left out: inherited (P2.3).
     pub tools: BTreeMap<String, String>,
     pub locked: Vec<String>,
+    /// The least version of its members' clients; left out: inherited (RA-018).
+    pub min_client: String,
 }
 
 impl Default for RawTechnicianGroup {
@@ -484,6 +486,7 @@ impl Default for RawTechnicianGroup {
             admins: Vec::new(),
             tools: BTreeMap::new(),
             locked: Vec::new(),
+            min_client: String::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     raw::{RawJumpGroup, RawSite},
     tool::Tool,
     value::ToolValue,
+    version,
 };
 use crate::ids::UserId;
 use serde::Serialize;
@@ -210,14 +211,15 @@ impl Scope<'_> {
                 above.is_some_and(|above| may(above, None) && sets(above))
                     && group.locked.is_empty()
                     && group.admins.is_empty()
+                    && group.min_client.is_empty()
                     && self.moves_are_fine(code)
             }
             (None, None, _) => false,
         }
     }
 
-    /// Whoever comes to this group or leaves it stays in the editor's part of the tree, under the same locks, and does
-    /// not come alive by it. Administrators are moved by administrators.
+    /// Whoever comes to this group or leaves it stays in the editor's part of the tree, under the same locks, may come with no
+    /// older client than before, and does not come alive by it. Administrators are moved by administrators.
     fn moves_are_fine(&self, code: &str) -> bool {
         let members = |site: &Site| {
             let group = site.technician_groups.iter().find(|group| group.code == code);
@@ -229,10 +231,12 @@ impl Scope<'_> {
             let (Some(from), Some(to)) = (group(self.before), group(self.after)) else { return false };
             let held = locks(self.after, to);
             let enabled = |site: &Site| site.users.get(user).is_some_and(|user| user.enabled);
+            let least = |site: &Site, group| site.least_client(Some(group)).and_then(|(least, _)| version(least));
             let administers = |user: &super::User| user.permissions.contains(&UserPermission::Administrator);
             *user != self.editor
                 && !self.before.users.get(user).is_some_and(administers)
                 && enabled(self.after) <= enabled(self.before)
+                && least(self.after, to) >= least(self.before, from)
                 && self.before.may_edit_group(self.editor, from, None)
                 && self.after.may_edit_group(self.editor, to, None)
                 && locks(self.before, from).iter().all(|(tool, value)| held.get(tool) == Some(value))

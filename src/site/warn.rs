@@ -21,22 +21,21 @@ impl RawSite {
             message: "`contains` lets `example.com.evil.org` through where `example.com` is listed; `suffix` does not"
                 .to_owned(),
         };
-        warned.map(problem).chain(self.newer_than_this()).collect()
+        let groups = self.technician_group.iter().enumerate();
+        let of_groups = groups
+            .filter_map(|(at, group)| newer_than_this(&group.min_client, format!("technician_group[{at}].min_client")));
+        let of_site = newer_than_this(&self.options.two_factor.min_client, "options.two_factor.min_client".to_owned());
+        warned.map(problem).chain(of_site).chain(of_groups).collect()
     }
+}
 
-    /// R11.3, RA-022: this build's own console and `site apply` would be among those that are too old, and the edit could
-    /// not be undone with them.
-    fn newer_than_this(&self) -> Option<Problem> {
-        let own = env!("CARGO_PKG_VERSION");
-        let least = &self.options.two_factor.min_client;
-        (version(least)? > version(own)?).then(|| Problem {
-            key: "options.two_factor.min_client".to_owned(),
-            line: None,
-            message: format!(
-                "{least} is newer than this program ({own}), whose console and `site apply` would not be let in"
-            ),
-        })
-    }
+/// R11.3, RA-022: this build's own console and `site apply` would be among those that are too old, and the edit could not
+/// be undone with them.
+fn newer_than_this(least: &str, key: String) -> Option<Problem> {
+    let own = env!("CARGO_PKG_VERSION");
+    let message =
+        format!("{least} is newer than this program ({own}), whose console and `site apply` would not be let in");
+    (version(least)? > version(own)?).then_some(Problem { key, line: None, message })
 }
 
 #[cfg(test)]
@@ -68,5 +67,7 @@ mod tests {
         let warned = file("1000.0");
         assert_eq!(warned.len(), 1);
         assert_eq!(warned[0].key, "options.two_factor.min_client");
+        let group = "[site]\nname = \"s\"\n[[technician_group]]\ncode = \"g\"\nmin_client = \"1000\"\n";
+        assert_eq!(RawSite::parse(group).expect("a sound file").warnings()[0].key, "technician_group[0].min_client");
     }
 }

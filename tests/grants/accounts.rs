@@ -283,3 +283,40 @@ fn ra_022_r11_3_who_administers_comes_with_a_client_that_is_recent_enough() {
     }
     assert_eq!((enters("1.4.0"), enters("2")), (Ok(()), Ok(())));
 }
+
+#[test]
+fn ra_018_r11_3_a_group_may_ask_for_a_newer_client_than_the_site() {
+    let groups = |office: &str, desk: &str| {
+        let site = SITE.replace("[options]", "[options]\ntwo_factor = { min_client = \"1.4\" }");
+        format!(
+            "{site}[[technician_group]]\ncode = \"office\"\nmin_client = \"{office}\"\nmembers = [\"root\"]\n\
+             [[technician_group]]\ncode = \"desk\"\nparent = \"office\"\nmin_client = \"{desk}\"\nmembers = [\"ana\"]\n"
+        )
+    };
+    let told = |world: &mut World, name: &str, version: &str| {
+        let (user, resume) = (world.user(name), world.secret());
+        let client = ClientInfo { version: version.to_owned(), ..ClientInfo::default() };
+        let login = world.system(Command::Login { user, version: 0, resume, client });
+        login.err().map(|refusal| {
+            assert_eq!(refusal.reason, Reason::ClientTooOld);
+            refusal.message.rsplit_once(": ").unwrap().1.to_owned()
+        })
+    };
+    let of = |version: &str, by: &str| Some(format!("{version} is the least that is let in{by}"));
+    let mut world = World::of(&groups("2.1", ""));
+    assert_eq!(told(&mut world, "ana", "2.0.9"), of("2.1", ", by technician_group:office"));
+    assert_eq!(told(&mut world, "root", "1.9"), of("2.1", ", by technician_group:office"));
+    assert_eq!(told(&mut world, "lea", "1.3"), of("1.4", ""), "in no group");
+    assert_eq!(told(&mut world, "ana", "2.1"), None);
+    // The nearest group says it, and an edit is for the next login.
+    world.apply_site(&groups("2.1", "3"));
+    assert!(world.engine.state().consoles.contains_key(&world.user("ana")));
+    assert_eq!(told(&mut world, "ana", "2.1"), of("3", ", by technician_group:desk"));
+    // Less than the site it cannot be.
+    world.apply_site(&groups("2.1", "1.0"));
+    assert_eq!(told(&mut world, "ana", "1.3"), of("1.4", ""));
+    assert_eq!(told(&mut world, "ana", "1.4"), None);
+    let (root, client) = (world.user("root"), ClientInfo { version: "2".into(), ..ClientInfo::default() });
+    let refusal = world.engine.enter_to_administer(world.now, root, 0, &client).unwrap_err();
+    assert!(refusal.message.ends_with(", by technician_group:office"), "{refusal}");
+}

@@ -495,6 +495,25 @@ fn lr_002_the_administrators_of_a_group_edit_what_is_below_it() {
 }
 
 #[test]
+fn ra_018_which_client_a_group_needs_is_an_administrators_to_say() {
+    for code in ["shore", "north"] {
+        refused("adam", |raw| group(raw, code).min_client = "1".into());
+    }
+    let fresh = |least: &str| {
+        let (code, parent, min_client) = ("fresh".into(), "north".into(), least.into());
+        RawTechnicianGroup { code, parent, min_client, ..RawTechnicianGroup::default() }
+    };
+    refused("adam", |raw| raw.technician_group.push(fresh("1")));
+    let demanding = |of: &str| {
+        let mut world = World::of(SITE);
+        apply(&mut world, "root", |raw| group(raw, of).min_client = "1.4".into()).unwrap();
+        world
+    };
+    apply(&mut demanding("shore"), "adam", |raw| moves(raw, "kim", "city")).unwrap_err();
+    apply(&mut demanding("city"), "adam", |raw| moves(raw, "kim", "city")).unwrap();
+}
+
+#[test]
 fn lr_003_what_is_locked_stays_locked_and_nobody_allows_himself_anything() {
     let set = |raw: &mut RawSite, code: &str, tool: &str, say: &str| {
         group(raw, code).tools.insert(tool.into(), say.into());

@@ -77,6 +77,7 @@ impl Check<'_> {
                 admins: self.references(&users, "user", &raw.admins, &key("admins")).into_iter().collect(),
                 tools,
                 locked,
+                min_client: self.least_version(&raw.min_client, key("min_client")),
             };
             self.site.technician_groups.push(group);
         }
@@ -199,6 +200,16 @@ impl Site {
         let given = path.iter().any(|at| self.technician_groups[*at].admins.contains(&editor));
         let locked = |tool| path.iter().any(|at| self.technician_groups[*at].locked.contains(&tool));
         given && !tool.is_some_and(locked)
+    }
+
+    /// R11.3, RA-018: the least version of the clients of a technician group's members, and the group that says so; none:
+    /// the site. The nearest group that says one does, and it lets in nobody whom the site does not.
+    pub fn least_client(&self, group: Option<usize>) -> Option<(&str, Option<usize>)> {
+        let path = group.map(|group| self.path_to_root(group)).unwrap_or_default();
+        let said = |at: usize| (self.technician_groups[at].min_client.as_str(), Some(at));
+        let group = path.into_iter().map(said).find(|(least, _)| !least.is_empty());
+        let site = Some((self.options.two_factor.min_client.as_str(), None)).filter(|(least, _)| !least.is_empty());
+        group.into_iter().chain(site).max_by_key(|(least, _)| version(least))
     }
 
     /// Places of a technician group and those above it, up to the root. Longer than the list where they form a ring.

@@ -324,18 +324,22 @@ impl<'raw> Check<'raw> {
             let message = format!("`{}` is not a date such as `2026-03-02`", raw.required_from);
             self.problem("options.two_factor.required_from", message);
         }
-        if !raw.min_client.is_empty() && version(&raw.min_client).is_none() {
-            let message = format!("`{}` is not a version such as `1.4.0`", raw.min_client);
-            self.problem("options.two_factor.min_client", message);
-        }
+        let min_client = self.least_version(&raw.min_client, "options.two_factor.min_client");
         let timezone = self.zone(&raw.timezone, "options.two_factor.timezone");
         let midnight = date.ok().zip(TimeZone::get(&timezone).ok()).and_then(|(date, zone)| date.to_zoned(zone).ok());
         TwoFactor {
             required_from: raw.required_from.clone(),
             timezone,
-            min_client: raw.min_client.clone(),
+            min_client,
             from_ms: midnight.and_then(|it| u64::try_from(it.timestamp().as_millisecond()).ok()),
         }
+    }
+
+    fn least_version(&mut self, said: &str, key: impl Into<String>) -> String {
+        if !said.is_empty() && version(said).is_none() {
+            self.problem(key, format!("`{said}` is not a version such as `1.4.0`"));
+        }
+        said.to_owned()
     }
 
     /// A site's own status codes; the three that are always there cannot be made to mean something else.
