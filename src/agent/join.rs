@@ -44,7 +44,7 @@ pub(super) async fn stand_by(options: &Options, present: bool) -> Result<(Client
     Client::connect(options.target.clone(), Hello { role: Role::JumpClient, ..hello }).await
 }
 
-fn key(options: &Options) -> String {
+pub(super) fn key(options: &Options) -> String {
     options.key.rsplit('#').next().unwrap_or_default().trim().to_owned()
 }
 

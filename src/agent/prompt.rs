@@ -100,7 +100,7 @@ pub fn plainly(tool: &str) -> &str {
         "system_info_actions" => "list and end what runs on this computer",
         "screen_capture" => "take one picture of this screen",
         "annotations" => "draw over this screen",
-        "pin_jump_client" => "reach this computer later, without you",
+        "pin_jump_client" => "reach this computer later, without you, or undo that",
         "deploy" => "leave a way to ask for help on this computer",
         other => other,
     }

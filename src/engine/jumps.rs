@@ -3,7 +3,6 @@
 
 use super::{
     Actor, Engine, Entry, Event, Outcome, Queue, Reason, Refusal, Stamped, State,
-    buttons::token_of,
     command::{Ask, Customer},
     event::AcceptedHow,
     keys::gone,
@@ -14,11 +13,10 @@ use crate::{
     policy::{
         Source, Tool,
         jumps::{self, By},
-        plan::Args,
     },
     site::{SessionKind, Site},
     time::Time,
-    wire::control::{ClientInfo, Value},
+    wire::control::ClientInfo,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +33,10 @@ impl ItemKeys {
         self.of_key.get(&key).copied()
     }
 
+    pub(super) fn has(&self, item: JumpItemId) -> bool {
+        self.of_item.contains_key(&item)
+    }
+
     pub(super) fn apply(&mut self, event: &Event) {
         match event {
             Event::ItemKeyMade { item, key, .. } => {
@@ -43,7 +45,7 @@ impl ItemKeys {
                 }
                 self.of_key.insert(*key, *item);
             }
-            Event::ItemKeyGone { item } => {
+            Event::ItemKeyGone { item, .. } => {
                 if let Some(gone) = self.of_item.remove(item) {
                     self.of_key.remove(&gone);
                 }
@@ -142,39 +144,6 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
-    /// P3.17: the item that this rep asks the customer's end to stand by for, as far as it may be had; the session's policy is
-    /// looked at before. None: what the endpoint makes of it is its own affair.
-    pub(super) fn pinned(&self, by: Party, args: &Args) -> Result<Option<JumpItemId>, Refusal> {
-        let Some(Value::Text(code)) = args.get("item") else { return Ok(None) };
-        let Party::Rep(rep) = by else {
-            return refuse(Reason::NotPermitted, "P3.17", "only a rep of the house pins an endpoint");
-        };
-        let state = &self.state;
-        let item = state.site.codes.jump_items.get(&code.to_lowercase()).copied();
-        let item = item.filter(|item| state.sees_item(rep, *item)).ok_or_else(|| {
-            Refusal::new(Reason::UnknownItem, "P8", format!("you have no jump item with the code “{code}”"))
-        })?;
-        state.may_jump(rep, item).map_err(|refusal| {
-            let source = refusal.source.clone().unwrap_or_default();
-            refusal.of_tool(Tool::PinJumpClient, source)
-        })?;
-        // Whoever jumps there trusts that it is the machine that it was.
-        match state.item_keys.of_item.contains_key(&item) {
-            true => {
-                refuse(Reason::WrongState, "P3.17", "this item has an endpoint's key: an administrator makes another")
-            }
-            false => Ok(Some(item)),
-        }
-    }
-
-    /// The customer's end has taken it up, and says the hash of the key that it drew.
-    pub(super) fn pinned_to(&self, by: Party, args: &Args, facts: &Args) -> Result<Option<Event>, Refusal> {
-        let Some(item) = self.pinned(by, args)? else { return Ok(None) };
-        let key = token_of(facts)?;
-        self.is_new(key)?;
-        Ok(Some(Event::ItemKeyMade { item, by: Actor::Party(by), key }))
-    }
-
     /// A key goes with its item, and the next endpoint may be pinned by a rep: so only an administrator lets one go.
     pub(super) fn may_end_item_keys(&self, edited: &Site, actor: Actor) -> Result<(), Refusal> {
         let state = &self.state;
@@ -194,7 +163,7 @@ impl Engine {
         let State { item_keys, site, .. } = &self.state;
         let gone: Vec<JumpItemId> =
             item_keys.of_item.keys().filter(|item| !site.jump_items.contains_key(item)).copied().collect();
-        gone.into_iter().for_each(|item| self.emit(at, Event::ItemKeyGone { item }, out));
+        gone.into_iter().for_each(|item| self.emit(at, Event::ItemKeyGone { item, by: None }, out));
     }
 
     /// An endpoint came with an item's key. One that stood by before is replaced: it may be the same machine, started anew.

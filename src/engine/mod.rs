@@ -43,6 +43,7 @@ mod index;
 mod invitations;
 mod language;
 mod offers;
+mod pins;
 mod reach;
 mod rep_list;
 mod settings;

@@ -86,7 +86,7 @@ impl Parties {
             }
             Event::ExternalLeft { session, participant, .. } => self.forget(Party::External(*session, *participant)),
             Event::TokensRevoked { party } => self.forget_tokens(*party),
-            Event::ItemKeyGone { item } => self.forget(Party::JumpClient(*item)),
+            Event::ItemKeyGone { item, .. } => self.forget(Party::JumpClient(*item)),
             Event::LoggedOut { user, .. } => {
                 let party = Party::Rep(*user);
                 self.forget_tokens(party);

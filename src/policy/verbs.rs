@@ -71,6 +71,7 @@ pub(super) fn read(asked: Asked<'_>, rights: &impl Rights) -> Result<Verb, Unpla
             Tool::CustomerRestrictions => customer_restrictions(args),
             Tool::SystemInfo => system_info(args, rights),
             Tool::Registry => registry(args),
+            Tool::PinJumpClient => pin_jump_client(args),
             Tool::ShowMyScreen => {
                 args.only(&[])?;
                 Ok(verb([picture(&[Kind::Picture], Side::Rep, Readers::Customer)]))
@@ -360,6 +361,17 @@ fn customer_restrictions(args: Reader<'_>) -> Result<Verb, Unplanned> {
     Ok(Verb { needs: vec![(Tool::CustomerRestrictions, bits)], ..Verb::default() })
 }
 
+/// P3.17: without an item the endpoint's own affair; given up is the key of one that is named.
+fn pin_jump_client(args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["item", "mode"])?;
+    match (args.text("mode")?, args.text("item")?) {
+        (None | Some("pin"), _) | (Some("unpin"), Some(_)) => {}
+        (Some("unpin"), None) => return Err(malformed("item", "the code of the item that it stands by for")),
+        _ => return Err(malformed("mode", "`pin` or `unpin`")),
+    }
+    Ok(Verb { needs: vec![(Tool::PinJumpClient, right::YES)], ..Verb::default() })
+}
+
 /// Acts that are answered with a document or only with done; the texts are for the endpoint.
 fn act(tool: Tool, args: Reader<'_>) -> Result<Verb, Unplanned> {
     let (texts, answered): (&[&'static str], bool) = match tool {
@@ -368,7 +380,6 @@ fn act(tool: Tool, args: Reader<'_>) -> Result<Verb, Unplanned> {
         Tool::Credentials => (&["reason"], true),
         Tool::MobileSettings => (&["setting", "value"], true),
         Tool::Elevation | Tool::Record => (&[], false),
-        Tool::PinJumpClient => (&["item"], false),
         Tool::ElevatedTools => (&["action"], false),
         Tool::Reboot => (&["mode"], false),
         Tool::Deploy => (&["queue", "portal"], false),

@@ -31,8 +31,9 @@ pub enum Command {
     Jump(String),
     /// The key of a jump item, for the endpoint that stands by for it.
     ItemKey(String),
-    /// The customer's end stands by for this item from then on.
+    /// The customer's end stands by for this item from then on, or no more.
     Pin(String),
+    Unpin(String),
     /// Another portal for a button; none: that of the customer's own connection.
     Portal(u32, Option<String>),
     /// The scripts that jobs are made of.
@@ -168,7 +169,7 @@ portal N [P]                    its sessions come through portal P from here on
 items [TEXT]                    what jump items there are, or those that TEXT is in
 jump CODE                       a session on the endpoint that stands by for the item CODE
 itemkey CODE                    a new key for the endpoint of item CODE, in place of an earlier one
-pin CODE                        the customer's end may be reached as the item CODE later on
+pin CODE | unpin CODE           the customer's end may be reached as the item CODE later on | no more
 templates                       the scripts that jobs are made of
 job TEMPLATE ITEM… [--for HOURS]     run one on items, at once or when their endpoints are there within HOURS (24)
 job --script FILE [--timeout SECONDS] ITEM…   the same with a script of your own, as an administrator of automation
@@ -272,6 +273,7 @@ impl Command {
             "jump" => Self::Jump(words.need("the code of a jump item")?),
             "itemkey" => Self::ItemKey(words.need("the code of a jump item")?),
             "pin" => Self::Pin(words.need("the code of a jump item")?),
+            "unpin" => Self::Unpin(words.need("the code of a jump item")?),
             "templates" => Self::Templates,
             "job" => Self::Job(jobs::Asked::of(&mut words)?),
             "jobs" => Self::Jobs(words.maybe_number()?),

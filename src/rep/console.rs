@@ -166,10 +166,8 @@ impl Console {
             Command::Items(text) => jumps::list(self, text).await,
             Command::Jump(item) => jumps::jump(self, item).await,
             Command::ItemKey(item) => jumps::key(self, item).await,
-            Command::Pin(item) => {
-                let said = "the customer's end keeps the item's key";
-                acts::plain_act(self, "pin_jump_client", texts(&[("item", &item)]), said).await
-            }
+            Command::Pin(item) => jumps::pin(self, &item).await,
+            Command::Unpin(item) => jumps::unpin(self, &item).await,
             Command::Templates => jobs::templates(self).await,
             Command::Job(asked) => jobs::make(self, asked).await,
             Command::Jobs(before) => jobs::list(self, before).await,

@@ -1,8 +1,9 @@
 //! Jump items: what there are, a session on one, and the key that its endpoint stands by with.
 
 use super::{
-    Fault,
+    Fault, acts,
     console::{Answer, Console},
+    documents::texts,
     filter::plain,
 };
 use crate::{
@@ -77,4 +78,16 @@ pub async fn jump(console: &Console, item: String) -> Result<Answer, Fault> {
 pub async fn key(console: &Console, item: String) -> Result<Answer, Fault> {
     let whom = format!("the endpoint of {}: `equipoise agent --stand-by`", plain(&item));
     console.key_for(Do::MakeItemKey { item }, &whom).await
+}
+
+/// P3.17: the customer's end keeps a key of this item, to stand by with.
+pub async fn pin(console: &Console, item: &str) -> Result<Answer, Fault> {
+    let said = "the customer's end keeps the item's key";
+    acts::plain_act(console, "pin_jump_client", texts(&[("item", item)]), said).await
+}
+
+/// The one it has is good no more; this session goes on.
+pub async fn unpin(console: &Console, item: &str) -> Result<Answer, Fault> {
+    let said = "the item has no key any more";
+    acts::plain_act(console, "pin_jump_client", texts(&[("item", item), ("mode", "unpin")]), said).await
 }

@@ -162,3 +162,41 @@ async fn p3_17_bu_128_a_rep_pins_the_customers_machine_and_jumps_to_it_later() {
     rep.left().await.unwrap();
     place.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_17_bu_128_a_rep_unpins_the_machine_and_goes_on_with_the_session_until_its_end() {
+    let site = site().replace("tools = { screen", "tools = { pin_jump_client = \"yes\", screen");
+    let place = Place::open(&site).await;
+    let (share, kept) = (place.folder("share"), place.path("key"));
+    let options = place.options(Transport::Ws, Allow::All, &share).await;
+    let options = agent::Options { pin: Some(kept.clone()), ..options };
+    let (mut customer, mut rep) = place.serving_with(options.clone()).await;
+    rep.line("unpin srv", "refused (wrong_state) [P3.17]").await;
+    rep.line("pin srv", "the customer's end keeps the item's key").await;
+    customer.until("the key to stand by with is kept here").await;
+    // The key of another item is not this end's to give up.
+    key(&place, "router").await;
+    rep.line("unpin router", "other_item").await;
+    rep.line("end", "ended").await;
+    customer.ended().await.unwrap();
+
+    let key = std::fs::read_to_string(&kept).unwrap();
+    let mut machine = place.standing_with(agent::Options { key, stand_by: true, ..options.clone() }).await;
+    rep.line("jump srv", "you serve").await;
+    machine.until("With you: Ana.").await;
+    rep.line("unpin srv", "the item has no key any more").await;
+    machine.until("the key to stand by with is good no more").await;
+    assert!(!kept.exists(), "and is not kept");
+    rep.line("shell: echo $((40+2))-still", "42-still").await;
+    rep.line("end", "ended").await;
+    machine.until("No longer connected (4510)").await;
+    assert!(matches!(machine.ended().await, Err(AgentError::Join(_))), "{}", machine.seen());
+    rep.line("items srv", "srv: away").await;
+
+    // It may be pinned again, or another machine.
+    let (mut customer, mut rep) = place.serving_with(agent::Options { key: place.key().await, ..options }).await;
+    rep.line("pin srv", "the customer's end keeps the item's key").await;
+    rep.line("end", "ended").await;
+    customer.ended().await.unwrap();
+    place.close().await;
+}

@@ -266,7 +266,7 @@ impl Place {
         Client::connect(self.target.clone(), hello).await.unwrap()
     }
 
-    async fn key(&self) -> String {
+    pub async fn key(&self) -> String {
         let (client, happenings) = self.bare_rep().await;
         happenings.ignore();
         let make = Do::MakeKey { queue: Some("team:desk".into()), kind: KeyKind::Code, lives_s: None };

@@ -12,7 +12,7 @@ use equipoise::{
 use std::collections::BTreeMap;
 
 /// Ana and bob may jump; the item is in a group in which bob only looks.
-fn site(ana: &str, bob: &str) -> String {
+pub fn site(ana: &str, bob: &str) -> String {
     let groups = format!(
         "[[jump_item_role]]\ncode = \"operator\"\nallows = [\"start_sessions\"]\n[[jump_item_role]]\ncode = \"viewer\"\n\
          [[jump_group]]\ncode = \"servers\"\nmembers = {{ ana = \"{ana}\", bob = \"{bob}\" }}\n"

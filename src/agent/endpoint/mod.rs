@@ -4,7 +4,7 @@
 mod person;
 mod running;
 
-use super::{AgentError, Allow, Options, Terminal, files, join::join, plain, screen, state::StateFile};
+use super::{AgentError, Allow, Options, Terminal, files, join, plain, screen, state::StateFile};
 use super::{
     ending::Ending,
     pages::Pages,
@@ -47,7 +47,7 @@ pub(super) async fn serve_at(
     // Of a jump item's session a run of this endpoint before may have been the end.
     let came_back = token.is_some() || options.stand_by;
     let (client, happenings) = tokio::select! {
-        joined = join(&options, terminal.present(), state.as_ref(), token) => joined?,
+        joined = join::join(&options, terminal.present(), state.as_ref(), token) => joined?,
         () = stop.cancelled() => return Ok(()),
     };
     let session = client.welcome().session.unwrap_or(0);
@@ -56,6 +56,7 @@ pub(super) async fn serve_at(
     let (who, known) = watch::channel(BTreeMap::new());
     let (pages, shown) = watch::channel(Pages::default());
     let (says, said) = mpsc::channel(limits::TERMINAL_READS_WAITING);
+    let item_key = options.stand_by.then(|| join::key(&options).into());
     let Options { shell, restart, at_end, browser, button, pin, .. } = options;
     let (screen, clipboard) = (screen.map(Arc::new), Arc::new(clipboard));
     let means = Means {
@@ -67,6 +68,7 @@ pub(super) async fn serve_at(
         browser,
         button,
         pin,
+        item_key,
         clipboard,
         lease: leased,
         who: known,

@@ -133,6 +133,9 @@ pub(super) fn about(asked: &Asked) -> String {
         ("system_info_actions", _) if said("action").as_deref() == Some("end_process") => {
             format!("end process {}", said("target").unwrap_or_default())
         }
+        ("pin_jump_client", _) if said("mode").as_deref() == Some("unpin") => {
+            "have this computer stand by no more".into()
+        }
         ("clipboard", Some("rep_to_customer")) => "put a text into your clipboard".into(),
         ("clipboard", Some("customer_to_rep")) => "read your clipboard".into(),
         ("file_transfer", Some("upload")) => format!("store a file at {path}"),

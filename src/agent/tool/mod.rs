@@ -8,7 +8,7 @@ mod transfers;
 mod typed;
 
 use super::{
-    button::KeptToken,
+    button::{ItemKey, KeptToken},
     clipboard::Clipboard,
     files::Roots,
     manager::Act,
@@ -57,6 +57,8 @@ pub struct Means {
     pub button: Option<PathBuf>,
     /// Where the key of a jump item is kept; else none is taken.
     pub pin: Option<PathBuf>,
+    /// The key that this end stands by with.
+    pub item_key: Option<Arc<str>>,
     pub clipboard: Arc<Clipboard>,
     /// False while the broker is silent: privileged tools wait (W2.5).
     pub lease: watch::Receiver<bool>,
@@ -122,13 +124,21 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
         }
     };
     let mut tool = Tool { means, session, news, known: BTreeSet::new() };
-    let opened = match tool.means.client.act(Do::AcceptOpen { session, open, facts }).await? {
-        Done::Opened(opened) => opened,
+    let without_channels = prepared.has_no_channels();
+    let opened = match tool.means.client.act(Do::AcceptOpen { session, open, facts }).await {
+        Ok(Done::Opened(opened)) => opened,
         // What has no channels is opened by being taken up.
-        _ if matches!(prepared, Prepared::Page(_) | Prepared::Restart(_) | Prepared::Keep(..) | Prepared::AtTheEnd) => {
+        Ok(_) if without_channels => {
             Opened { session, open, tool: asked.tool, channels: Vec::new(), facts: Facts::new() }
         }
-        _ => tool.opened().await?,
+        Ok(_) => tool.opened().await?,
+        // Which item its key is of this end does not know.
+        Err(ActError::Refused(why)) if matches!(prepared, Prepared::GiveUp(_)) => {
+            let reason = format!("other_item: {}", why.message);
+            tool.means.client.act(Do::RefuseOpen { session, open, reason }).await?;
+            return Err(ActError::Refused(why).into());
+        }
+        Err(error) => return Err(error.into()),
     };
     tool.known.extend(opened.channels.iter().map(|channel| channel.channel));
     match prepared {
@@ -153,6 +163,10 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
         Prepared::Keep(token, what) => {
             token.keep().map_err(failed)?;
             Ok(format!("{what} is kept here"))
+        }
+        Prepared::GiveUp(key) => {
+            key.forget().map_err(failed)?;
+            Ok("the key to stand by with is good no more".to_owned())
         }
         Prepared::Capture(screen) => {
             tool.document(&opened, "a picture of the screen was sent", move || Ok(screen.draw()?.to_png().into())).await
@@ -188,6 +202,7 @@ enum Prepared {
     AtTheEnd,
     /// With what it is, for the person.
     Keep(KeptToken, &'static str),
+    GiveUp(ItemKey),
     Capture(Arc<Shown>),
     Annotations,
     Paste,
@@ -198,6 +213,10 @@ enum Prepared {
 }
 
 impl Prepared {
+    fn has_no_channels(&self) -> bool {
+        matches!(self, Self::Page(_) | Self::Restart(_) | Self::Keep(..) | Self::GiveUp(_) | Self::AtTheEnd)
+    }
+
     fn new(means: &Means, asked: &Asked) -> Result<(Self, Facts), ToolError> {
         let args = &asked.args;
         let mut facts = Facts::new();
@@ -261,6 +280,12 @@ impl Prepared {
             "deploy" => {
                 let path = means.button.clone().ok_or_else(|| refused("no_button: this end keeps none"))?;
                 keeps(path, "a support button", &mut facts)?
+            }
+            "pin_jump_client" if transfer::text(args, "mode") == Some("unpin") => {
+                let key = ItemKey::find(means.item_key.as_deref(), means.pin.clone());
+                let key = key.ok_or_else(|| refused("no_pin: this end has no key of an item"))?;
+                facts.insert("token".into(), Value::Text(key.hash()));
+                Self::GiveUp(key)
             }
             "pin_jump_client" => {
                 let path = means.pin.clone().ok_or_else(|| refused("no_pin: this end does not stand by"))?;

@@ -61,9 +61,9 @@ impl Performer {
                     connection.close(CloseCode::Gone, "no token of this party is good any more: sign in or join again");
                 }
             }
-            Event::ItemKeyGone { item } => {
+            Event::ItemKeyGone { item, .. } => {
                 if let Some(connection) = self.shared.directory.connection(Party::JumpClient(*item)) {
-                    connection.close(CloseCode::Gone, "the jump item is gone");
+                    connection.close(CloseCode::Gone, "the jump item has no key any more");
                 }
             }
             Event::UserDisabled { user } => self.shared.tokens.revoke_user(*user),

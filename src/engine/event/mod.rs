@@ -96,9 +96,12 @@ pub enum Event {
         by: Actor,
         key: SecretHash,
     },
-    /// The item is gone, and its key with it.
+    /// Nobody stands by for this item any more.
     ItemKeyGone {
         item: JumpItemId,
+        /// Who had it given up; none: the item itself is gone.
+        #[serde(default)]
+        by: Option<Actor>,
     },
     UserDisabled {
         user: UserId,

@@ -50,7 +50,7 @@ impl Engine {
             .map_err(|unplanned| refusal(tool, unplanned, &granted))?;
         match tool {
             Tool::Deploy => drop(self.deployed(rep, &planned.args)?),
-            Tool::PinJumpClient => drop(self.pinned(rep, &planned.args)?),
+            Tool::PinJumpClient => drop(self.pinned(session, rep, &planned.args)?),
             Tool::Lens => {
                 if let Party::Rep(user) = rep {
                     self.looks_through_none(user, session)?;
@@ -98,7 +98,7 @@ impl Engine {
             let by = self.session_in(session)?.participant(request.by).ok_or_else(gone)?.party;
             let kept = match request.tool {
                 Tool::Deploy => self.handed_over(by, &request.args, facts).map(Some),
-                _ => self.pinned_to(by, &request.args, facts),
+                _ => self.pinned_to(session, by, &request.args, facts),
             };
             // Why its rep may not any more is nothing to the customer.
             kept.map_err(|refusal| match refusal.reason {
