@@ -1,7 +1,10 @@
 //! A change of the site reaches the rights of running sessions (P6.2): those that it may concern are marked at once, and
 //! looked at a turn's worth at a time, so that no edit holds up routing, however many it touches.
 
-use super::super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped};
+use super::{
+    super::{Actor, Engine, Event, Outcome, Reason, Refusal, Stamped, State},
+    rights::situations,
+};
 use crate::{ids::*, limits, policy::Tool, time::Time};
 
 impl Engine {
@@ -62,17 +65,16 @@ impl Engine {
     }
 
     /// May somebody in it do something else than before? Then what they may do is learned.
-    fn is_concerned(&mut self, session: SessionId) -> bool {
-        let state = &mut self.state;
+    fn is_concerned(&mut self, id: SessionId) -> bool {
         // Whose team has which script is no permission of the layers (P3.13).
-        let using = state.tools.session(session);
-        let runs_a_script =
-            using.is_some_and(|using| using.channels.values().any(|channel| channel.tool == Tool::CannedScripts));
-        let Some(before) = state.tools.before.as_ref().filter(|_| !runs_a_script) else {
-            self.learn(session);
+        let using = self.state.tools.session(id);
+        let runs_a_script = using.is_some_and(|it| it.channels.values().any(|it| it.tool == Tool::CannedScripts));
+        if runs_a_script || self.state.tools.before.is_none() {
+            self.learn(id);
             return true;
-        };
-        let situations = state.situations(session);
-        situations.iter().any(|situation| state.grants.differ(before, &state.site, situation))
+        }
+        let State { sessions, parties, grants, site, tools, .. } = &mut self.state;
+        let (Some(session), Some(before)) = (sessions.get(&id), &tools.before) else { return false };
+        situations(parties, session).any(|situation| grants.differ(before, site, &situation))
     }
 }

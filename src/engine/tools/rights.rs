@@ -1,6 +1,6 @@
 //! What one rep may do in one session, compiled from the layers for the moment it is asked.
 
-use super::super::{Engine, Reason, Refusal, Session, State};
+use super::super::{Engine, Reason, Refusal, Session, State, parties::Parties};
 use crate::{
     ids::*,
     limits,
@@ -14,17 +14,15 @@ use crate::{
     site::{SessionKind, Site},
 };
 use rustc_hash::FxHashMap;
-use std::sync::Arc;
+use std::{collections::hash_map::Entry, hash::Hash, sync::Arc};
 
 /// Compiled permissions of one participant in one session, and what paths mean at the two ends.
 pub struct Granted<'site> {
-    site: &'site Site,
+    state: &'site State,
+    session: &'site Session,
     permissions: Arc<Permissions>,
     person: Person,
     rep: Party,
-    customer_os: Option<Os>,
-    mobile: bool,
-    rep_os: Option<Os>,
 }
 
 impl Rights for Granted<'_> {
@@ -41,20 +39,20 @@ impl Rights for Granted<'_> {
     }
 
     fn mobile(&self) -> bool {
-        self.mobile
+        matches!(self.customer_os(), "android" | "ios")
     }
 
     fn script(&self, code: &str) -> Option<&str> {
         let Party::Rep(user) = self.rep else { return None };
-        let script = self.site.scripts.get(&code.to_ascii_lowercase())?;
-        let teams = &self.site.users.get(&user)?.teams;
+        let script = self.state.site.scripts.get(&code.to_ascii_lowercase())?;
+        let teams = &self.state.site.users.get(&user)?.teams;
         script.teams.iter().any(|team| teams.contains_key(team)).then_some(script.text.as_str())
     }
 
     fn path(&self, side: Side, path: Option<&str>) -> Result<Option<String>, NoPath> {
         let (list, os) = match side {
-            Side::Customer => (Tool::CustomerPaths, self.customer_os),
-            Side::Rep => (Tool::RepPaths, self.rep_os),
+            Side::Customer => (Tool::CustomerPaths, Os::from_name(self.customer_os())),
+            Side::Rep => (Tool::RepPaths, Os::from_name(self.rep_os())),
         };
         let allowed = self.value(list);
         match path {
@@ -83,6 +81,15 @@ impl Rights for Granted<'_> {
 }
 
 impl Granted<'_> {
+    fn customer_os(&self) -> &str {
+        let customer = self.state.parties.get(Party::Customer(self.session.id));
+        customer.map_or(&self.session.ask.customer.client.os, |customer| &customer.client.os)
+    }
+
+    fn rep_os(&self) -> &str {
+        self.state.parties.get(self.rep).map_or("", |rep| &rep.client.os)
+    }
+
     pub fn permissions(&self) -> &Permissions {
         &self.permissions
     }
@@ -108,23 +115,31 @@ impl Granted<'_> {
 
     /// The layer that gives the value, by its name in contract C3.
     pub fn source(&self, tool: Tool) -> String {
-        self.permissions.get(tool).source.of(self.person).name(self.site)
+        self.permissions.get(tool).source.of(self.person).name(&self.state.site)
     }
 
     /// An option's value, and the layer that gives it.
     pub fn option_from(&self, option: ToolOption) -> (&ToolValue, String) {
         let (value, source) = self.permissions.option(option);
-        (value, source.of(self.person).name(self.site))
+        (value, source.of(self.person).name(&self.state.site))
     }
 }
 
-/// Compiled permissions by what went into them: thousands of sessions share a few (W2.4). No state: forgotten when the
-/// site changes, and the same whether remembered or not.
+/// What was compiled, by what it was compiled for and by what went into it: thousands of sessions share a few (W2.4). No
+/// state: forgotten when the site changes, and the same whether remembered or not.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
-    known: FxHashMap<Basis, Arc<Permissions>>,
+    known: FxHashMap<Situation, Known>,
+    compiled: FxHashMap<Basis, Arc<Permissions>>,
     /// Whether an edit made other permissions of what they were made of before and after it.
     changed: FxHashMap<(Basis, Basis), bool>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    permissions: Arc<Permissions>,
+    /// From those before the edit that is being judged, where that was asked.
+    differ: Option<bool>,
 }
 
 impl PartialEq for Grants {
@@ -138,80 +153,46 @@ impl Grants {
         *self = Self::default();
     }
 
-    fn learn(&mut self, site: &Site, situation: &Situation) -> Arc<Permissions> {
-        let basis = situation.basis(site);
-        if let Some(known) = self.known.get(&basis) {
-            return known.clone();
-        }
-        if self.known.len() >= limits::GRANTS_REMEMBERED {
-            self.known.clear();
-        }
-        let compiled = Arc::new(grant(site, situation));
-        self.known.insert(basis, compiled.clone());
-        compiled
+    fn get(&self, situation: &Situation) -> Option<&Arc<Permissions>> {
+        self.known.get(situation).map(|known| &known.permissions)
+    }
+
+    fn learn(&mut self, site: &Site, situation: &Situation) -> &mut Known {
+        let Self { known, compiled, .. } = self;
+        room_for(known, *situation).or_insert_with(|| {
+            let compiled = room_for(compiled, situation.basis(site));
+            let permissions = compiled.or_insert_with(|| Arc::new(grant(site, situation))).clone();
+            Known { permissions, differ: None }
+        })
     }
 
     /// Does the site give others in this situation than it gave before?
     pub(super) fn differ(&mut self, before: &Site, site: &Site, situation: &Situation) -> bool {
+        let known = self.learn(site, situation);
+        if let Some(differ) = known.differ {
+            return differ;
+        }
+        let now = known.permissions.clone();
         let both = (situation.basis(before), situation.basis(site));
-        if let Some(known) = self.changed.get(&both) {
-            return *known;
-        }
-        if self.changed.len() >= limits::GRANTS_REMEMBERED {
-            self.changed.clear();
-        }
-        let differ = grant(before, situation) != *self.learn(site, situation);
-        self.changed.insert(both, differ);
+        let differ = *room_for(&mut self.changed, both).or_insert_with(|| grant(before, situation) != *now);
+        self.learn(site, situation).differ = Some(differ);
         differ
     }
 }
 
+fn room_for<K: Eq + Hash, V>(map: &mut FxHashMap<K, V>, key: K) -> Entry<'_, K, V> {
+    if map.len() >= limits::GRANTS_REMEMBERED && !map.contains_key(&key) {
+        map.clear();
+    }
+    map.entry(key)
+}
+
 impl State {
     /// The permissions of `rep` in `session` as the site is at this moment (P2.5).
-    pub fn granted(&self, session: &Session, rep: Party) -> Granted<'_> {
-        let situation = self.situation(session, rep);
+    pub fn granted<'a>(&'a self, session: &'a Session, rep: Party) -> Granted<'a> {
+        let situation = situation(&self.parties, session, rep);
         let permissions = self.permissions(&situation);
-        let customer = self.parties.get(Party::Customer(session.id));
-        let client = customer.map_or(&session.ask.customer.client, |customer| &customer.client);
-        let rep_os = self.parties.get(rep).map_or("", |rep| &rep.client.os);
-        let mobile = matches!(client.os.as_str(), "android" | "ios");
-        let (customer_os, rep_os) = (Os::from_name(&client.os), Os::from_name(rep_os));
-        Granted { site: &self.site, permissions, person: situation.person, rep, customer_os, mobile, rep_os }
-    }
-
-    /// What the permissions of `rep` in `session` are made of.
-    fn situation(&self, session: &Session, rep: Party) -> Situation {
-        let first_present = || {
-            let customer = self.parties.get(Party::Customer(session.id));
-            customer.map_or(session.ask.customer.client.present, |customer| customer.first_present)
-        };
-        let person = match rep {
-            Party::Rep(user) => Person::User(user),
-            // Never more than who invited has (I-P11).
-            Party::External(_, seat) => session
-                .guests
-                .get(&seat)
-                .map_or(Person::Nobody, |guest| Person::External { invite: Some(guest.policy), inviter: guest.by }),
-            Party::Customer(_) | Party::JumpClient(_) => Person::Nobody,
-        };
-        // Whoever looks at a rep's screen may what that rep gives.
-        let person = match session.ask.shown_by {
-            Some(by) => Person::Shown { by, control: session.control_given },
-            None => person,
-        };
-        let (portal, jump_item, kind) = (session.ask.portal, session.ask.item, session.ask.kind);
-        // Only the policies of an item ask for it.
-        let present = jump_item.is_none() || first_present();
-        Situation { person, portal, jump_item, kind, present }
-    }
-
-    /// Of everybody in a session but the customer; none where nobody serves it.
-    pub(super) fn situations(&self, id: SessionId) -> Vec<Situation> {
-        let Some(session) = self.sessions.get(&id).filter(|session| session.owner().is_some()) else {
-            return Vec::new();
-        };
-        let reps = session.participants.iter().filter(|it| !matches!(it.party, Party::Customer(_)));
-        reps.map(|rep| self.situation(session, rep.party)).collect()
+        Granted { state: self, session, permissions, person: situation.person, rep }
     }
 
     /// LR-026, P3.24: may this rep begin sessions by keys of its own, in this way? Judged in the layers of a support session
@@ -247,20 +228,20 @@ impl State {
 
     /// What the site gives in this situation, looked up where it was learned.
     fn permissions(&self, situation: &Situation) -> Arc<Permissions> {
-        let known = self.grants.known.get(&situation.basis(&self.site)).cloned();
-        known.unwrap_or_else(|| Arc::new(grant(&self.site, situation)))
+        self.grants.get(situation).cloned().unwrap_or_else(|| Arc::new(grant(&self.site, situation)))
     }
 }
 
 impl Engine {
     /// Compiles what those in a session may do, so that it is looked up from here on.
     pub(in crate::engine) fn learn(&mut self, session: SessionId) {
-        for situation in self.state.situations(session) {
-            self.state.grants.learn(&self.state.site, &situation);
+        let State { sessions, parties, grants, site, .. } = &mut self.state;
+        for situation in sessions.get(&session).into_iter().flat_map(|session| situations(parties, session)) {
+            grants.learn(site, &situation);
         }
     }
 
-    pub(super) fn granted(&self, session: &Session, rep: Party) -> Granted<'_> {
+    pub(super) fn granted<'a>(&'a self, session: &'a Session, rep: Party) -> Granted<'a> {
         self.state.granted(session, rep)
     }
 
@@ -275,4 +256,37 @@ impl Engine {
         let message = format!("{} is not permitted in this session, by {source}", act.name());
         Err(Refusal::new(Reason::NotPermitted, "P3.24", message).of_tool(act, source))
     }
+}
+
+/// What the permissions of `rep` in `session` are made of.
+fn situation(parties: &Parties, session: &Session, rep: Party) -> Situation {
+    let first_present = || {
+        let customer = parties.get(Party::Customer(session.id));
+        customer.map_or(session.ask.customer.client.present, |customer| customer.first_present)
+    };
+    let person = match rep {
+        Party::Rep(user) => Person::User(user),
+        // Never more than who invited has (I-P11).
+        Party::External(_, seat) => session
+            .guests
+            .get(&seat)
+            .map_or(Person::Nobody, |guest| Person::External { invite: Some(guest.policy), inviter: guest.by }),
+        Party::Customer(_) | Party::JumpClient(_) => Person::Nobody,
+    };
+    // Whoever looks at a rep's screen may what that rep gives.
+    let person = match session.ask.shown_by {
+        Some(by) => Person::Shown { by, control: session.control_given },
+        None => person,
+    };
+    let (portal, jump_item, kind) = (session.ask.portal, session.ask.item, session.ask.kind);
+    // Only the policies of an item ask for it.
+    let present = jump_item.is_none() || first_present();
+    Situation { person, portal, jump_item, kind, present }
+}
+
+/// Of everybody in a session but the customer; none where nobody serves it.
+pub(super) fn situations(parties: &Parties, session: &Session) -> impl Iterator<Item = Situation> {
+    let served = session.owner().map(|_| &session.participants).into_iter().flatten();
+    let reps = served.filter(|it| !matches!(it.party, Party::Customer(_)));
+    reps.map(move |rep| situation(parties, session, rep.party))
 }

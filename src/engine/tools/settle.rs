@@ -18,7 +18,7 @@ use crate::{
     time::Time,
     wire::Kind,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Why legs and channels end, by the names of the frame's close reasons.
 pub(super) const REVOKED: &str = "revoked";
@@ -269,7 +269,7 @@ impl Engine {
     }
 
     /// Every rep in the session with what it may do, monitors as readers too.
-    fn reps(&self, here: &Session) -> BTreeMap<ParticipantId, super::Granted<'_>> {
+    fn reps<'a>(&'a self, here: &'a Session) -> Vec<(ParticipantId, Granted<'a>)> {
         let reps = here.participants.iter().filter(|participant| participant.role != Role::Customer);
         reps.map(|rep| (rep.id, self.granted(here, rep.party))).collect()
     }
@@ -294,7 +294,7 @@ impl Verdict {
 }
 
 /// Judges one channel of a session that goes on.
-fn verdict(channel: &Channel, here: &Session, reps: &BTreeMap<ParticipantId, super::Granted<'_>>) -> Verdict {
+fn verdict(channel: &Channel, here: &Session, reps: &[(ParticipantId, Granted<'_>)]) -> Verdict {
     let spec = &channel.spec;
     match here.stage {
         session::Stage::Waiting(_) => return Verdict::closed(SESSION_ENDED, None),
@@ -305,8 +305,8 @@ fn verdict(channel: &Channel, here: &Session, reps: &BTreeMap<ParticipantId, sup
         _ => {}
     }
     let from = side_of(spec.writer);
-    let may = |who: ParticipantId| match reps.get(&who) {
-        Some(granted) => permitted(channel, here, from, granted)
+    let may = |who: ParticipantId| match reps.iter().find(|(rep, _)| *rep == who) {
+        Some((_, granted)) => permitted(channel, here, from, granted)
             .map_err(|tool| (REVOKED, Some(Cause { tool, source: granted.source(tool) }))),
         None if who == ParticipantId::CUSTOMER && here.participant(who).is_some() => Ok(()),
         None => Err((SESSION_ENDED, None)),
@@ -324,7 +324,7 @@ fn verdict(channel: &Channel, here: &Session, reps: &BTreeMap<ParticipantId, sup
         **who != spec.writer && !spec.readers.contains(who) && !channel.closed.contains(who) && may(**who).is_ok()
     };
     let joined: Vec<_> = match plan::read_along(channel.tool, spec.kinds) {
-        true => reps.keys().filter(late).copied().collect(),
+        true => reps.iter().map(|(rep, _)| rep).filter(late).copied().collect(),
         false => Vec::new(),
     };
     match legs.first() {
@@ -342,10 +342,11 @@ pub(super) fn cause(tool: Tool, source: &str) -> Option<Cause> {
 
 /// May this rep's end of the channel go on? Otherwise the permission that is gone. Who asked for the tool needs what the
 /// request needed; who reads along needs the kinds of its frames alone.
-fn permitted(channel: &Channel, here: &Session, from: Side, granted: &super::Granted<'_>) -> Result<(), Tool> {
+fn permitted(channel: &Channel, here: &Session, from: Side, granted: &Granted<'_>) -> Result<(), Tool> {
     let (tool, kinds, kind) = (channel.tool, channel.spec.kinds, here.ask.kind);
-    if !plan::read_along(tool, kinds) {
-        plan::goes_on(Asked { tool, args: &channel.args, by: Side::Rep, kind }, granted)?;
+    plan::permits(tool, kind, kinds, from, granted)?;
+    if plan::read_along(tool, kinds) {
+        return Ok(());
     }
-    plan::permits(tool, kind, kinds, from, granted)
+    plan::goes_on(Asked { tool, args: &channel.args, by: Side::Rep, kind }, granted)
 }
