@@ -178,8 +178,8 @@ pub const SNAPSHOT_BYTES: usize = CONTROL_QUEUE_BYTES / 2;
 pub const SNAPSHOT_SESSIONS: usize = 500;
 /// Changes of what consoles see are gathered for so long, so that a burst is sent once.
 pub const VIEW_INTERVAL: Span = Span(100);
-/// Of them, those that are sent before whoever waits has a turn: one to two milliseconds.
-pub const VIEWS_PER_FLUSH: usize = 256;
+/// Of them, those that are sent before whoever waits has a turn: about a millisecond.
+pub const VIEWS_PER_FLUSH: usize = 128;
 /// The same for what consoles see of colleagues: each change goes to a whole team.
 pub const REP_VIEW_INTERVAL: Span = Span::seconds(1);
 /// Queue positions go to a customer at most this often (R10.1).
@@ -339,11 +339,12 @@ pub const OPEN_ANSWER: Span = Span::seconds(60);
 pub const FACTS_MAX: usize = 32;
 /// Data that moved in a session is told to its owner at most this often (R7.9): a twentieth of the shortest inactivity.
 pub const ACTIVITY_INTERVAL: Span = Span::seconds(15);
-/// Sessions judged anew in one turn after an edit of the site: one to two milliseconds of deciding (P6.2).
-pub const SESSIONS_JUDGED_PER_TURN: usize = 400;
+/// Sessions judged anew in one turn after an edit of the site: half a millisecond of deciding, and one to two of telling
+/// everybody in them (P6.2).
+pub const SESSIONS_JUDGED_PER_TURN: usize = 200;
 /// Turns of judging that share a commit at most: ten thousand sessions wait for the disk about once (P6.2). Nobody waits
 /// meanwhile: where somebody does, judging goes on for so long and lets them have their turn.
-pub const JUDGING_TURNS_PER_COMMIT: usize = 32;
+pub const JUDGING_TURNS_PER_COMMIT: usize = 60;
 const _: () = assert!(JUDGING_TURNS_PER_COMMIT < JOURNAL_TURNS_WAITING);
 pub const JUDGING_BESIDE_OTHERS: Span = Span(2);
 /// Sessions that such a turn looks at: one to two milliseconds where the edit concerns none of them.

@@ -94,17 +94,16 @@ impl WaitingRoom {
         if self.due && now >= self.told_at {
             self.due = false;
             self.told_at = now + Duration::from_millis(limits::POSITION_INTERVAL.0);
-            whom.extend(self.shared.directory.connections().iter().filter_map(|connection| match connection.party() {
-                Some(Party::Customer(session)) => Some(session),
-                _ => None,
-            }));
+            whom.extend(state.waiting());
+            // Those who are served meanwhile: should they wait again, they are told anew.
+            let placed = self.told.iter().filter(|(_, told)| told.place.is_some());
+            whom.extend(placed.map(|(session, _)| *session));
         }
         let mut queues: BTreeMap<Queue, BTreeMap<SessionId, (u32, u32)>> = BTreeMap::new();
         for id in whom {
             let Some(session) = state.session(id) else { continue };
             let Some(queue) = session.waiting().map(|waiting| waiting.queue).filter(|_| session.last_queue.is_some())
             else {
-                // Somebody serves it; should it wait again, it is told anew.
                 if let Some(told) = self.told.get_mut(&id) {
                     told.place = None;
                 }

@@ -97,6 +97,11 @@ impl Index {
         self.queues.get(&queue).unwrap_or(&EMPTY).iter().map(|(_, session)| *session)
     }
 
+    /// Everything that waits in any queue, in no order.
+    pub fn waiting(&self) -> impl Iterator<Item = SessionId> {
+        self.queue_of.keys().copied()
+    }
+
     /// How many wait who came by this button.
     pub fn waiting_by(&self, button: ButtonId) -> usize {
         self.by_button.count(button)

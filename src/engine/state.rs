@@ -96,6 +96,11 @@ impl State {
         self.index.waiting_in(queue)
     }
 
+    /// Everything that waits in any queue, in no order.
+    pub fn waiting(&self) -> impl Iterator<Item = SessionId> {
+        self.index.waiting()
+    }
+
     /// Reps of a team who are logged in (R8.3).
     pub fn logged_in(&self, team: TeamId) -> u32 {
         self.index.logged_in(team)

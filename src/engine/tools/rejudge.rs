@@ -6,6 +6,7 @@ use super::{
     rights::situations,
 };
 use crate::{ids::*, limits, policy::Tool, time::Time};
+use std::ops::Bound;
 
 impl Engine {
     /// The site is another one: marks the sessions that somebody serves. Where they are few it is all done at once.
@@ -37,13 +38,15 @@ impl Engine {
 
     fn judge_some(&mut self, at: Time, out: &mut Vec<Stamped>) {
         let first = out.len();
-        let some: Vec<SessionId> =
-            self.state.tools.unjudged.iter().copied().take(limits::SESSIONS_COMPARED_PER_TURN).collect();
         let mut kept = Vec::new();
         let mut judged = 0;
         // Most have one channel that ends, and each is told. To grow by halves would copy as much again.
-        out.reserve(2 * some.len().min(limits::SESSIONS_JUDGED_PER_TURN));
-        for session in some {
+        out.reserve(2 * self.state.tools.unjudged().min(limits::SESSIONS_JUDGED_PER_TURN));
+        let mut after = Bound::Unbounded;
+        for _ in 0..limits::SESSIONS_COMPARED_PER_TURN {
+            let next = self.state.tools.unjudged.range((after, Bound::Unbounded)).next();
+            let Some(session) = next.copied() else { break };
+            after = Bound::Excluded(session);
             if !self.is_concerned(session) {
                 kept.push(session);
                 continue;
@@ -66,15 +69,18 @@ impl Engine {
 
     /// May somebody in it do something else than before? Then what they may do is learned.
     fn is_concerned(&mut self, id: SessionId) -> bool {
-        // Whose team has which script is no permission of the layers (P3.13).
-        let using = self.state.tools.session(id);
-        let runs_a_script = using.is_some_and(|it| it.channels.values().any(|it| it.tool == Tool::CannedScripts));
-        if runs_a_script || self.state.tools.before.is_none() {
-            self.learn(id);
-            return true;
-        }
         let State { sessions, parties, grants, site, tools, .. } = &mut self.state;
-        let (Some(session), Some(before)) = (sessions.get(&id), &tools.before) else { return false };
-        situations(parties, session).any(|situation| grants.differ(before, site, &situation))
+        if let (Some(session), Some(before)) = (sessions.get(&id), &tools.before) {
+            if situations(parties, session).any(|situation| grants.differ(before, site, &situation)) {
+                return true;
+            }
+            // Whose team has which script is no permission of the layers (P3.13).
+            let using = tools.session(id);
+            if !using.is_some_and(|it| it.channels.values().any(|it| it.tool == Tool::CannedScripts)) {
+                return false;
+            }
+        }
+        self.learn(id);
+        true
     }
 }
