@@ -21,7 +21,7 @@ pub enum Prompt {
     /// One answer covers every tool of the session that says so (P4.2).
     Once,
     Always,
-    /// A yes is for what waits on it, and the next request asks again (LR-028, P4.4).
+    /// A yes is for what waits on it, and the next request asks again (LR-028).
     Each,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn of(tool: Tool, each: bool, mode: Option<&PromptMode>, tools: &[Eff
     let view_only = *value(Tool::Screen) == ToolValue::Word(Word::View);
     let script = tool == Tool::CannedScripts && *value(tool) == ToolValue::YES && view_only;
     if consent || script {
-        return Prompt::Each;
+        return Prompt::Always;
     }
     let (asked, once, single) = match mode {
         None | Some(PromptMode::Never) => return Prompt::Never,
