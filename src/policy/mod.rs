@@ -3,7 +3,6 @@
 
 pub mod automation;
 mod basis;
-pub mod domains;
 pub mod everybody;
 pub mod explain;
 pub mod jumps;
@@ -19,9 +18,9 @@ pub use basis::Basis;
 pub use prompt::{Prompt, Prompting};
 pub use session::{Effective, Permissions, Person, Situation, Source, compile, grant};
 
-/// The names and values of tools are nouns of the site, whose check reads them.
+/// The names and values of tools, and what a list of domains covers, are nouns of the site, whose check reads them.
 pub use crate::site::{
-    layers,
+    domains, layers,
     tool::{self, Tool, ToolOption},
     value::{self, ToolValue, Word},
 };

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod diff;
+pub mod domains;
 mod jumps;
 pub mod layers;
 pub mod locked;

@@ -1,6 +1,6 @@
 //! Addresses of pages (P3.19, P3.32, H-79): what may be pushed to a customer at all, and what a list of domains covers.
 
-use super::{ToolValue, Word};
+use super::value::{ToolValue, Word};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The host of a page that anybody may be sent to: `http` or `https`, without a name and password in it, on no private
