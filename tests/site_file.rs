@@ -348,6 +348,42 @@ fn lr_028_one_answer_for_all_is_not_one_for_each_action() {
 }
 
 #[test]
+fn lg_037_a_page_of_the_start_is_of_the_web_and_of_a_listed_domain() {
+    let file = |url: &str, own: &str, default: &str| {
+        format!(
+            "[site]\nname = \"s\"\n[options]\ndefault_policy = \"house\"\n[[portal]]\ncode = \"web\"\npolicy = \"own\"\n\
+             start_url = \"{url}\"\n[[policy]]\ncode = \"own\"\ntools = {{ {own} }}\n[[policy]]\ncode = \"house\"\n\
+             tools = {{ {default} }}\n"
+        )
+    };
+    let (web, org) = ("cobrowse_domains = [\"example.com\"]", "cobrowse_domains = [\"example.org\"]");
+    bad(
+        &file("javascript:alert(1)", "", ""),
+        expect![[r#"
+            line 8: portal[0].start_url: must be an address that begins with https:// or http://, without a password
+        "#]],
+    );
+    bad(
+        &file("https://10.0.0.1/", "", ""),
+        expect![[r#"
+            line 8: portal[0].start_url: must be an address that everybody can reach, not one of a private network
+        "#]],
+    );
+    let elsewhere = || {
+        expect![[r#"
+            line 8: portal[0].start_url: `www.example.org` is of no domain that `cobrowse_domains` lists (P3.32)
+        "#]]
+    };
+    bad(&file("https://www.example.org/a", web, org), elsewhere());
+    bad(&file("https://www.example.org/a", "", web), elsewhere());
+    for (own, default) in
+        [(org, web), ("", org), ("", ""), ("cobrowse_domains = []", web), ("cobrowse_domains = \"any\"", web)]
+    {
+        assert!(Site::from_text(&file("https://www.example.org/a", own, default), None).is_ok(), "{own} {default}");
+    }
+}
+
+#[test]
 fn c1_broken_text_is_reported_with_its_line() {
     bad(
         "[site]\nname = \"T\"\nseats = = 3\n",

@@ -41,6 +41,11 @@ pub trait Rights {
         false
     }
 
+    /// The page that the portal of a co-browse session opens at its start, whatever else may be pushed (LG-037).
+    fn start_page(&self) -> Option<&str> {
+        None
+    }
+
     /// The text of a canned script, if it belongs to a team of this rep (P3.13).
     fn script(&self, _code: &str) -> Option<&str> {
         None

@@ -258,7 +258,8 @@ fn document_share(asked: Asked<'_>, args: Reader<'_>) -> Result<Verb, Unplanned>
     Ok(Verb { channels: vec![file(asked.by)], needs, ..Verb::default() })
 }
 
-/// H-79: only pages of the web; in co-browse only of the listed domains (P3.32).
+/// H-79: only pages of the web; in co-browse only of the listed domains (P3.32). The page of the start is the site's own to
+/// choose (LG-037).
 fn push_url(asked: Asked<'_>, args: Reader<'_>, rights: &impl Rights) -> Result<Verb, Unplanned> {
     args.only(&["url"])?;
     let url = args.text("url")?.ok_or_else(|| malformed("url", "the page to show"))?;
@@ -269,7 +270,8 @@ fn push_url(asked: Asked<'_>, args: Reader<'_>, rights: &impl Rights) -> Result<
             return Err(Unplanned::NotPermitted(Tool::CobrowseDomains));
         }
     }
-    Ok(Verb { needs: vec![(Tool::PushUrl, right::YES)], ..Verb::default() })
+    let needs = if rights.start_page() == Some(url) { vec![] } else { vec![(Tool::PushUrl, right::YES)] };
+    Ok(Verb { needs, ..Verb::default() })
 }
 
 /// P3.30: another behaviour at the end than the policy's; a shared page has no end of its own.

@@ -398,6 +398,9 @@ pub struct Portal {
     pub rep_list: bool,
     pub no_rep_message: String,
     pub no_rep_url: String,
+    /// Empty: co-browse sessions begin with none (LG-037).
+    #[serde(default)]
+    pub start_url: String,
 }
 
 impl Portal {

@@ -317,6 +317,8 @@ pub struct RawPortal {
     pub rep_list: bool,
     pub no_rep_message: String,
     pub no_rep_url: String,
+    /// The page that is opened at the start of a co-browse session (LG-037).
+    pub start_url: String,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

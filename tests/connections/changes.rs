@@ -226,6 +226,42 @@ async fn p3_31_p3_30_the_endpoint_is_told_the_flags_that_only_it_can_honour() {
     leave(place, ana, customer).await;
 }
 
+/// The customer of a session that an integrator asked for, whom a rep has begun to serve.
+async fn served(place: &Place, kind: SessionKind, team: TeamId, rep: UserId) -> Person {
+    let link = Secret::link();
+    let ask = Ask { kind, join: Some(link.hash()), ..Ask::of(Entry::Queue(Queue::Team(team))) };
+    let asked = place.broker.command(Actor::Service(ServiceId(1)), Command::Ask(ask)).await;
+    let Ok(Outcome::Session(session)) = asked else { panic!("asked for: {asked:?}") };
+    let hello = hello(Role::Customer, Credential::Key(link.reveal().to_owned()));
+    let (client, happenings) = Client::connect(place.target(Transport::Ws), hello).await.unwrap();
+    place.broker.command(Actor::Party(Party::Rep(rep)), Command::Take { session }).await.unwrap();
+    Person { client, happenings, session: session.0 }
+}
+
+#[tokio::test]
+async fn lg_034_lg_037_who_comes_by_a_portals_address_is_shown_its_page_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = "hosts = [\"127.0.0.1\"]";
+    let site = SITE.replace(hosts, &format!("{hosts}\nstart_url = \"https://www.example.com/start\""));
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let place = Place::open_with(folder.path(), listen, &site, Box::new(|_, _| {})).await;
+    let look = place.broker.look(|state| (state.site.codes.users["ana"], state.site.codes.teams["desk"])).await;
+    let (ana, desk) = look.unwrap();
+    let token = place.broker.token_for("ana").await.unwrap();
+    let (rep, _hears) =
+        Client::connect(place.target(Transport::Ws), hello(Role::Rep, Credential::Token(token))).await.unwrap();
+    let mut customer = served(&place, SessionKind::Cobrowse, desk, ana).await;
+    let asked = |ev| match ev {
+        Ev::Requested { tool, args, .. } => Some((tool, args)),
+        _ => None,
+    };
+    let (tool, args) = customer.until(asked).await;
+    assert_eq!((tool.as_str(), &args["url"]), ("push_url", &Value::Text("https://www.example.com/start".to_owned())));
+    customer.client.close().await;
+    rep.close().await;
+    place.close().await;
+}
+
 #[tokio::test]
 async fn lg_027_p3_31_p3_32_the_end_of_a_shared_page_is_told_which_pages_may_be_opened() {
     let folder = tempfile::tempdir().unwrap();
@@ -248,14 +284,7 @@ async fn lg_027_p3_31_p3_32_the_end_of_a_shared_page_is_told_which_pages_may_be_
     };
     let mut customers = Vec::new();
     for kind in [SessionKind::Cobrowse, SessionKind::Support] {
-        let link = Secret::link();
-        let ask = Ask { kind, join: Some(link.hash()), ..Ask::of(Entry::Queue(Queue::Team(desk))) };
-        let asked = place.broker.command(Actor::Service(ServiceId(1)), Command::Ask(ask)).await;
-        let Ok(Outcome::Session(session)) = asked else { panic!("asked for: {asked:?}") };
-        let hello = hello(Role::Customer, Credential::Key(link.reveal().to_owned()));
-        let (client, happenings) = Client::connect(place.target(Transport::Quic), hello).await.unwrap();
-        place.broker.command(Actor::Party(Party::Rep(ana)), Command::Take { session }).await.unwrap();
-        customers.push(Person { client, happenings, session: session.0 });
+        customers.push(served(&place, kind, desk, ana).await);
     }
     let [shared, other] = customers.as_mut_slice() else { panic!("two") };
     let options = shared.until(told).await;

@@ -14,6 +14,7 @@ mod jumps;
 mod lens;
 mod locked;
 mod matrix;
+mod pages;
 mod pins;
 mod prompts;
 #[path = "../simulation/random.rs"]

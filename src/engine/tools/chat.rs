@@ -113,9 +113,7 @@ impl Engine {
         if chats || self.has_room(session, planned.channels.len()).is_err() {
             return;
         }
-        let open = OpenId(using.map_or(1, |using| using.last_open + 1));
-        self.emit(at, Event::OpenRequested { session, open, by, tool, args, prompt: None }, out);
-        self.offer_open(at, session, open, out);
+        self.request(at, session, by, tool, args, out);
     }
 }
 

@@ -1,12 +1,13 @@
 //! Tools of a session: requests to open one, prompts, consents, live channels, the permission epoch. Here is the state
 //! and its fold; `open` takes requests, `prompts` asks the customer, `settle` closes what lost its right, `rejudge` after
-//! an edit of the site; `chat` begins and mutes the chat; `fields` writes on the session;
+//! an edit of the site; `chat` begins and mutes the chat; `page` opens the one of the start; `fields` writes on the session;
 //! `standing` is what outlasts a request; `refused` keeps what was refused.
 //! Never a frame and never a byte offset: those are the relay's.
 
 mod chat;
 mod fields;
 mod open;
+mod page;
 mod prompts;
 mod refused;
 mod rejudge;
@@ -76,6 +77,9 @@ pub struct InSession {
     /// Boxed, for a node of the map has room for eleven and most sessions have one or two.
     pub channels: BTreeMap<ChannelId, Box<Channel>>,
     ended: bool,
+    /// A page was asked for: that of the start has been, or would come over another (LG-037).
+    #[serde(default)]
+    paged: bool,
 }
 
 /// A request that is not answered yet.
@@ -176,6 +180,7 @@ impl Tools {
             Event::OpenRequested { session, open, by, tool, args, prompt } => {
                 let entry = self.sessions.entry(*session).or_default();
                 entry.last_open = entry.last_open.max(open.0);
+                entry.paged |= *tool == Tool::PushUrl;
                 let stage = OpenStage::Asked { prompt: *prompt };
                 entry.opens.insert(*open, Open { by: *by, tool: *tool, args: args.clone(), stage });
             }
@@ -307,6 +312,10 @@ impl Tools {
         for (until, whom, tool) in gone {
             self.due.remove(&(until, session, Due::Consent(whom, tool)));
         }
+    }
+
+    fn next_open(&self, session: SessionId) -> OpenId {
+        OpenId(self.session(session).map_or(1, |using| using.last_open + 1))
     }
 
     fn next_channel(&self) -> u32 {

@@ -58,19 +58,33 @@ impl Engine {
             }
             _ => {}
         }
-        let using = self.state.tools.session(session);
         self.fits(session, by, tool, &planned.args, planned.channels.len())?;
+        let (open, prompt) = self.request(now, session, by, tool, planned.args, out);
+        Ok(Outcome::Opening { open, prompt })
+    }
 
-        let open = OpenId(using.map_or(1, |using| using.last_open + 1));
+    /// What the policy allows: the customer is asked, or else the other end is at once.
+    pub(super) fn request(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        by: ParticipantId,
+        tool: Tool,
+        args: Args,
+        out: &mut Vec<Stamped>,
+    ) -> (OpenId, Option<PromptId>) {
+        let open = self.state.tools.next_open(session);
+        let here = self.state.sessions.get(&session);
         // A customer who asks has consented by asking.
-        let question = if side == Side::Rep { self.question(session, by, tool, &granted) } else { None };
+        let rep = here.and_then(|here| Some((here, here.participant(by).filter(|_| side_of(by) == Side::Rep)?.party)));
+        let question = rep.and_then(|(here, rep)| self.question(session, by, tool, &self.granted(here, rep)));
         let prompt = question.map(|question| self.prompt(now, session, by, tool, question, out));
-        self.emit(now, Event::OpenRequested { session, open, by, tool, args: planned.args, prompt }, out);
+        self.emit(now, Event::OpenRequested { session, open, by, tool, args, prompt }, out);
         match prompt {
             Some(prompt) => self.answer_for_the_absent(now, session, prompt, out),
             None => self.offer_open(now, session, open, out),
         }
-        Ok(Outcome::Opening { open, prompt })
+        (open, prompt)
     }
 
     /// The other end takes a request up; its channels begin.

@@ -42,6 +42,10 @@ impl Rights for Granted<'_> {
         matches!(self.customer_os(), "android" | "ios")
     }
 
+    fn start_page(&self) -> Option<&str> {
+        self.state.start_page(self.session)
+    }
+
     fn script(&self, code: &str) -> Option<&str> {
         let Party::Rep(user) = self.rep else { return None };
         let script = self.state.site.scripts.get(&code.to_ascii_lowercase())?;

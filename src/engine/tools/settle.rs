@@ -96,6 +96,7 @@ impl Engine {
         }
         for session in begun {
             self.chat_at_start(at, session, out);
+            self.page_at_start(at, session, out);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        domains,
         raw::{RawPrompt, RawScript},
         tool::{Tool, ToolOption},
         value::{Shape, ToolValue},
@@ -111,19 +112,43 @@ impl Check<'_> {
                 self.problem(key("no_rep_url"), "must begin with `https://` or `http://`");
             }
             let code = raw.code.to_ascii_lowercase();
+            let policy = self.reference(&policies, "policy", &raw.policy, &key("policy"));
             let portal = Portal {
                 hosts,
-                policy: self.reference(&policies, "policy", &raw.policy, &key("policy")),
+                policy,
                 teams: self.references(&teams, "team", &raw.teams, &key("teams")).into_iter().collect(),
                 rep_list: raw.rep_list,
                 no_rep_message: self.text(&raw.no_rep_message, limits::TEXT_BYTES_MAX, key("no_rep_message")),
                 no_rep_url: self.text(&raw.no_rep_url, limits::TEXT_BYTES_MAX, key("no_rep_url")),
+                start_url: self.start_page(&raw.start_url, policy, key("start_url")),
                 code: code.clone(),
             };
             if let Some(id) = self.site.codes.portals.get(&code) {
                 self.site.portals.insert(*id, portal);
             }
         }
+    }
+
+    /// LG-037: a page that may be pushed to anybody (H-79), of a domain that the policy of the portal or of the site lists where
+    /// one does (P3.32). What a rep's own policy lists is known in the session alone.
+    fn start_page(&mut self, url: &str, policy: Option<PolicyId>, key: String) -> String {
+        let host = domains::public_host(url);
+        let listed = host.is_ok_and(|host| {
+            let layers = [policy, self.site.options.default_policy].into_iter().flatten();
+            let layers = layers.filter_map(|id| self.site.policies.get(&id)).map(|policy| &policy.layer);
+            let listed = layers.clone().find_map(|layer| layer.tool(Tool::CobrowseDomains));
+            let by = { layers }.find_map(|layer| layer.option(ToolOption::CobrowseDomainsMatch));
+            listed.is_none_or(|listed| domains::allows(listed, by.and_then(ToolValue::word), url, host))
+        });
+        match host {
+            _ if url.is_empty() => {}
+            Err(wanted) => self.problem(key.clone(), format!("must be {wanted}")),
+            Ok(host) if !listed => {
+                self.problem(key.clone(), format!("`{host}` is of no domain that `cobrowse_domains` lists (P3.32)"));
+            }
+            Ok(_) => {}
+        }
+        self.text(url, limits::TEXT_BYTES_MAX, key)
     }
 
     pub(super) fn policies(&mut self) {
