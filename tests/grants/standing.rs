@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use equipoise::{
-    engine::{Command, Event, Queue, Reason},
+    engine::{Command, Event, Outcome, Queue, Reason},
     ids::*,
     policy::{Tool, Word},
 };
@@ -124,6 +124,16 @@ fn bu_111_p4_6_a_consent_that_runs_out_lifts_what_was_set_by_it() {
     assert_eq!(world.restricted(session), Some(Word::DisplayAndInput));
     world.wait(1);
     assert_eq!((world.restricted(session), world.lifted_by().as_deref()), (None, Some("consent")));
+}
+
+#[test]
+fn bu_111_lr_028_nobody_is_asked_whether_what_holds_them_back_may_end() {
+    let asks = "[[policy]]\ncode = \"house\"\nprompt = { mode = \"always\", each = true }\n";
+    let (mut world, session) = World::held_back(&site().replacen("[[policy]]\ncode = \"house\"\n", asks, 1));
+    let off = world.open("ana", session, Tool::CustomerRestrictions, &[("mode", text("off"))]).unwrap();
+    assert!(matches!(off, Outcome::Opening { prompt: None, .. }), "{off:?}");
+    let again = world.open("ana", session, Tool::CustomerRestrictions, &[("mode", text("input"))]).unwrap();
+    assert!(matches!(again, Outcome::Opening { prompt: Some(_), .. }), "{again:?}");
 }
 
 #[test]

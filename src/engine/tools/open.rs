@@ -75,8 +75,9 @@ impl Engine {
     ) -> (OpenId, Option<PromptId>) {
         let open = self.state.tools.next_open(session);
         let here = self.state.sessions.get(&session);
-        // A customer who asks has consented by asking.
-        let rep = here.and_then(|here| Some((here, here.participant(by).filter(|_| side_of(by) == Side::Rep)?.party)));
+        // A customer who asks has consented by asking; and who is held back may have no way to answer.
+        let asks = side_of(by) == Side::Rep && !lets_go(tool, &args);
+        let rep = here.and_then(|here| Some((here, here.participant(by).filter(|_| asks)?.party)));
         let question = rep.and_then(|(here, rep)| self.question(session, by, tool, &self.granted(here, rep)));
         let prompt = question.map(|question| self.prompt(now, session, by, tool, question, out));
         self.emit(now, Event::OpenRequested { session, open, by, tool, args, prompt }, out);
@@ -410,6 +411,11 @@ pub(super) fn takes_part(here: &Session, by: ParticipantId, tool: Tool) -> Resul
         return Err(Refusal::new(Reason::NotPermitted, "R7.6", message).of_tool(tool, "monitor"));
     }
     Ok(())
+}
+
+/// P3.4: takes no right.
+fn lets_go(tool: Tool, args: &Args) -> bool {
+    tool == Tool::CustomerRestrictions && matches!(args.get("mode"), Some(Value::Text(mode)) if mode == "off")
 }
 
 pub(super) fn side_of(participant: ParticipantId) -> Side {
