@@ -829,7 +829,7 @@ fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_tim
         tools,
         expect![[r#"
         canned_scripts yes never user:ana
-        record with_consent each user:ana
+        record with_consent always user:ana
     "#]],
     );
     story(
@@ -837,8 +837,8 @@ fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_tim
         "ana",
         tools,
         expect![[r#"
-        canned_scripts yes each user:ana
-        record with_consent each user:ana
+        canned_scripts yes always user:ana
+        record with_consent always user:ana
     "#]],
     );
     let once = format!("{}prompt = {{ mode = \"always\", once = true }}\n", consent.replace("SCREEN", "control"));
@@ -848,7 +848,7 @@ fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_tim
         tools,
         expect![[r#"
         canned_scripts yes once user:ana
-        record with_consent each user:ana
+        record with_consent always user:ana
     "#]],
     );
 }
