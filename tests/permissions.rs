@@ -819,9 +819,10 @@ fn p6_4_lr_028_explain_says_that_each_action_is_asked_for() {
 }
 
 #[test]
-fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_time() {
-    let consent = "tools = { record = \"with_consent\", canned_scripts = \"yes\", screen = \"SCREEN\" }\n";
-    let tools = "record canned_scripts";
+fn p4_4_p3_25_consent_to_a_recording_a_script_while_viewing_and_unattended_access_are_asked_for_each_time() {
+    let consent =
+        "tools = { record = \"with_consent\", canned_scripts = \"yes\", unattended = \"yes\", screen = \"SCREEN\" }\n";
+    let tools = "record canned_scripts unattended";
     let never = |screen: &str| with(&format!("{}prompt = {{ mode = \"never\" }}\n", consent.replace("SCREEN", screen)));
     story(
         &never("control"),
@@ -830,6 +831,7 @@ fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_tim
         expect![[r#"
         canned_scripts yes never user:ana
         record with_consent always user:ana
+        unattended yes always user:ana
     "#]],
     );
     story(
@@ -839,6 +841,7 @@ fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_tim
         expect![[r#"
         canned_scripts yes always user:ana
         record with_consent always user:ana
+        unattended yes always user:ana
     "#]],
     );
     let once = format!("{}prompt = {{ mode = \"always\", once = true }}\n", consent.replace("SCREEN", "control"));
@@ -849,6 +852,7 @@ fn p4_4_consent_to_a_recording_and_a_script_while_viewing_are_asked_for_each_tim
         expect![[r#"
         canned_scripts yes once user:ana
         record with_consent always user:ana
+        unattended yes always user:ana
     "#]],
     );
 }

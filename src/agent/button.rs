@@ -62,6 +62,10 @@ impl ItemKey {
         hash(&self.key)
     }
 
+    pub fn as_str(&self) -> &str {
+        &self.key
+    }
+
     pub fn forget(&self) -> io::Result<()> {
         self.file.as_ref().map_or(Ok(()), fs::remove_file)
     }

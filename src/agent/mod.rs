@@ -28,7 +28,7 @@ pub use endpoint::serve;
 pub use prompt::Allow;
 pub use screen::{Screen, ScreenError, Show};
 pub use showing::show;
-pub use standing::stand_by;
+pub use standing::{revoke, stand_by};
 pub use terminal::Terminal;
 
 use crate::client::{ClientError, Target};
@@ -87,6 +87,8 @@ pub enum AgentError {
     Ended { code: u16, reason: String },
     #[error("another endpoint stands by with this key")]
     Replaced,
+    #[error("the key of the item that is kept here: {0}")]
+    ItemKey(io::Error),
 }
 
 /// Runs the endpoint on this process's terminal until the session ends. Ctrl-C ends it cleanly.

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+pub const UNATTENDED: &str = "unattended";
+
 /// What is allowed without asking; the person said so when starting the endpoint.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Allow {
@@ -18,12 +20,13 @@ impl Allow {
         Self::Tools(names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 
-    /// One answer covers all tools of a question, so all of them must be allowed.
+    /// One answer covers all tools of a question, so all of them must be allowed. To be reached when nobody is there is not
+    /// among everything: it is asked for, or named (P3.25).
     pub fn covers(&self, tools: &[String]) -> bool {
         match self {
             Self::Ask => false,
             Self::Tools(names) => tools.iter().all(|tool| names.contains(tool)),
-            Self::All => true,
+            Self::All => tools.iter().all(|tool| tool != UNATTENDED),
         }
     }
 }
@@ -78,8 +81,13 @@ impl Questions {
 impl Question {
     fn text(&self) -> String {
         let tools: Vec<_> = self.tools.iter().map(|tool| plainly(tool)).collect();
-        let once = if self.each { " this once" } else { "" };
-        format!("{} asks to {}. Allow{once}? [y/N] ({} s)", self.by, tools.join(" and to "), self.seconds)
+        let how_long = match self.each {
+            // Asked each time, but a yes to this outlasts the session.
+            _ if self.tools.iter().any(|tool| tool == UNATTENDED) => " until you take it back",
+            true => " this once",
+            false => "",
+        };
+        format!("{} asks to {}. Allow{how_long}? [y/N] ({} s)", self.by, tools.join(" and to "), self.seconds)
     }
 }
 
@@ -101,6 +109,7 @@ pub fn plainly(tool: &str) -> &str {
         "screen_capture" => "take one picture of this screen",
         "annotations" => "draw over this screen",
         "pin_jump_client" => "reach this computer later, without you, or undo that",
+        UNATTENDED => "connect to this computer later on, when you are not there",
         "deploy" => "leave a way to ask for help on this computer",
         other => other,
     }
@@ -148,5 +157,11 @@ mod tests {
         assert!(!allow.covers(&["shell".to_owned(), "screen".to_owned()]));
         assert!(!Allow::Ask.covers(&["chat".to_owned()]));
         assert!(Allow::All.covers(&["screen".to_owned()]));
+    }
+
+    #[test]
+    fn p3_25_lr_047_who_allows_everything_is_asked_before_anybody_may_come_unattended() {
+        assert!(!Allow::All.covers(&["unattended".to_owned()]));
+        assert!(Allow::tools("unattended").covers(&["unattended".to_owned()]));
     }
 }

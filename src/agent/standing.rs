@@ -1,13 +1,13 @@
 //! An endpoint that stands by for a jump item: connected without a session, the customer's end of each that a rep starts
 //! there, and where jobs run (P8.8). It asks nobody before: what a session may do the policies say (P4.5).
 
-use super::{AgentError, Options, Terminal, endpoint::serve_at, jobs::Jobs, join, plain};
+use super::{AgentError, Options, Terminal, button::ItemKey, endpoint::serve_at, jobs::Jobs, join, plain};
 use crate::{
-    client::{Client, Happening, Happenings, jitter},
+    client::{ActError, Client, ClientError, Happening, Happenings, jitter},
     limits,
-    wire::{CloseCode, control::Ev},
+    wire::{CloseCode, Do, control::Ev},
 };
-use std::time::Duration;
+use std::{io, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,36 @@ pub async fn stand_by(options: Options, mut terminal: Terminal, stop: Cancellati
     let stood = stand(&options, &mut terminal, &mut jobs, &stop).await;
     jobs.end().await;
     stood
+}
+
+/// P3.25: has the key that is kept here be good no more, and deletes it. Whoever stands by with it is cut off.
+pub async fn revoke(options: Options) -> Result<(), AgentError> {
+    let none = || AgentError::ItemKey(io::ErrorKind::NotFound.into());
+    let key = ItemKey::find(None, options.pin.clone()).ok_or_else(none)?;
+    let options = Options { key: key.as_str().to_owned(), ..options };
+    let gone = CloseCode::Gone.number();
+    match join::stand_by(&options, false).await {
+        Ok((client, happenings)) => {
+            happenings.ignore();
+            let revoked = client.act(Do::RevokeItemKey { item: None }).await;
+            client.close().await;
+            match revoked {
+                Ok(_) => {}
+                // Cut off with everybody who came by it, before the answer was here.
+                Err(ActError::Closed { code, .. }) if code == gone => {}
+                Err(ActError::Closed { code, reason }) => {
+                    return Err(AgentError::Ended { code, reason: plain(&reason) });
+                }
+                Err(ActError::Refused(refused)) => {
+                    return Err(AgentError::Join(Box::new(ClientError::Refused(refused))));
+                }
+            }
+        }
+        // It was good no more before.
+        Err(ClientError::Denied { code, .. }) if code == gone => {}
+        Err(error) => return Err(AgentError::Join(Box::new(error))),
+    }
+    key.forget().map_err(AgentError::ItemKey)
 }
 
 /// Through one connection after another.

@@ -55,8 +55,10 @@ pub enum Look {
 pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash) -> Result<Resolved, Refusal> {
     let site = &state.site;
     let session = |session: u64| SessionId(session);
-    if let (Actor::Party(Party::JumpClient(_)), false) = (actor, matches!(act, Do::TakeJob { .. } | Do::JobEnded(_))) {
-        return Err(Refusal::new(Reason::NotPermitted, "", "an endpoint that stands by asks for jobs alone"));
+    let of_endpoints = matches!(act, Do::TakeJob { .. } | Do::JobEnded(_) | Do::RevokeItemKey { item: None });
+    if matches!(actor, Actor::Party(Party::JumpClient(_))) && !of_endpoints {
+        let message = "an endpoint that stands by asks for jobs alone, or gives its key up";
+        return Err(Refusal::new(Reason::NotPermitted, "", message));
     }
     // Who belongs to one session is told nothing of any other, ended ones included (H-42).
     if let Actor::Party(Party::Customer(own) | Party::External(own, _)) = actor
@@ -123,6 +125,13 @@ pub fn resolve(act: Do, actor: Actor, state: &State, now: Time, hash: SecretHash
         }
         Do::Jump { item } => Command::Jump { item: seen_item(state, actor, &item)?, join: None, by_endpoint: true },
         Do::MakeItemKey { item } => Command::MakeItemKey { item: seen_item(state, actor, &item)?, key: hash },
+        Do::RevokeItemKey { item } => Command::RevokeItemKey {
+            item: match (item, actor) {
+                (Some(code), _) => seen_item(state, actor, &code)?,
+                (None, Actor::Party(Party::JumpClient(own))) => own,
+                (None, _) => return Err(malformed("item", "say which jump item")),
+            },
+        },
         Do::JobTemplates { after } => {
             return Ok(Resolved::Look(Look::Jobs(jobs::look_at_templates(state, actor, after)?)));
         }
@@ -303,6 +312,7 @@ fn names(act: &Do) -> Option<u64> {
         | Do::JumpItems { .. }
         | Do::Jump { .. }
         | Do::MakeItemKey { .. }
+        | Do::RevokeItemKey { .. }
         | Do::JobTemplates { .. }
         | Do::MakeJob(_)
         | Do::Jobs { .. }

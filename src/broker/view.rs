@@ -23,8 +23,8 @@ use crate::{
     wire::{
         EncodedRights, Kind,
         control::{
-            ButtonView, ChannelView, Done, Ev, JumpItemView, ListedRep, NoticeView, ParticipantView, RepView,
-            SessionView, TeamView, ToolView, Value,
+            ButtonView, ChannelView, ConsentView, Done, Ev, JumpItemView, ListedRep, NoticeView, ParticipantView,
+            RepView, SessionView, TeamView, ToolView, Value,
         },
     },
 };
@@ -193,6 +193,11 @@ pub fn jump_items(state: &State, viewer: UserId, after: JumpItemId) -> Done {
             stands_by: state.stands_by(*id),
             session: state.sessions_on(*id).next_back().map(|session| session.0),
             may_start: state.may_jump(viewer, *id).is_ok() && state.supports(viewer),
+            consent: state.item_keys.consent(*id).map(|given| ConsentView {
+                session: given.session.0,
+                rep: username(site, given.rep),
+                at_ms: given.at.0,
+            }),
         });
     }
     Done::JumpItems { items, next }

@@ -75,7 +75,7 @@ pub(super) struct AgentArgs {
     /// The session key a rep read out, or a whole join link; with --stand-by the key of a jump item
     #[arg(long, value_name = "KEY", env = "EQUIPOISE_KEY", hide_env_values = true)]
     #[arg(
-        required_unless_present = "state",
+        required_unless_present_any = ["state", "revoke"],
         default_value = "",
         hide_default_value = true,
         allow_hyphen_values = true
@@ -85,6 +85,9 @@ pub(super) struct AgentArgs {
     /// this is stopped
     #[arg(long, conflicts_with = "state")]
     stand_by: bool,
+    /// Have the key that --item-key FILE keeps be good no more, and delete it: nobody connects to this machine by it again
+    #[arg(long, requires = "item_key", conflicts_with_all = ["stand_by", "state"])]
+    revoke: bool,
     /// With --stand-by: run no jobs here, whoever may make them
     #[arg(long, requires = "stand_by")]
     no_jobs: bool,
@@ -124,7 +127,7 @@ pub(super) struct AgentArgs {
     /// Keep a support button that a rep hands over in this file; `--key "$(cat FILE)"` then asks for help by it
     #[arg(long, value_name = "FILE")]
     button: Option<PathBuf>,
-    /// Keep the key of a jump item that a rep pins this machine to in this file; with it in the environment, as
+    /// Keep the key of a jump item that a rep pins this machine to, or may come to when nobody is there, in this file; with it in the environment, as
     /// EQUIPOISE_KEY, `--stand-by` then stands by
     #[arg(long, value_name = "FILE")]
     item_key: Option<PathBuf>,
@@ -210,7 +213,10 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
         pin: args.item_key,
     };
     let runtime = runtime(0)?;
-    let left = runtime.block_on(agent::run(options));
+    let left = match args.revoke {
+        true => runtime.block_on(agent::revoke(options)),
+        false => runtime.block_on(agent::run(options)),
+    };
     runtime.shutdown_background();
     left.map_err(|error| match error {
         AgentError::Root(_) | AgentError::State(_) => Failure::usage(&error),

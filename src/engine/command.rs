@@ -204,6 +204,10 @@ pub enum Command {
         item: JumpItemId,
         key: SecretHash,
     },
+    /// Nobody stands by with the key of this item any more.
+    RevokeItemKey {
+        item: JumpItemId,
+    },
     /// Closes the account's connections and runs the fallback rules (R8.1).
     DisableUser {
         user: UserId,

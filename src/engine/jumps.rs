@@ -26,6 +26,17 @@ use std::collections::BTreeMap;
 pub struct ItemKeys {
     of_item: BTreeMap<JumpItemId, SecretHash>,
     of_key: BTreeMap<SecretHash, JumpItemId>,
+    /// Of keys that a customer let be drawn for when nobody is there.
+    #[serde(default)]
+    consents: BTreeMap<JumpItemId, Consent>,
+}
+
+/// P3.25: where somebody at the endpoint said yes, to whom, and when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Consent {
+    pub session: SessionId,
+    pub rep: UserId,
+    pub at: Time,
 }
 
 impl ItemKeys {
@@ -37,9 +48,21 @@ impl ItemKeys {
         self.of_item.contains_key(&item)
     }
 
-    pub(super) fn apply(&mut self, event: &Event) {
+    pub fn consent(&self, item: JumpItemId) -> Option<&Consent> {
+        self.consents.get(&item)
+    }
+
+    /// The items that the customer of this session lets reps come to.
+    pub(super) fn allowed_in(&self, session: SessionId) -> Vec<JumpItemId> {
+        let given = self.consents.iter().filter(|(_, consent)| consent.session == session);
+        given.map(|(item, _)| *item).collect()
+    }
+
+    pub(super) fn apply(&mut self, at: Time, event: &Event) {
         match event {
             Event::ItemKeyMade { item, key, .. } => {
+                // A consent goes with the key that it was given for.
+                self.consents.remove(item);
                 if let Some(before) = self.of_item.insert(*item, *key) {
                     self.of_key.remove(&before);
                 }
@@ -49,6 +72,10 @@ impl ItemKeys {
                 if let Some(gone) = self.of_item.remove(item) {
                     self.of_key.remove(&gone);
                 }
+                self.consents.remove(item);
+            }
+            Event::UnattendedAllowed { session, item, rep } => {
+                self.consents.insert(*item, Consent { session: *session, rep: *rep, at });
             }
             _ => {}
         }

@@ -144,11 +144,12 @@ impl Engine {
         outcome
     }
 
-    /// Could this party send its request again? Not who was in a session that has ended, nor a guest who has left.
+    /// Could this party send its request again? Not who was in a session that has ended, a guest who has left, nor an
+    /// endpoint whose key is gone.
     fn may_repeat(&self, party: Party) -> bool {
         match party {
             Party::Rep(_) => true,
-            Party::JumpClient(_) => true,
+            Party::JumpClient(item) => self.state.item_keys.has(item),
             Party::Customer(session) => self.state.sessions.contains_key(&session),
             Party::External(session, guest) => {
                 self.state.session(session).is_some_and(|session| session.guests.contains_key(&guest))
@@ -231,6 +232,7 @@ impl Engine {
             Command::UseSecondFactor { user, proof } => self.use_second_factor(now, actor, *user, *proof, out),
             Command::MakeServiceKey { name, token } => self.make_service_key(now, actor, name, *token, out),
             Command::MakeItemKey { item, key } => self.make_item_key(now, actor, *item, *key, out),
+            Command::RevokeItemKey { item } => self.revoke_item_key(now, actor, *item, out),
             Command::StandBy { key, client, resume } => self.stand_by(now, *key, client, *resume, out),
 
             Command::MakeKey { entry, key, code, expires } => {

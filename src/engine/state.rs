@@ -135,7 +135,7 @@ impl State {
         self.parties.apply(at, event);
         self.keys.apply(at, event);
         self.buttons.apply(at, event);
-        self.item_keys.apply(event);
+        self.item_keys.apply(at, event);
         self.jobs.apply(at, event);
         self.accounts.apply(at, event);
         self.notices.apply(at, event);

@@ -132,6 +132,7 @@ impl Command {
                 | Self::RemoveSecondFactor { .. }
                 | Self::MakeServiceKey { .. }
                 | Self::MakeItemKey { .. }
+                | Self::RevokeItemKey { .. }
                 | Self::DisableUser { .. }
                 | Self::DeleteTeam { .. }
                 | Self::PublishNotice { .. }
@@ -154,6 +155,7 @@ impl Event {
                 | Self::ServiceKeyMade { .. }
                 | Self::ItemKeyMade { .. }
                 | Self::ItemKeyGone { .. }
+                | Self::UnattendedAllowed { .. }
                 | Self::TokensRevoked { .. }
                 | Self::UserDisabled { .. }
                 | Self::TeamDeleted { .. }

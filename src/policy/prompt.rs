@@ -64,7 +64,9 @@ pub(super) fn of(tool: Tool, each: bool, mode: Option<&PromptMode>, tools: &[Eff
     let consent = tool == Tool::Record && *value(tool) == ToolValue::Word(Word::WithConsent);
     let view_only = *value(Tool::Screen) == ToolValue::Word(Word::View);
     let script = tool == Tool::CannedScripts && *value(tool) == ToolValue::YES && view_only;
-    if consent || script {
+    // P3.25: what reps may do when nobody is there to be asked, whoever is there is asked for.
+    let unattended = tool == Tool::Unattended && *value(tool) == ToolValue::YES;
+    if consent || script || unattended {
         return Prompt::Always;
     }
     let (asked, once, single) = match mode {

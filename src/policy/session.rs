@@ -300,9 +300,10 @@ fn by_kind(site: &Site, situation: &Situation, tools: &mut [Effective], options:
 }
 
 /// R7.5, H-81: whatever the invite says, a guest moves no session, brings nobody in, has no elevated rights and, without
-/// an account, no right of a user (P3.17, P3.29).
+/// an account, no right of a user (P3.17, P3.29) and no item to come back to (P3.25).
 const NEVER_A_GUESTS: &[Tool] = &[
     Tool::PinJumpClient,
+    Tool::Unattended,
     Tool::Deploy,
     Tool::ExternalKey,
     Tool::Elevation,

@@ -72,6 +72,7 @@ pub(super) fn read(asked: Asked<'_>, rights: &impl Rights) -> Result<Verb, Unpla
             Tool::SystemInfo => system_info(args, rights),
             Tool::Registry => registry(args),
             Tool::PinJumpClient => pin_jump_client(args),
+            Tool::Unattended => unattended(args),
             Tool::ShowMyScreen => {
                 args.only(&[])?;
                 Ok(verb([picture(&[Kind::Picture], Side::Rep, Readers::Customer)]))
@@ -374,6 +375,13 @@ fn pin_jump_client(args: Reader<'_>) -> Result<Verb, Unplanned> {
     Ok(Verb { needs: vec![(Tool::PinJumpClient, right::YES)], ..Verb::default() })
 }
 
+/// P3.25: for later, as this item.
+fn unattended(args: Reader<'_>) -> Result<Verb, Unplanned> {
+    args.only(&["item"])?;
+    args.text("item")?.ok_or_else(|| malformed("item", "the code of the item that the machine is to be"))?;
+    Ok(Verb { needs: vec![(Tool::Unattended, right::YES)], ..Verb::default() })
+}
+
 /// Acts that are answered with a document or only with done; the texts are for the endpoint.
 fn act(tool: Tool, args: Reader<'_>) -> Result<Verb, Unplanned> {
     let (texts, answered): (&[&'static str], bool) = match tool {
@@ -385,7 +393,7 @@ fn act(tool: Tool, args: Reader<'_>) -> Result<Verb, Unplanned> {
         Tool::ElevatedTools => (&["action"], false),
         Tool::Reboot => (&["mode"], false),
         Tool::Deploy => (&["queue", "portal"], false),
-        Tool::Unattended | Tool::ConnectOnLan => (&["mode"], false),
+        Tool::ConnectOnLan => (&["mode"], false),
         _ => return Err(Unplanned::NotOpened),
     };
     args.only(texts)?;

@@ -34,6 +34,10 @@ pub enum Command {
     /// The customer's end stands by for this item from then on, or no more.
     Pin(String),
     Unpin(String),
+    /// The customer is asked whether reps may come as this item when nobody is there.
+    Unattended(String),
+    /// The key of a jump item is good no more.
+    RevokeItemKey(String),
     /// Another portal for a button; none: that of the customer's own connection.
     Portal(u32, Option<String>),
     /// The scripts that jobs are made of.
@@ -168,8 +172,9 @@ buttons | revoke N              what buttons there are | end button N
 portal N [P]                    its sessions come through portal P from here on
 items [TEXT]                    what jump items there are, or those that TEXT is in
 jump CODE                       a session on the endpoint that stands by for the item CODE
-itemkey CODE                    a new key for the endpoint of item CODE, in place of an earlier one
+itemkey CODE | revokekey CODE   a new key for the endpoint of item CODE, in place of an earlier one | none
 pin CODE | unpin CODE           the customer's end may be reached as the item CODE later on | no more
+unattended CODE                 ask the customer whether you may come as the item CODE when nobody is there
 templates                       the scripts that jobs are made of
 job TEMPLATE ITEM… [--for HOURS]     run one on items, at once or when their endpoints are there within HOURS (24)
 job --script FILE [--timeout SECONDS] ITEM…   the same with a script of your own, as an administrator of automation
@@ -274,6 +279,8 @@ impl Command {
             "itemkey" => Self::ItemKey(words.need("the code of a jump item")?),
             "pin" => Self::Pin(words.need("the code of a jump item")?),
             "unpin" => Self::Unpin(words.need("the code of a jump item")?),
+            "unattended" => Self::Unattended(words.need("the code of a jump item")?),
+            "revokekey" => Self::RevokeItemKey(words.need("the code of a jump item")?),
             "templates" => Self::Templates,
             "job" => Self::Job(jobs::Asked::of(&mut words)?),
             "jobs" => Self::Jobs(words.maybe_number()?),

@@ -168,6 +168,8 @@ impl Console {
             Command::ItemKey(item) => jumps::key(self, item).await,
             Command::Pin(item) => jumps::pin(self, &item).await,
             Command::Unpin(item) => jumps::unpin(self, &item).await,
+            Command::Unattended(item) => jumps::unattended(self, &item).await,
+            Command::RevokeItemKey(item) => jumps::revoke(self, item).await,
             Command::Templates => jobs::templates(self).await,
             Command::Job(asked) => jobs::make(self, asked).await,
             Command::Jobs(before) => jobs::list(self, before).await,

@@ -48,8 +48,12 @@ fn line(one: &JumpItemView) -> String {
         (None, true) => "stands by".to_owned(),
         (None, false) => "away".to_owned(),
     };
+    let consent = match &one.consent {
+        Some(given) => format!(", allowed in s{} to {}", given.session, plain(&given.rep)),
+        None => String::new(),
+    };
     let not_yours = if one.may_start { "" } else { ", not yours to start" };
-    format!("{}: {} by {}{place}{not_yours}", plain(&one.item), state, plain(&one.method))
+    format!("{}: {} by {}{place}{consent}{not_yours}", plain(&one.item), state, plain(&one.method))
 }
 
 /// Ready as soon as the endpoint is there: a tool asked for before finds nobody.
@@ -80,6 +84,11 @@ pub async fn key(console: &Console, item: String) -> Result<Answer, Fault> {
     console.key_for(Do::MakeItemKey { item }, &whom).await
 }
 
+pub async fn revoke(console: &Console, item: String) -> Result<Answer, Fault> {
+    let said = format!("{} has no key any more", plain(&item));
+    console.act(Do::RevokeItemKey { item: Some(item) }, said).await
+}
+
 /// P3.17: the customer's end keeps a key of this item, to stand by with.
 pub async fn pin(console: &Console, item: &str) -> Result<Answer, Fault> {
     let said = "the customer's end keeps the item's key";
@@ -90,4 +99,10 @@ pub async fn pin(console: &Console, item: &str) -> Result<Answer, Fault> {
 pub async fn unpin(console: &Console, item: &str) -> Result<Answer, Fault> {
     let said = "the item has no key any more";
     acts::plain_act(console, "pin_jump_client", texts(&[("item", item), ("mode", "unpin")]), said).await
+}
+
+/// P3.25: the customer is asked whether reps may come when nobody is there; the customer's end then keeps a key of this item.
+pub async fn unattended(console: &Console, item: &str) -> Result<Answer, Fault> {
+    let said = "the customer allows it, and the customer's end keeps the item's key";
+    acts::plain_act(console, "unattended", texts(&[("item", item)]), said).await
 }

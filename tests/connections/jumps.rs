@@ -163,6 +163,7 @@ async fn bu_074_to_bu_082_each_method_asks_for_its_own_permission_and_an_endpoin
             stands_by: false,
             session: None,
             may_start: true,
+            consent: None,
         };
         assert_eq!(listed(&rep).await, [view], "{method}");
         for other in METHODS.iter().filter(|other| *other != method) {
@@ -334,6 +335,8 @@ async fn i_k1_i_k3_an_items_key_is_good_for_its_item_alone_and_guesses_are_count
     let ana = rep(&place, "ana").await;
     let for_ana = in_time(ana.client.act(Do::MakeItemKey { item: "srv".into() })).await;
     assert!(matches!(for_ana, Err(ActError::Refused(refused)) if refused.code == "not_permitted"));
+    assert_eq!(refused(&ana, Do::RevokeItemKey { item: Some("srv".into()) }).await, "not_permitted");
+    assert_eq!(refused(&ana, Do::RevokeItemKey { item: None }).await, "malformed");
     let (srv, bens) = (key(&place, "srv").await, key(&place, "bens").await);
     let endpoint = stands_by(&place, &srv).await.unwrap();
     // No account, no invitation, no session of another item; and nothing may be asked by who stands by.
@@ -352,6 +355,7 @@ async fn i_k1_i_k3_an_items_key_is_good_for_its_item_alone_and_guesses_are_count
         Do::JumpItems { after: 0 },
         Do::Jump { item: "srv".into() },
         Do::MakeItemKey { item: "srv".into() },
+        Do::RevokeItemKey { item: Some("bens".into()) },
         Do::Join { session },
         Do::End { session },
         Do::Site {},

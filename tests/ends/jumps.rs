@@ -200,3 +200,69 @@ async fn p3_17_bu_128_a_rep_unpins_the_machine_and_goes_on_with_the_session_unti
     customer.ended().await.unwrap();
     place.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_25_lr_047_the_customer_lets_a_rep_come_when_nobody_is_there_and_takes_it_back() {
+    let site = site().replace("tools = { screen", "tools = { unattended = \"yes\", screen");
+    let place = Place::open(&site).await;
+    let (share, kept) = (place.folder("share"), place.path("key"));
+    // Everything is allowed beforehand, but for this.
+    let options = place.options(Transport::Ws, Allow::All, &share).await;
+    let options = agent::Options { pin: Some(kept.clone()), ..options };
+    let (mut customer, mut rep) = place.serving_with(options.clone()).await;
+    rep.type_in("unattended srv\n").await;
+    customer
+        .until("connect to this computer later on, when you are not there. Allow until you take it back? [y/N]")
+        .await;
+    customer.type_in("n").await;
+    rep.until("prompt_denied").await;
+    assert!(!kept.exists());
+    rep.type_in("unattended srv\n").await;
+    customer.until("Allow until you take it back? [y/N]").await;
+    customer.type_in("y").await;
+    rep.until("the customer's end keeps the item's key").await;
+    customer.until("the key to stand by with is kept here").await;
+    rep.line("items srv", "srv: away by jump_client, allowed in s").await;
+    // In the same session it is taken back with everything else, or by its name.
+    customer.type_in("stop unattended").await;
+    customer.until("Nobody connects to this computer without you.").await;
+    assert!(!kept.exists());
+    customer.type_in("done").await;
+    rep.until("done").await;
+    rep.line("items srv", "srv: away by jump_client\n").await;
+    rep.type_in("unattended srv\n").await;
+    customer.until("Allow until you take it back? [y/N]").await;
+    customer.type_in("y").await;
+    rep.until("the customer's end keeps the item's key").await;
+    customer.until("the key to stand by with is kept here").await;
+    rep.line("end", "ended").await;
+    customer.ended().await.unwrap();
+
+    let key = std::fs::read_to_string(&kept).unwrap();
+    let by_key = agent::Options { key, stand_by: true, ..options.clone() };
+    let mut machine = place.standing_with(by_key.clone()).await;
+    rep.line("jump srv", "you serve").await;
+    machine.until("With you: Ana.").await;
+    agent::revoke(options.clone()).await.unwrap();
+    assert!(!kept.exists(), "the key is not kept");
+    rep.until("is gone").await;
+    assert!(machine.ended().await.is_err(), "{}", machine.seen());
+    rep.line("jump srv", "refused (not_standing_by) [R2.3]").await;
+    assert!(matches!(agent::revoke(options.clone()).await, Err(AgentError::ItemKey(_))), "there is none");
+    // One that is good no more is deleted all the same.
+    std::fs::write(&kept, &by_key.key).unwrap();
+    agent::revoke(options).await.unwrap();
+    assert!(!kept.exists());
+    rep.type_in("quit\n").await;
+    rep.left().await.unwrap();
+
+    // By an administrator, of any item.
+    let options = self::options(&place, "router").await;
+    let mut router = place.standing_with(options).await;
+    let mut root = place.console(Way::Login("root".into()), Transport::Ws, Some("revokekey router; revokekey router"));
+    root.until("router has no key any more").await;
+    root.until("refused (wrong_state) [P3.25]").await;
+    assert!(matches!(router.ended().await, Err(AgentError::Join(_))), "{}", router.seen());
+    drop(root.left().await);
+    place.close().await;
+}

@@ -1,11 +1,15 @@
-//! Keys that the endpoint of a session draws for a jump item and gives up again (P3.17): by whom, in which session, and what
-//! becomes of whoever came by them.
+//! Keys that the endpoint of a session draws for a jump item and gives up again: pinned (P3.17), or allowed by its customer for
+//! when nobody is there (P3.25). By whom, in which session, and what becomes of whoever came by them.
 
 use crate::{jumps, world::*};
 use equipoise::{
-    engine::{Actor, Command, Event, Outcome, Reason, Refusal},
+    engine::{
+        Actor, Command, Event, Outcome, Reason, Refusal,
+        jumps::{Consent, ItemKeys},
+    },
     ids::*,
     policy::Tool,
+    time::Time,
 };
 
 /// Ana may pin and jump, bob looks at the items of the group.
@@ -180,4 +184,186 @@ fn p3_17_bu_128_nobody_unpins_without_both_rights_or_an_item_that_is_not_theirs_
     let (session, _) = jumped(&mut world, key);
     let refused = unpins(&mut world, session, "kiosk").unwrap_err();
     assert_eq!((refused.reason, refused.message.as_str()), (Reason::WrongState, "this session runs on another item"));
+}
+
+/// Ana may ask for it, by the right of the session alone; `prompt` is the site's.
+fn unattended(prompt: &str) -> String {
+    let site = jumps::site("operator", "viewer").replace("record = \"with_consent\"", "unattended = \"yes\"");
+    let house = "webcam = \"both\" }\n";
+    assert!(site.contains(house));
+    site.replace(house, &format!("{house}prompt = {{ {prompt} }}\n"))
+}
+
+fn asks_for_later(world: &mut World, session: SessionId) -> Result<(OpenId, Option<PromptId>), Refusal> {
+    match world.open("ana", session, Tool::Unattended, &[("item", text("srv"))])? {
+        Outcome::Opening { open, prompt } => Ok((open, prompt)),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The customer said yes, and its end took it up.
+fn allowed(world: &mut World, session: SessionId) -> SecretHash {
+    let (open, prompt) = asks_for_later(world, session).expect("may ask");
+    let prompt = prompt.expect("it is asked");
+    world.customer(session, Command::Answer { session, prompt, allow: true }).expect("waits");
+    let key = world.secret();
+    takes_up(world, session, open, key).expect("was offered");
+    key
+}
+
+fn consent(world: &World) -> Option<Consent> {
+    world.engine.state().item_keys.consent(item(world, "srv")).copied()
+}
+
+#[test]
+fn p3_25_p4_4_lr_047_the_customer_is_always_asked_and_silence_lets_nobody_come() {
+    // Whatever the policy says of prompts, and whatever was answered before.
+    for prompt in [
+        "mode = \"never\"",
+        "mode = \"per_tool\", tools = [\"shell\"], answer = \"allow\"",
+        "mode = \"always\", once = true",
+    ] {
+        let mut world = World::of(&unattended(prompt));
+        let session = world.serve(None, present());
+        world.opened("ana", session, Tool::Shell, &[]);
+        for allow in [true, false] {
+            let (open, prompt) = asks_for_later(&mut world, session).unwrap();
+            let prompt = prompt.expect("it is asked each time");
+            let asked = &world.engine.state().tools.session(session).unwrap().prompts[&prompt];
+            assert_eq!((&asked.tools[..], asked.silence_allows), (&[Tool::Unattended][..], false));
+            world.customer(session, Command::Answer { session, prompt, allow }).unwrap();
+            let taken = {
+                let key = world.secret();
+                takes_up(&mut world, session, open, key)
+            };
+            assert_eq!(taken.is_ok(), allow);
+            if allow {
+                let root = Actor::Admin(world.user("root"));
+                let revoke = Command::RevokeItemKey { item: item(&world, "srv") };
+                world.act(root, None, revoke).unwrap();
+            }
+        }
+    }
+    // Silence denies, and so does a machine at which nobody sits, also where the policy's answer is to allow.
+    let silent = unattended("mode = \"always\", answer = \"allow\", timeout_s = 20");
+    let mut world = World::of(&silent);
+    let session = world.serve(None, present());
+    asks_for_later(&mut world, session).unwrap();
+    world.words();
+    world.wait(20);
+    assert_eq!(world.words(), "prompt 1 denied by timeout\nopen 1 refused: prompt_denied");
+    let mut world = World::of(&silent);
+    let session = world.serve(None, absent());
+    asks_for_later(&mut world, session).unwrap();
+    assert!(world.words().ends_with("prompt 1 denied by nobody\nopen 1 refused: prompt_denied"));
+    assert_eq!(consent(&world), None);
+
+    // A colleague who asks meanwhile is answered for itself.
+    let site = unattended("mode = \"never\"").replace("bob = \"viewer\"", "bob = \"operator\"");
+    let site =
+        site.replace("[\"support\", \"accept_from_queue\"]", "[\"support\", \"accept_from_queue\", \"jump_shell\"]");
+    let mut world = World::of(&site.replace("policy_attended = \"viewer\"\n", ""));
+    let session = world.serve(None, present());
+    world.joined("bob", session);
+    let (_, first) = asks_for_later(&mut world, session).unwrap();
+    let args = [("item", text("srv"))];
+    let Ok(Outcome::Opening { prompt: second, .. }) = world.open("bob", session, Tool::Unattended, &args) else {
+        panic!("he may ask")
+    };
+    assert!(second.is_some() && first != second);
+}
+
+#[test]
+fn p3_25_lr_047_what_the_customer_allowed_is_kept_with_the_key_and_takes_the_right_of_the_session_alone() {
+    let mut world = World::of(&unattended("mode = \"never\""));
+    let session = world.serve(None, present());
+    world.wait(5);
+    let key = allowed(&mut world, session);
+    let given = Consent { session, rep: world.user("ana"), at: Time(5_000) };
+    assert_eq!(consent(&world), Some(given));
+    let kept = rmp_serde::to_vec_named(&world.engine.state().item_keys).unwrap();
+    let again: ItemKeys = rmp_serde::from_slice(&kept).unwrap();
+    assert_eq!(again.consent(item(&world, "srv")), Some(&given), "in a snapshot too");
+    let refused = asks_for_later(&mut world, session).unwrap_err();
+    assert_eq!((refused.reason, refused.rule.as_str()), (Reason::WrongState, "P3.25"), "it has a key");
+
+    // Another key is not what the customer allowed.
+    let (srv, other) = (item(&world, "srv"), world.secret());
+    world.system(Command::MakeItemKey { item: srv, key: other }).unwrap();
+    assert_eq!(consent(&world), None);
+    assert_eq!(stands_by(&mut world, key).unwrap_err().reason, Reason::KeyGone);
+
+    for (was, is, rule, source) in [
+        ("unattended = \"yes\"", "unattended = \"no\"", "P6.3", "default"),
+        ("ana = \"operator\"", "ana = \"viewer\"", "P8.1", "jump_group:servers"),
+    ] {
+        let site = unattended("mode = \"never\"");
+        let mut world = World::of(&site);
+        let session = world.serve(None, present());
+        let (open, prompt) = asks_for_later(&mut world, session).unwrap();
+        world.apply_site(&site.replace(was, is));
+        let refused = asks_for_later(&mut world, session).unwrap_err();
+        assert_eq!((refused.reason, refused.rule.as_str()), (Reason::NotPermitted, rule), "{is}");
+        assert_eq!((refused.tool, refused.source.as_deref()), (Some(Tool::Unattended), Some(source)), "{is}");
+        if let Some(prompt) = prompt {
+            let _ = world.customer(session, Command::Answer { session, prompt, allow: true });
+        }
+        let key = world.secret();
+        assert_eq!(reason(&takes_up(&mut world, session, open, key)), Reason::OpenGone, "{is}");
+    }
+    let mut world = World::of(&unattended("mode = \"never\""));
+    let session = world.serve(None, present());
+    let none = world.open("ana", session, Tool::Unattended, &[]);
+    assert_eq!(reason(&none), Reason::Malformed, "there would be nothing to keep");
+}
+
+#[test]
+fn p3_25_p4_6_lr_047_it_is_taken_back_by_whoever_is_at_the_endpoint_and_by_administrators_and_whoever_unpins() {
+    for by in ["endpoint", "administrator", "unpin", "stop", "stop all"] {
+        let site = unattended("mode = \"never\"").replace("webcam = \"both\"", "pin_jump_client = \"yes\"");
+        let mut world = World::of(&site.replace("\"jump_shell\"]", "\"jump_shell\", \"jump_client\"]"));
+        let first = world.serve(None, present());
+        let key = allowed(&mut world, first);
+        let (session, way_back) = jumped(&mut world, key);
+        let (srv, root) = (item(&world, "srv"), Actor::Admin(world.user("root")));
+        let revoke = Command::RevokeItemKey { item: srv };
+
+        // Nobody else does.
+        assert_eq!(reason(&world.rep("ana", revoke.clone())), Reason::NotPermitted);
+        for party in [Party::Customer(session), Party::JumpClient(JumpItemId(99))] {
+            assert_eq!(reason(&world.act(Actor::Party(party), None, revoke.clone())), Reason::NotPermitted);
+        }
+        // What is stopped in a later session there is that session's.
+        world.customer(session, Command::TakeBack { session, tool: None }).unwrap();
+        assert!(consent(&world).is_some() && world.engine.state().stands_by(srv));
+
+        match by {
+            "endpoint" => drop(world.act(Actor::Party(Party::JumpClient(srv)), Some(7), revoke).unwrap()),
+            "administrator" => drop(world.act(root, None, revoke).unwrap()),
+            "unpin" => {
+                let open = unpins(&mut world, session, "srv").unwrap();
+                takes_up(&mut world, session, open, key).unwrap();
+            }
+            stop => {
+                let tool = (stop == "stop").then_some(Tool::Unattended);
+                world.customer(first, Command::TakeBack { session: first, tool }).unwrap();
+            }
+        }
+        assert_eq!(consent(&world), None, "{by}");
+        assert!(!world.engine.state().stands_by(srv), "{by}");
+        assert_eq!(stands_by(&mut world, key).unwrap_err().reason, Reason::KeyGone, "{by}");
+        let (presented, resume) = (way_back, world.secret());
+        assert_eq!(reason(&world.system(Command::Reattach { presented, resume })), Reason::TokenGone, "{by}");
+        // Only who unpins stays in the session on it.
+        assert_eq!(world.engine.state().session(session).is_some(), by == "unpin", "{by}");
+        assert!(world.engine.state().session(first).is_some(), "{by}");
+        if by == "unpin" {
+            world.rep("ana", Command::End { session }).unwrap();
+        }
+        let jump = Command::Jump { item: srv, join: None, by_endpoint: true };
+        assert_eq!(reason(&world.rep("ana", jump)), Reason::NotStandingBy, "{by}");
+        assert_eq!(reason(&world.act(root, None, Command::RevokeItemKey { item: srv })), Reason::WrongState, "{by}");
+        // It may be asked for again.
+        allowed(&mut world, first);
+    }
 }

@@ -92,6 +92,7 @@ pub(super) async fn serve_at(
         first: None,
         came_back,
         disclaimer: None,
+        lets_come: false,
         ending: Ending::new(at_end),
         over: false,
     };
@@ -129,6 +130,8 @@ struct Endpoint<'a> {
     came_back: bool,
     /// The session whose disclaimer waits for a yes or no.
     disclaimer: Option<u64>,
+    /// The person let reps come when nobody is there, in this session: its key goes when that is taken back.
+    lets_come: bool,
     ending: Ending,
     /// The session ended, and not only this endpoint's part in it.
     over: bool,

@@ -3,7 +3,9 @@
 use super::{Endpoint, Outcome};
 use crate::{
     agent::{
-        Allow, plain,
+        Allow,
+        button::ItemKey,
+        plain,
         prompt::{self, Question},
         tool::{Asked, News},
     },
@@ -103,7 +105,19 @@ impl Endpoint<'_> {
             stays
         });
         self.terminal.say("Stopped. Whoever wants to use something again has to ask again.");
+        if tool.is_none_or(|tool| tool == prompt::UNATTENDED) && std::mem::take(&mut self.lets_come) {
+            self.forget_item_key();
+        }
         self.act(Do::TakeBack { session: self.session, tool: tool.map(str::to_owned) });
+    }
+
+    /// The broker has it good no more as soon as it hears of that; here nobody can use it from now on.
+    fn forget_item_key(&mut self) {
+        let key = ItemKey::find(None, self.means.pin.clone());
+        match key.map(|key| key.forget()) {
+            Some(Err(error)) => self.terminal.say(&format!("The key to stand by with could not be deleted: {error}.")),
+            _ => self.terminal.say("Nobody connects to this computer without you."),
+        }
     }
 
     pub(super) fn chat(&mut self, text: String) {

@@ -2,7 +2,10 @@
 
 use super::{Endpoint, Outcome, Running, person::about};
 use crate::{
-    agent::tool::{self, Asked, News, ToolError},
+    agent::{
+        prompt::UNATTENDED,
+        tool::{self, Asked, News, ToolError},
+    },
     limits,
     wire::{Do, Done, control::Opened, frame::CloseReason},
 };
@@ -50,6 +53,7 @@ impl Endpoint<'_> {
         match done {
             Ok(Outcome::Tool { open, how }) => {
                 let Some(running) = self.running.remove(&open) else { return };
+                self.lets_come |= running.tool == UNATTENDED && how.is_ok();
                 let how = how.unwrap_or_else(|error| format!("{}: {error}", running.tool));
                 self.terminal.say(&format!("{} ({}).", how, running.by));
             }

@@ -14,6 +14,7 @@ use super::{
     manager::Act,
     pages::Pages,
     plain,
+    prompt::UNATTENDED,
     screen::Screen as Shown,
     shell::{Shell, ShellError},
     system,
@@ -287,7 +288,7 @@ impl Prepared {
                 facts.insert("token".into(), Value::Text(key.hash()));
                 Self::GiveUp(key)
             }
-            "pin_jump_client" => {
+            "pin_jump_client" | UNATTENDED => {
                 let path = means.pin.clone().ok_or_else(|| refused("no_pin: this end does not stand by"))?;
                 transfer::text(args, "item").ok_or_else(|| refused("malformed: the item is missing"))?;
                 if path.exists() {

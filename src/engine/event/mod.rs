@@ -103,6 +103,13 @@ pub enum Event {
         #[serde(default)]
         by: Option<Actor>,
     },
+    /// The customer of this session lets reps come when nobody is there, by the key that was just made for the item (P3.25).
+    UnattendedAllowed {
+        session: SessionId,
+        item: JumpItemId,
+        /// Who asked.
+        rep: UserId,
+    },
     UserDisabled {
         user: UserId,
     },

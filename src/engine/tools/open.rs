@@ -50,7 +50,7 @@ impl Engine {
             .map_err(|unplanned| refusal(tool, unplanned, &granted))?;
         match tool {
             Tool::Deploy => drop(self.deployed(rep, &planned.args)?),
-            Tool::PinJumpClient => drop(self.pinned(session, rep, &planned.args)?),
+            Tool::PinJumpClient | Tool::Unattended => drop(self.pinned(session, rep, tool, &planned.args)?),
             Tool::Lens => {
                 if let Party::Rep(user) = rep {
                     self.looks_through_none(user, session)?;
@@ -109,11 +109,11 @@ impl Engine {
         }
         let request = request.clone();
         let channels = self.channels_of(session, &request, me).ok_or_else(gone)?;
-        let kept = if matches!(request.tool, Tool::Deploy | Tool::PinJumpClient) {
+        let kept = if matches!(request.tool, Tool::Deploy | Tool::PinJumpClient | Tool::Unattended) {
             let by = self.session_in(session)?.participant(request.by).ok_or_else(gone)?.party;
             let kept = match request.tool {
-                Tool::Deploy => self.handed_over(by, &request.args, facts).map(Some),
-                _ => self.pinned_to(session, by, &request.args, facts),
+                Tool::Deploy => self.handed_over(by, &request.args, facts).map(|made| vec![made]),
+                _ => self.pinned_to(session, by, (request.tool, &request.args), facts),
             };
             // Why its rep may not any more is nothing to the customer.
             kept.map_err(|refusal| match refusal.reason {
@@ -121,7 +121,7 @@ impl Engine {
                 _ => gone(),
             })?
         } else {
-            None
+            Vec::new()
         };
         let remembered = self.remembered(session, &request);
         let (tool, facts) = (request.tool, facts.clone());

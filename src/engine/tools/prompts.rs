@@ -79,6 +79,9 @@ impl Engine {
         if meant(Tool::CustomerRestrictions) {
             self.lift_restrictions(now, session, None, "customer", out);
         }
+        if meant(Tool::Unattended) {
+            self.take_back_unattended(now, session, actor, out);
+        }
         let epoch = self.next_permissions(now, session, out);
         Ok(Outcome::Revoked { epoch, legs })
     }
@@ -116,7 +119,9 @@ impl Engine {
         let shared = using.and_then(|using| {
             let alike =
                 |prompt: &super::Prompt| (prompt.anew, prompt.each) == (anew, each) && prompt.tools.contains(&tool);
-            using.prompts.iter().find(|(_, prompt)| alike(prompt))
+            // What is allowed for later is allowed to who asked for it.
+            let whose = |prompt: &super::Prompt| tool != Tool::Unattended || prompt.by == by;
+            using.prompts.iter().find(|(_, prompt)| alike(prompt) && whose(prompt))
         });
         if let Some((prompt, _)) = shared {
             return *prompt;
@@ -222,11 +227,14 @@ impl Engine {
         let ask = |tools: Vec<Tool>, anew: bool| {
             let Prompting { timeout, allow, lasts } = granted.prompting();
             let each = prompting == Prompt::Each && !anew;
-            Some(Question { tools, anew, timeout, silence_allows: allow, lasts, each })
+            // P3.25: who says nothing lets nobody come later.
+            let silence_allows = allow && tool != Tool::Unattended;
+            Some(Question { tools, anew, timeout, silence_allows, lasts, each })
         };
         // P4.4: these are asked each time, and no other answer covers them.
         let each_time = match tool {
             Tool::Record => *granted.value(tool) == ToolValue::Word(Word::WithConsent),
+            Tool::Unattended => true,
             Tool::CannedScripts => granted.rights(Tool::Screen) & right::CONTROL == 0,
             _ => false,
         };

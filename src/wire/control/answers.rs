@@ -162,8 +162,20 @@ pub struct JumpItemView {
     /// What runs on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<u64>,
-    /// Its method's permission and the role on it allow it.
+    /// Its method's permission, the role on it and on the local network `connect_on_lan` allow it.
     pub may_start: bool,
+    /// Somebody at the endpoint said yes to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<ConsentView>,
+}
+
+/// That reps may come to an endpoint when nobody is there (P3.25).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ConsentView {
+    /// In which it was given, and who asked for it there.
+    pub session: u64,
+    pub rep: String,
+    pub at_ms: u64,
 }
 
 /// A notice to the customers who wait (R10.1).

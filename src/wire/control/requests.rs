@@ -88,6 +88,12 @@ pub enum Do {
     MakeItemKey {
         item: String,
     },
+    /// Nobody stands by with the item's key any more (P3.25).
+    RevokeItemKey {
+        /// Left out by the endpoint that stands by: its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        item: Option<String>,
+    },
 
     // Endpoint automation (P8.7, P8.8).
     /// The templates of jobs. Answer: `job_templates`.

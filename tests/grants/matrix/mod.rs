@@ -212,7 +212,7 @@ fn ask(row: &Row, who: &str) -> (String, String) {
         _ => Actor::Party(Party::Customer(session)),
     };
     let mut facts = Args::new();
-    if tool == Tool::Deploy {
+    if matches!(tool, Tool::Deploy | Tool::Unattended) {
         facts.insert("token".to_owned(), Value::Text("5e".repeat(32)));
     }
     let accept = Command::AcceptOpen { session, open: opening.0, facts };
