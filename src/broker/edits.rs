@@ -40,8 +40,8 @@ impl Edits {
             let (channel, only) = match event {
                 Event::ChannelClosed { channel, cause: Some(_), .. } => (*channel, None),
                 Event::LegClosed { channel, reader, cause: Some(_), .. } => (*channel, Some(reader.0)),
-                Event::PermissionsChanged { .. } => {
-                    self.sessions += 1;
+                Event::RightsJudged { sessions } => {
+                    self.sessions += sessions.len() as u32;
                     continue;
                 }
                 _ => continue,

@@ -310,8 +310,10 @@ async fn p6_2_an_edit_of_many_sessions_is_answered_when_all_are_judged_and_whoev
     let rows = Arc::new(Mutex::new(Vec::new()));
     let judged = rows.clone();
     let follower = move |events: &[Stamped], _: &_| {
-        let changed = events.iter().filter(|it| matches!(it.event, Event::PermissionsChanged { .. })).count();
-        judged.lock().unwrap().extend((changed > 0).then_some(changed));
+        judged.lock().unwrap().extend(events.iter().filter_map(|it| match &it.event {
+            Event::RightsJudged { sessions } => Some(sessions.len()),
+            _ => None,
+        }));
     };
     let listen = "127.0.0.1:0".parse().unwrap();
     let place = Place::open_with(folder.path(), listen, SITE, Box::new(follower)).await;

@@ -59,7 +59,8 @@ async fn an_edit_that_the_disk_takes_in_part(turns: i64) {
         let told = told.clone();
         move |events: &[Stamped], _: &_| {
             for Stamped { event, .. } in events {
-                if let Event::PermissionsChanged { session, .. } = event {
+                let Event::RightsJudged { sessions } = event else { continue };
+                for (session, _) in sessions {
                     *told.lock().unwrap().entry(*session).or_default() += 1;
                 }
             }

@@ -363,6 +363,9 @@ fn words(event: &Event) -> Option<String> {
         Event::Noted { channel, by, .. } => format!("channel {channel} noted by {by}"),
         Event::TakenBack { tool, .. } => format!("taken back: {}", tool.map_or("all", Tool::name)),
         Event::PermissionsChanged { epoch, .. } => format!("permissions {epoch}"),
+        Event::RightsJudged { sessions } => {
+            sessions.iter().map(|(_, epoch)| format!("permissions {epoch}")).collect::<Vec<_>>().join("\n")
+        }
         Event::KeyMade { code, .. } => (if *code { "code made" } else { "link made" }).to_owned(),
         Event::KeyUsed { .. } => "key used".to_owned(),
         Event::KeyExpired { .. } => "key expired".to_owned(),

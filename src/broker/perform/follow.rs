@@ -237,6 +237,9 @@ impl Performer {
             | Event::Restricted { session, .. }
             | Event::RestrictionsLifted { session, .. }
             | Event::TerminationSet { session, .. } => self.tell_permissions(*session, state, head),
+            Event::RightsJudged { sessions } => {
+                sessions.iter().for_each(|(session, _)| self.tell_permissions(*session, state, head));
+            }
             Event::SiteApplied { .. } | Event::TeamDeleted { .. } => {
                 self.said.forget();
                 if let Event::SiteApplied { site } = event {

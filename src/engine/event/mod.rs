@@ -559,6 +559,11 @@ pub enum Event {
     RightsKept {
         sessions: Vec<SessionId>,
     },
+    /// Of those touched, these were judged, what lost its right in them having ended: each with the epoch of what its
+    /// participants may do now. As many as an edit judges in a turn, of which one `permissions_changed` each would be half.
+    RightsJudged {
+        sessions: Vec<(SessionId, PermissionEpoch)>,
+    },
     PermissionsChanged {
         session: SessionId,
         epoch: PermissionEpoch,

@@ -154,6 +154,10 @@ impl Tools {
         self.session(session).map_or(PermissionEpoch(0), |session| session.epoch)
     }
 
+    fn next_epoch(&self, session: SessionId) -> PermissionEpoch {
+        PermissionEpoch(self.epoch(session).0 + 1)
+    }
+
     /// Sessions that wait to be judged anew.
     pub fn unjudged(&self) -> usize {
         self.unjudged.len()
@@ -162,6 +166,11 @@ impl Tools {
     /// The site has become another one; nothing is given where it concerns no session.
     pub(super) fn site_was(&mut self, before: Option<Arc<Site>>) {
         self.before = before.filter(|_| self.unjudged.is_empty());
+    }
+
+    fn changed(&mut self, session: SessionId, epoch: PermissionEpoch) {
+        self.sessions.entry(session).or_default().epoch = epoch;
+        self.judged(session);
     }
 
     fn judged(&mut self, session: SessionId) {
@@ -201,9 +210,9 @@ impl Tools {
             Event::RightsTouched { sessions } if sessions.is_empty() => self.before = None,
             Event::RightsTouched { sessions } => self.unjudged.extend(sessions),
             Event::RightsKept { sessions } => sessions.iter().for_each(|session| self.judged(*session)),
-            Event::PermissionsChanged { session, epoch } => {
-                self.sessions.entry(*session).or_default().epoch = *epoch;
-                self.judged(*session);
+            Event::PermissionsChanged { session, epoch } => self.changed(*session, *epoch),
+            Event::RightsJudged { sessions } => {
+                sessions.iter().for_each(|(session, epoch)| self.changed(*session, *epoch))
             }
             Event::PromptAnswered { session, .. }
             | Event::OpenOffered { session, .. }

@@ -209,7 +209,7 @@ impl Engine {
         session: SessionId,
         out: &mut Vec<Stamped>,
     ) -> PermissionEpoch {
-        let epoch = PermissionEpoch(self.state.tools.epoch(session).0 + 1);
+        let epoch = self.state.tools.next_epoch(session);
         self.emit(now, Event::PermissionsChanged { session, epoch }, out);
         epoch
     }

@@ -38,10 +38,9 @@ impl Engine {
 
     fn judge_some(&mut self, at: Time, out: &mut Vec<Stamped>) {
         let first = out.len();
-        let mut kept = Vec::new();
-        let mut judged = 0;
-        // Most have one channel that ends, and each is told. To grow by halves would copy as much again.
-        out.reserve(2 * self.state.tools.unjudged().min(limits::SESSIONS_JUDGED_PER_TURN));
+        let (mut kept, mut judged) = (Vec::new(), Vec::new());
+        // Most have one channel that ends. To grow by halves would copy as much again.
+        out.reserve(1 + self.state.tools.unjudged().min(limits::SESSIONS_JUDGED_PER_TURN));
         let mut after = Bound::Unbounded;
         for _ in 0..limits::SESSIONS_COMPARED_PER_TURN {
             let next = self.state.tools.unjudged.range((after, Bound::Unbounded)).next();
@@ -54,13 +53,15 @@ impl Engine {
             self.judge(at, session, out);
             self.judge_restrictions(at, session, out);
             if !self.end_forbidden_show(at, session, out) {
-                self.next_permissions(at, session, out);
+                judged.push((session, self.state.tools.next_epoch(session)));
             }
-            judged += 1;
             // A session may have many channels: what a turn holds is the other bound.
-            if judged == limits::SESSIONS_JUDGED_PER_TURN || out.len() - first >= limits::EVENTS_PER_TURN {
+            if judged.len() == limits::SESSIONS_JUDGED_PER_TURN || out.len() - first >= limits::EVENTS_PER_TURN {
                 break;
             }
+        }
+        if !judged.is_empty() {
+            self.emit(at, Event::RightsJudged { sessions: judged }, out);
         }
         if !kept.is_empty() {
             self.emit(at, Event::RightsKept { sessions: kept }, out);
