@@ -258,7 +258,7 @@ impl Full {
             }
         }
         let mut facts = BTreeMap::new();
-        if row.tool == "deploy" {
+        if matches!(row.tool, "deploy" | "unattended") {
             facts.insert("token".to_owned(), Value::Text(HEXLOWER.encode(&Secret::link().hash().0)));
         }
         self.seats[other].client.act(Do::AcceptOpen { session, open: id, facts }).await.unwrap();
@@ -380,6 +380,11 @@ async fn every_row(transport: Transport) {
                 if asker == OWNER {
                     let watched = channels.iter().filter(|it| is_end(it, MONITOR));
                     assert_eq!(words(watched, "-"), row.monitor, "line {}: the monitor", row.at);
+                }
+                // An item has one key, which the next to ask would find there.
+                if (row.tool, came.as_str()) == ("unattended", "done") {
+                    let taken_back = Do::TakeBack { session: full.session, tool: Some("unattended".into()) };
+                    in_time(full.seats[CUSTOMER].client.act(taken_back)).await.unwrap();
                 }
                 match came.as_str() {
                     "no" => refused.insert(row.tool),
