@@ -111,6 +111,8 @@ pub const PING_DEAD: Span = Span::seconds(45);
 /// QUIC keep-alive (W3.6) and idle timeout.
 pub const QUIC_KEEP_ALIVE: Span = Span::seconds(10);
 pub const QUIC_IDLE: Span = Span::seconds(30);
+/// A person who is held back and plugs another keyboard in has it for so long (P3.4).
+pub const HOLDING_TICK: Span = Span::seconds(1);
 /// The endpoint stops privileged tools when the broker was silent for so long (W2.5).
 pub const ENDPOINT_LEASE: Span = Span::seconds(10);
 /// Control messages of a person: 50 a second, 200 at once (W4.3).

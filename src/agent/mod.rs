@@ -9,6 +9,7 @@ mod desktop;
 mod ending;
 mod endpoint;
 mod files;
+mod holding;
 mod jobs;
 mod join;
 mod manager;

@@ -107,6 +107,7 @@ pub fn plainly(tool: &str) -> &str {
         "termination" => "say what happens on this computer when the session is over",
         "system_info_actions" => "list and end what runs on this computer",
         "screen_capture" => "take one picture of this screen",
+        "customer_restrictions" => "have your own keyboard and mouse do nothing",
         "annotations" => "draw over this screen",
         "pin_jump_client" => "reach this computer later, without you, or undo that",
         UNATTENDED => "connect to this computer later on, when you are not there",

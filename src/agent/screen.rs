@@ -77,6 +77,27 @@ impl Screen {
         }
     }
 
+    /// Whether the person's own keyboards and pointers can be held here.
+    pub fn holds(&self) -> Result<(), ToolError> {
+        match self {
+            Self::Demo(_) => {
+                Err(ToolError::Refused("no_screen: a generated picture has no keyboard of a person".into()))
+            }
+            #[cfg(feature = "desktop")]
+            Self::Desktop(desktop) => desktop.holds().map_err(|error| ToolError::Refused(error.to_string())),
+        }
+    }
+
+    /// Holds the person's own keyboards and pointers, or lets them go.
+    pub fn hold(&self, hold: bool) -> Result<(), ToolError> {
+        match self {
+            Self::Demo(_) if hold => self.holds(),
+            Self::Demo(_) => Ok(()),
+            #[cfg(feature = "desktop")]
+            Self::Desktop(desktop) => desktop.hold(hold).map_err(|error| ToolError::Refused(error.to_string())),
+        }
+    }
+
     /// Takes one input frame; malformed ones change nothing.
     pub fn input(&self, kind: Kind, bytes: &[u8]) {
         match self {

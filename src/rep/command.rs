@@ -78,6 +78,8 @@ pub enum Command {
     Script(String),
     Page(String),
     Reboot,
+    /// How the customer is held back.
+    Restrict(String),
     /// What happens at the customer's end when the session is over.
     AtEnd(String),
     Capture(String),
@@ -195,6 +197,7 @@ ps | kill N                     what runs there | end process N
 script CODE                     run a script of your team
 push URL                        show a page to the customer
 reboot                          restart the machine; the session goes on
+restrict off|input|display_and_input   what the person at the machine may do meanwhile
 atend nothing|lock|log_out      what happens on the machine when the session is over
 capture FILE                    one picture of the screen, as PNG
 mark X Y [TEXT]                 an arrow over the customer's screen
@@ -311,6 +314,7 @@ impl Command {
             "mute" => Self::SetChat(false),
             "unmute" => Self::SetChat(true),
             "reboot" => Self::Reboot,
+            "restrict" => Self::Restrict(words.need("off, input or display_and_input")?),
             "atend" => Self::AtEnd(words.need("nothing, lock or log_out")?),
             "capture" => Self::Capture(words.need("a file")?),
             "mark" => Self::Mark(words.number("x")?, words.number("y")?, words.rest()),

@@ -193,6 +193,10 @@ impl Console {
             Command::Script(code) => acts::script(self, &code).await,
             Command::Page(url) => acts::plain_act(self, "push_url", texts(&[("url", &url)]), "shown").await,
             Command::Reboot => acts::plain_act(self, "reboot", Facts::new(), "the machine restarts").await,
+            Command::Restrict(mode) => {
+                let said = "it is said at the customer's end";
+                acts::plain_act(self, "customer_restrictions", texts(&[("mode", &mode)]), said).await
+            }
             Command::AtEnd(mode) => {
                 let said = "it is said at the customer's end";
                 acts::plain_act(self, "termination", texts(&[("mode", &mode)]), said).await

@@ -2,7 +2,7 @@
 //! is looked at, clicked and typed into.
 #![expect(clippy::disallowed_methods, reason = "a test starts the X server it needs")]
 
-use super::place::{Place, SITE};
+use super::place::{self, Place, SITE};
 use equipoise::{
     agent::{self, Allow, Show},
     client::Transport,
@@ -15,7 +15,8 @@ use x11rb::{
     connection::Connection,
     protocol::{
         Event,
-        xproto::{ConnectionExt as _, CreateWindowAux, EventMask, Screen, WindowClass},
+        xinput::{self, ConnectionExt as _},
+        xproto::{ConnectionExt as _, CreateWindowAux, EventMask, GrabMode, GrabStatus, Screen, WindowClass},
     },
     rust_connection::RustConnection,
     wrapper::ConnectionExt as _,
@@ -165,6 +166,67 @@ async fn p3_1_the_real_screen_is_shown_clicked_and_typed_into() {
     rep.type_in("end\nquit\n").await;
     rep.left().await.unwrap();
     customer.ended().await.unwrap();
+    place.close().await;
+}
+
+/// How many of the person's own keyboard and mouse are theirs: another program could take it for itself.
+fn free(display: &str) -> usize {
+    let (connection, screen) = RustConnection::connect(Some(display)).unwrap();
+    let root = connection.setup().roots[screen].root;
+    connection.xinput_xi_query_version(2, 2).unwrap().reply().unwrap();
+    let own = connection.xinput_xi_query_device(0u16).unwrap().reply().unwrap().infos;
+    let own: Vec<_> = own.into_iter().filter(|device| device.name.starts_with(b"Xvfb ")).collect();
+    assert_eq!(own.len(), 2, "a keyboard and a mouse");
+    let is_free = |device: &&xinput::XIDeviceInfo| {
+        let (mode, owner) = (GrabMode::ASYNC, xinput::GrabOwner::NO_OWNER);
+        let grab = connection.xinput_xi_grab_device(root, 0u32, 0, device.deviceid, mode, mode, owner, &[0]).unwrap();
+        grab.reply().unwrap().status == GrabStatus::SUCCESS
+    };
+    own.iter().filter(is_free).count()
+}
+
+async fn until_free(display: &str, wanted: usize) {
+    place::until_some(|| (free(display) == wanted).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_4_whoever_is_held_back_has_neither_keyboard_nor_mouse_and_the_rep_has() {
+    let Some(server) = Server::start() else { return };
+    let program = Program::open(&server.display);
+    let place =
+        Place::open(&SITE.replace(" screen = ", " customer_restrictions = \"display_and_input\", screen = ")).await;
+    let options = place.options(Transport::Ws, Allow::All, &place.folder("share")).await;
+    let options = agent::Options { screen: Show::Desktop(Some(server.display.clone())), ..options };
+    let (mut customer, mut rep) = place.serving_with(options).await;
+    rep.line("screen --control", &format!("pictures of {WIDTH}×{HEIGHT}")).await;
+    rep.line("restrict display_and_input", "unsupported: this end cannot hide its screen").await;
+    assert_eq!(free(&server.display), 2);
+
+    rep.line("restrict input", "it is said at the customer's end").await;
+    customer.until("do nothing for now").await;
+    until_free(&server.display, 0).await;
+    rep.type_in("click 123 45\n").await;
+    tokio::task::spawn_blocking(move || {
+        program.until(|event| matches!(event, Event::ButtonPress(press) if press.event_x == 123).then_some(()));
+    })
+    .await
+    .unwrap();
+
+    rep.line("restrict off", "it is said at the customer's end").await;
+    customer.until("are yours again").await;
+    until_free(&server.display, 2).await;
+
+    // The person's own stop, and the end of the program.
+    for stop in [true, false] {
+        rep.line("restrict input", "it is said at the customer's end").await;
+        customer.until("do nothing for now").await;
+        until_free(&server.display, 0).await;
+        match stop {
+            true => customer.type_in("stop customer_restrictions").await,
+            false => customer.leave().await.unwrap(),
+        }
+        until_free(&server.display, 2).await;
+    }
     place.close().await;
 }
 

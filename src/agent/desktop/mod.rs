@@ -1,12 +1,14 @@
 //! The real screen of an X11 desktop: its pixels, its pointer and keys, its clipboard. Wayland's compositors give none of
 //! this to a program: under them only a screen named with `--screen x11` is tried, and shows what X programs show.
 
+mod devices;
 mod keys;
 mod selection;
 
 pub use selection::Selection;
 
 use crate::{client::picture::Canvas, wire::Kind};
+use devices::Devices;
 use keys::Keyboard;
 use parking_lot::Mutex;
 use x11rb::{
@@ -43,6 +45,7 @@ pub struct Desktop {
     root: Window,
     layout: Layout,
     keyboard: Mutex<Keyboard>,
+    devices: Devices,
 }
 
 impl Desktop {
@@ -53,7 +56,17 @@ impl Desktop {
         let (root, layout) = (screen.root, Layout::of(&connection, screen)?);
         connection.xtest_get_version(2, 2)?.reply()?;
         let keyboard = Mutex::new(Keyboard::read(&connection)?);
-        Ok(Self { connection, root, layout, keyboard })
+        Ok(Self { connection, root, layout, keyboard, devices: Devices::default() })
+    }
+
+    /// Whether the person's own keyboards and pointers can be told from what is injected.
+    pub fn holds(&self) -> Result<(), DesktopError> {
+        Devices::supported(&self.connection)
+    }
+
+    /// What the person types and points at does nothing, until they are let go (P3.4).
+    pub fn hold(&self, hold: bool) -> Result<(), DesktopError> {
+        if hold { self.devices.hold(&self.connection, self.root) } else { self.devices.let_go(&self.connection) }
     }
 
     /// What is on the screen at this moment.

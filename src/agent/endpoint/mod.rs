@@ -7,6 +7,7 @@ mod running;
 use super::{AgentError, Allow, Options, Terminal, files, join, plain, screen, state::StateFile};
 use super::{
     ending::Ending,
+    holding::Holding,
     pages::Pages,
     prompt::{Question, Questions},
     tool::{Asked, Means, News, ToolError},
@@ -75,6 +76,7 @@ pub(super) async fn serve_at(
         pages: shown,
         says,
     };
+    let holding = Holding::new(means.screen.as_ref());
     let mut endpoint = Endpoint {
         means,
         session,
@@ -94,6 +96,7 @@ pub(super) async fn serve_at(
         disclaimer: None,
         lets_come: false,
         ending: Ending::new(at_end),
+        holding,
         over: false,
     };
     endpoint
@@ -101,6 +104,7 @@ pub(super) async fn serve_at(
         .say("Joined. Ctrl-C leaves; `stop` takes back what you allowed; anything else is a chat message.");
     endpoint.keep_state();
     let ended = endpoint.live(happenings, said, stop).await;
+    std::mem::take(&mut endpoint.holding).end().await;
     endpoint.tasks.shutdown().await;
     endpoint.means.client.close().await;
     if endpoint.over {
@@ -133,6 +137,7 @@ struct Endpoint<'a> {
     /// The person let reps come when nobody is there, in this session: its key goes when that is taken back.
     lets_come: bool,
     ending: Ending,
+    holding: Holding,
     /// The session ended, and not only this endpoint's part in it.
     over: bool,
 }
@@ -236,6 +241,7 @@ impl Endpoint<'_> {
     /// Nothing that reaches this computer goes on while the broker, which could forbid it, is not heard (W2.5).
     fn renew_lease(&mut self) {
         let held = self.means.client.silent_for() < Duration::from_millis(limits::ENDPOINT_LEASE.0);
+        self.holding.heard(held);
         let changed = self.lease.send_if_modified(|lease| std::mem::replace(lease, held) != held);
         if changed && !self.running.is_empty() {
             self.terminal.say(if held {
@@ -296,6 +302,11 @@ impl Endpoint<'_> {
                     && let Some(text) = self.ending.told(mode)
                 {
                     self.terminal.say(&text);
+                }
+                if let Some(Value::Text(mode)) = options.get("customer_restrictions")
+                    && let Some(text) = self.holding.told(mode)
+                {
+                    self.terminal.say(text);
                 }
             }
             Ev::Ended { reason, .. } => {

@@ -104,6 +104,9 @@ impl Endpoint<'_> {
             }
             stays
         });
+        if tool.is_none_or(|tool| matches!(tool, "screen" | "customer_restrictions")) {
+            self.holding.stop();
+        }
         self.terminal.say("Stopped. Whoever wants to use something again has to ask again.");
         if tool.is_none_or(|tool| tool == prompt::UNATTENDED) && std::mem::take(&mut self.lets_come) {
             self.forget_item_key();

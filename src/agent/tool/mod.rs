@@ -160,7 +160,7 @@ pub async fn run(means: Means, asked: Asked, news: mpsc::Receiver<News>) -> Resu
         Prepared::Page(url) => tool.page(&url).await,
         Prepared::Restart(command) => tool.restart(&command).await,
         // The broker remembers it, and says it with every `permissions` from here on.
-        Prepared::AtTheEnd => Ok("it was taken note of".to_owned()),
+        Prepared::Remembered => Ok("it was taken note of".to_owned()),
         Prepared::Keep(token, what) => {
             token.keep().map_err(failed)?;
             Ok(format!("{what} is kept here"))
@@ -200,7 +200,7 @@ enum Prepared {
     Script(String),
     Page(String),
     Restart(String),
-    AtTheEnd,
+    Remembered,
     /// With what it is, for the person.
     Keep(KeptToken, &'static str),
     GiveUp(ItemKey),
@@ -215,7 +215,7 @@ enum Prepared {
 
 impl Prepared {
     fn has_no_channels(&self) -> bool {
-        matches!(self, Self::Page(_) | Self::Restart(_) | Self::Keep(..) | Self::GiveUp(_) | Self::AtTheEnd)
+        matches!(self, Self::Page(_) | Self::Restart(_) | Self::Keep(..) | Self::GiveUp(_) | Self::Remembered)
     }
 
     fn new(means: &Means, asked: &Asked) -> Result<(Self, Facts), ToolError> {
@@ -275,7 +275,7 @@ impl Prepared {
                 (None, _) => return Err(refused("no_reboot: the owner of this machine does not allow it")),
             },
             "termination" => match transfer::text(args, "mode") {
-                Some("nothing" | "lock" | "log_out") => Self::AtTheEnd,
+                Some("nothing" | "lock" | "log_out") => Self::Remembered,
                 _ => return Err(refused("malformed: the mode is nothing, lock or log_out")),
             },
             "deploy" => {
@@ -296,6 +296,18 @@ impl Prepared {
                 }
                 keeps(path, "the key to stand by with", &mut facts)?
             }
+            "customer_restrictions" => match (transfer::text(args, "mode"), &means.screen) {
+                (Some("off"), _) => Self::Remembered,
+                (Some("input"), Some(screen)) => {
+                    screen.holds()?;
+                    Self::Remembered
+                }
+                (Some("input"), None) => return Err(refused("no_screen: this endpoint shows none")),
+                (Some("display_and_input"), _) => {
+                    return Err(refused("unsupported: this end cannot hide its screen from the person at it"));
+                }
+                _ => return Err(refused("malformed: the mode is off, input or display_and_input")),
+            },
             "annotations" => Self::Annotations,
             "clipboard" => match transfer::text(args, "direction") {
                 Some("rep_to_customer") => Self::Paste,
