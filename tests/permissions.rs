@@ -457,6 +457,44 @@ prompt = { mode = "never" }
 }
 
 #[test]
+fn p2_1_lg_002_the_site_says_what_is_used_in_co_browse_sessions_by_a_policy_of_their_own() {
+    let tools = "file_transfer push_url cobrowse_click";
+    let own = "cobrowse_policy = \"pages\"\ndefault_policy = \"house\"";
+    let own = STACK.replacen("default_policy = \"house\"", own, 1);
+    let pages = "[[policy]]\ncode = \"pages\"\ntools = { cobrowse_click = \"no\", file_transfer = \"both\" }\n";
+    let own = site(&(own + pages));
+    story(
+        &own,
+        "ben kind=cobrowse",
+        tools,
+        expect![[r#"
+            file_transfer both always default
+            push_url no never builtin
+            cobrowse_click no never default
+        "#]],
+    );
+    story(
+        &own,
+        "ana kind=cobrowse",
+        "file_transfer",
+        expect![[r#"
+            file_transfer download always user:ana
+        "#]],
+    );
+    for (site, kind) in [(&own, "support"), (&site(STACK), "cobrowse")] {
+        story(
+            site,
+            &format!("ben kind={kind}"),
+            "file_transfer push_url",
+            expect![[r#"
+                file_transfer none always default
+                push_url yes never default
+            "#]],
+        );
+    }
+}
+
+#[test]
 fn p2_5_lr_028_a_guest_is_asked_about_at_each_action_where_either_policy_says_so() {
     let guest = |own: &str, guest: &str| {
         let site = site(&format!(

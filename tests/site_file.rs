@@ -348,6 +348,16 @@ fn lr_028_one_answer_for_all_is_not_one_for_each_action() {
 }
 
 #[test]
+fn lg_002_the_policy_of_co_browse_sessions_is_one_of_the_file() {
+    bad(
+        "[site]\nname = \"s\"\n[options]\ncobrowse_policy = \"pages\"\n",
+        expect![[r#"
+        line 4: options.cobrowse_policy: there is no policy `pages`
+    "#]],
+    );
+}
+
+#[test]
 fn lg_037_a_page_of_the_start_is_of_the_web_and_of_a_listed_domain() {
     let file = |url: &str, own: &str, default: &str| {
         format!(

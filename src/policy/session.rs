@@ -348,7 +348,7 @@ impl<'site> Layers<'site> {
                 policy(source, policy_of(user, situation.kind))
             }),
         };
-        let default = policy(Source::Default, site.options.default_policy);
+        let default = policy(Source::Default, site.default_policy(situation.kind));
         Self { jump_item, portal, representative, groups, default }
     }
 

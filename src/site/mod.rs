@@ -100,10 +100,11 @@ impl Site {
             one.len() == other.len()
                 && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && alike(one.1, other.1))
         }
+        let beside_policies =
+            |site: &Self| Options { default_policy: None, cobrowse_policy: None, ..site.options.clone() };
         self.timezone == other.timezone
             && self.seats == other.seats
-            && Options { default_policy: None, ..self.options.clone() }
-                == Options { default_policy: None, ..other.options.clone() }
+            && beside_policies(self) == beside_policies(other)
             && self.skills == other.skills
             && self.teams == other.teams
             && self.issues == other.issues
@@ -114,6 +115,12 @@ impl Site {
                 (&one.code, one.method) == (&other.code, other.method)
             })
             && alike(&self.policies, &other.policies, |one, other| one.for_invites == other.for_invites)
+    }
+
+    /// What lies below all other policies in a session of this kind (P2.1, LG-002).
+    pub fn default_policy(&self, kind: SessionKind) -> Option<PolicyId> {
+        let of_cobrowse = self.options.cobrowse_policy.filter(|_| kind == SessionKind::Cobrowse);
+        of_cobrowse.or(self.options.default_policy)
     }
 
     /// Who is gone is known by number alone.
@@ -152,6 +159,9 @@ pub struct Options {
     #[serde(default)]
     pub end_fields: Vec<String>,
     pub default_policy: Option<PolicyId>,
+    /// In its place in co-browse sessions (LG-002).
+    #[serde(default)]
+    pub cobrowse_policy: Option<PolicyId>,
     pub auto_start: bool,
     pub disclaimer: bool,
     #[serde(default)]

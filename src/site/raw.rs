@@ -79,6 +79,8 @@ pub struct RawOptions {
     /// Custom fields without which a rep does not end what it serves (RA-013).
     pub end_fields: Vec<String>,
     pub default_policy: String,
+    /// In its place in co-browse sessions (LG-002).
+    pub cobrowse_policy: String,
     pub auto_start: bool,
     pub disclaimer: bool,
     pub disclaimer_text: String,
@@ -113,6 +115,7 @@ impl Default for RawOptions {
             history_days: limits::HISTORY_DAYS_DEFAULT,
             end_fields: Vec::new(),
             default_policy: String::new(),
+            cobrowse_policy: String::new(),
             auto_start: false,
             disclaimer: false,
             disclaimer_text: String::new(),

@@ -261,6 +261,7 @@ impl<'raw> Check<'raw> {
             history: self.history(),
             end_fields: self.end_fields(),
             default_policy: self.reference(&policies, "policy", &raw.default_policy, "options.default_policy"),
+            cobrowse_policy: self.reference(&policies, "policy", &raw.cobrowse_policy, "options.cobrowse_policy"),
             auto_start: raw.auto_start,
             disclaimer: raw.disclaimer,
             disclaimer_text: self.disclaimer_text(),

@@ -134,7 +134,7 @@ impl Check<'_> {
     fn start_page(&mut self, url: &str, policy: Option<PolicyId>, key: String) -> String {
         let host = domains::public_host(url);
         let listed = host.is_ok_and(|host| {
-            let layers = [policy, self.site.options.default_policy].into_iter().flatten();
+            let layers = [policy, self.site.default_policy(SessionKind::Cobrowse)].into_iter().flatten();
             let layers = layers.filter_map(|id| self.site.policies.get(&id)).map(|policy| &policy.layer);
             let listed = layers.clone().find_map(|layer| layer.tool(Tool::CobrowseDomains));
             let by = { layers }.find_map(|layer| layer.option(ToolOption::CobrowseDomainsMatch));
