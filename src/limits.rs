@@ -592,6 +592,9 @@ pub const PATH_BYTES_MAX: usize = 4_096;
 pub const PATH_COMPONENTS_MAX: usize = 128;
 /// Bytes of one leg before its QUIC stream: beyond the gate, so as little as keeps the stream busy (W2.3).
 pub const LEG_BUFFER_BYTES: usize = 64 * 1024;
+/// Legs of one connection that are remembered once their stream has ended: a frame that a CLOSE overtook follows it within
+/// a drain or two, in which no more than a session's channels end.
+pub const LEGS_JUST_ENDED: usize = CHANNELS_PER_SESSION;
 /// Legs one peer may send at once: a session's channels, and for a console those of many sessions (W4.5).
 pub const LEGS_OF_SESSION: u32 = CHANNELS_PER_SESSION as u32;
 pub const LEGS_OF_CONSOLE: u32 = 16 * LEGS_OF_SESSION;

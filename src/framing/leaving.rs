@@ -13,7 +13,7 @@ use crate::{
 };
 use quinn::{Connection, ConnectionError, SendStream, VarInt, WriteError};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -27,6 +27,8 @@ pub struct Leaving {
     writing: Vec<ChannelId>,
     /// Legs that were full when their next frame was offered.
     refused: Vec<ChannelId>,
+    /// Those that all was written of last, and where: their CLOSE may have overtaken an empty frame with FIN.
+    ended: VecDeque<(ChannelId, u64)>,
     /// What leaves once more, and the clock of the next.
     copies: Copies,
     timer: Option<Pin<Box<Sleep>>>,
@@ -66,6 +68,7 @@ impl Leaving {
             legs: HashMap::new(),
             writing: Vec::new(),
             refused: Vec::new(),
+            ended: VecDeque::new(),
             copies: Copies::default(),
             timer: None,
             taken: 0,
@@ -74,6 +77,10 @@ impl Leaving {
 
     pub fn queue(&mut self, frame: &Frame) {
         let channel = frame.header.channel;
+        // It says what the CLOSE said, and on a stream of its own would come before what the one that ended still brings.
+        if frame.payload.is_empty() && self.ended.contains(&(channel, frame.end())) {
+            return;
+        }
         let connection = &self.connection;
         let leg = self.legs.entry(channel).or_insert_with(|| {
             let connection = connection.clone();
@@ -125,7 +132,11 @@ impl Leaving {
         self.writing.retain(|writing| *writing != channel);
         let Some(Leg { stream: LegStream::Open(mut stream), .. }) = self.legs.remove(&channel) else { return };
         // Fails only where the peer has stopped it, or the connection is gone.
-        let _ = if at.is_some() {
+        let _ = if let Some(at) = at {
+            if self.ended.len() == limits::LEGS_JUST_ENDED {
+                self.ended.pop_front();
+            }
+            self.ended.push_back((channel, at));
             stream.finish()
         } else {
             self.copies.forget(stream.id().into());

@@ -6,9 +6,11 @@ use crate::{
 };
 use bytes::Bytes;
 use equipoise::{
-    framing::{self, length::Splitter},
+    framing::{self, length::Splitter, quic::Quic, websocket::Fault},
+    ids::ChannelId,
     limits,
-    wire::{Flags, Frame, FromBroker, FromClient, Header, Hello, Kind},
+    transport::tls::{self, Certificate, Source},
+    wire::{Flags, Frame, FromBroker, FromClient, Header, Hello, Kind, frame::CloseReason},
 };
 use quinn::{
     ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig,
@@ -471,4 +473,56 @@ async fn h_106_a_peer_that_takes_no_datagrams_works() {
     plain.is_alive().await;
     ground.unharmed().await;
     ground.close().await;
+}
+
+/// A connection to a peer that reads and says nothing.
+async fn to_nobody(folder: &std::path::Path) -> (Attacker, Quic) {
+    let source = Source::SelfMade { folder: folder.to_owned(), names: tls::names_for([]) };
+    let certificate = Certificate::load(source, 1_800_000_000_000).unwrap();
+    let crypto = tls::server_config(&certificate, &[framing::ALPN], false).unwrap();
+    let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(crypto).unwrap();
+    let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    let server = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let accepted = async { server.accept().await.unwrap().await.unwrap() };
+    let peer = Attacker::connect(server.local_addr().unwrap(), framing::ALPN);
+    let (peer, connection) = in_time(async { tokio::join!(peer, accepted) }).await;
+    let mut peer = peer.unwrap();
+    let (send, receive) = in_time(peer.connection.open_bi()).await.unwrap();
+    peer.control = Some((send, receive, Splitter::new(1 << 20)));
+    peer.say(&FromClient::Ping(1).encode()).await;
+    let (send, receive) = in_time(connection.accept_bi()).await.unwrap();
+    (peer, Quic::new(connection, send, receive))
+}
+
+async fn all_written(quic: &mut Quic) {
+    while !quic.is_idle() {
+        in_time(quic.step::<Fault>(|_| Ok(()))).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w1_8_what_an_empty_last_frame_says_the_close_that_overtook_it_has_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (peer, mut quic) = to_nobody(folder.path()).await;
+    let frame = |flags, offset, payload| {
+        let header = Header { kind: Kind::File, flags, channel: ChannelId(7), offset };
+        Frame { header, payload: Bytes::from_static(payload) }
+    };
+    quic.queue_frame(&frame(Flags::default(), 0, b"all of it"));
+    all_written(&mut quic).await;
+    quic.queue_control(&Frame::close(ChannelId(7), 9, CloseReason::Finished).encode());
+    all_written(&mut quic).await;
+    quic.queue_frame(&frame(Flags::FIN, 9, b""));
+    assert!(quic.is_idle(), "on a stream of its own it may come before the rest");
+    let mut leg = in_time(peer.connection.accept_uni()).await.unwrap();
+    assert_eq!(in_time(leg.read_to_end(1_000)).await.unwrap(), data(Kind::File, 7, 0, b"all of it"));
+
+    // A reader that goes on from somewhere is sent what it lacks, and an empty file is such a frame alone.
+    quic.queue_frame(&frame(Flags::FIN, 4, b"of it"));
+    assert!(!quic.is_idle());
+    all_written(&mut quic).await;
+    let empty = Header { kind: Kind::File, flags: Flags::FIN, channel: ChannelId(8), offset: 0 };
+    quic.queue_frame(&Frame { header: empty, payload: Bytes::new() });
+    assert!(!quic.is_idle());
+    all_written(&mut quic).await;
 }
