@@ -86,3 +86,25 @@ async fn set(screen: &Arc<Screen>, hold: bool) {
         Err(error) => tracing::error!(%error, "nobody is held back"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p3_4_w2_5_nobody_is_held_back_while_the_broker_is_not_heard_nor_after_their_own_stop() {
+        let mut holding = Holding { heard: true, ..Holding::default() };
+        let holds = |holding: &Holding| *holding.hold.borrow();
+        assert!(holding.told("none").is_none() && !holds(&holding));
+        assert!(holding.told("input").is_some() && holds(&holding));
+        holding.heard(false);
+        assert!(!holds(&holding));
+        assert!(holding.told("input").is_none() && !holds(&holding), "said again before the silence");
+        holding.heard(true);
+        assert!(holds(&holding));
+        holding.stop();
+        assert!(!holds(&holding));
+        assert!(holding.told("display_and_input").is_some() && holds(&holding), "asked for anew");
+        assert!(holding.told("none").is_some() && !holds(&holding));
+    }
+}

@@ -127,8 +127,8 @@ pub(super) struct AgentArgs {
     /// Keep a support button that a rep hands over in this file; `--key "$(cat FILE)"` then asks for help by it
     #[arg(long, value_name = "FILE")]
     button: Option<PathBuf>,
-    /// Keep the key of a jump item that a rep pins this machine to, or may come to when nobody is there, in this file; with it in the environment, as
-    /// EQUIPOISE_KEY, `--stand-by` then stands by
+    /// Keep the key of a jump item that a rep pins this machine to, or may come to when nobody is there, in this file; with
+    /// it in the environment, as EQUIPOISE_KEY, `--stand-by` then stands by
     #[arg(long, value_name = "FILE")]
     item_key: Option<PathBuf>,
     /// What to show as this machine's screen

@@ -6,6 +6,7 @@ use equipoise::{
     client::Transport,
     rep::Way,
 };
+use std::path::PathBuf;
 
 /// Ana may jump to `srv`, and to a router by a shell; `root` makes the keys.
 fn site() -> String {
@@ -130,13 +131,18 @@ async fn r2_3_who_is_replaced_or_has_no_key_any_more_says_so_and_ends() {
     place.close().await;
 }
 
+/// An end that allows everything beforehand, and the file in which it keeps the key of an item.
+async fn keeps_a_key(place: &Place) -> (agent::Options, PathBuf) {
+    let kept = place.path("key");
+    let options = place.options(Transport::Ws, Allow::All, &place.folder("share")).await;
+    (agent::Options { pin: Some(kept.clone()), ..options }, kept)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p3_17_bu_128_a_rep_pins_the_customers_machine_and_jumps_to_it_later() {
     let site = site().replace("tools = { screen", "tools = { pin_jump_client = \"yes\", screen");
     let place = Place::open(&site).await;
-    let (share, kept) = (place.folder("share"), place.path("key"));
-    let options = place.options(Transport::Ws, Allow::All, &share).await;
-    let options = agent::Options { pin: Some(kept.clone()), ..options };
+    let (options, kept) = keeps_a_key(&place).await;
     let (mut customer, mut rep) = place.serving_with(options.clone()).await;
     rep.line("pin elsewhere", "refused (unknown_item) [P8]").await;
     // The key of another item is nobody's to overwrite; and where it cannot be kept, the item has none.
@@ -167,9 +173,7 @@ async fn p3_17_bu_128_a_rep_pins_the_customers_machine_and_jumps_to_it_later() {
 async fn p3_17_bu_128_a_rep_unpins_the_machine_and_goes_on_with_the_session_until_its_end() {
     let site = site().replace("tools = { screen", "tools = { pin_jump_client = \"yes\", screen");
     let place = Place::open(&site).await;
-    let (share, kept) = (place.folder("share"), place.path("key"));
-    let options = place.options(Transport::Ws, Allow::All, &share).await;
-    let options = agent::Options { pin: Some(kept.clone()), ..options };
+    let (options, kept) = keeps_a_key(&place).await;
     let (mut customer, mut rep) = place.serving_with(options.clone()).await;
     rep.line("unpin srv", "refused (wrong_state) [P3.17]").await;
     rep.line("pin srv", "the customer's end keeps the item's key").await;
@@ -205,10 +209,8 @@ async fn p3_17_bu_128_a_rep_unpins_the_machine_and_goes_on_with_the_session_unti
 async fn p3_25_lr_047_the_customer_lets_a_rep_come_when_nobody_is_there_and_takes_it_back() {
     let site = site().replace("tools = { screen", "tools = { unattended = \"yes\", screen");
     let place = Place::open(&site).await;
-    let (share, kept) = (place.folder("share"), place.path("key"));
     // Everything is allowed beforehand, but for this.
-    let options = place.options(Transport::Ws, Allow::All, &share).await;
-    let options = agent::Options { pin: Some(kept.clone()), ..options };
+    let (options, kept) = keeps_a_key(&place).await;
     let (mut customer, mut rep) = place.serving_with(options.clone()).await;
     rep.type_in("unattended srv\n").await;
     customer
